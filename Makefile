@@ -1,0 +1,121 @@
+# make help lists the targets. Needs Python 3.11 or newer with pip and venv; everything else is installed into .venv.
+
+PYTHON ?= python3
+# Each extra worker imports the heavy libraries once more, so the number is bounded.
+WORKERS ?= 4
+# More arguments for pytest: make test ARGS="-k ratio"
+ARGS ?=
+DEMO ?= demo
+UPGRADE ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses=$(WORKERS)
+# Stamps: the runtime packages and the project itself; the tools of development on top of them.
+RUN := $(VENV)/.run-installed
+DEV := $(VENV)/.dev-installed
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# A virtual environment does not survive being moved or copied: one that says it was made elsewhere is made again.
+ifneq ($(shell cat $(VENV)/.made-in 2>/dev/null),$(CURDIR))
+.PHONY: $(VENV)/.made-in
+endif
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | awk -F'\t' '{ printf "  %-14s %s\n", $$1, $$2 }'
+
+# --- environments -----------------------------------------------------------------------------------------------------
+
+$(VENV)/.made-in:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "metricdef needs Python 3.11 or newer; set PYTHON, as in: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV)
+	@echo "$(CURDIR)" > $@
+
+# dev.txt pins the versions of run.txt and more, so either may be installed first, and the other adds or leaves alone.
+$(RUN): $(VENV)/.made-in requirements/run.txt pyproject.toml
+	@echo "Installing metricdef into $(VENV) ..."
+	@$(PIP) install --require-hashes -r requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV): $(RUN) requirements/dev.txt
+	@echo "Installing the tools of development into $(VENV) ..."
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.PHONY: install
+install: $(DEV) ## set up .venv for development
+
+# --- use --------------------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: $(RUN) ## a project with real data and its readout
+	@test -e $(DEMO)/metrics/project.yml || $(BIN)/metricdef init --demo $(DEMO)
+	@$(BIN)/metricdef --project $(DEMO) run open_bandit
+
+# --- checks -----------------------------------------------------------------------------------------------------------
+
+.PHONY: check
+check: test lint format-check types docs-check ## everything that continuous integration runs
+
+.PHONY: test
+test: $(DEV) ## run the tests (those of the documents apart)
+	$(PYTEST) --ignore=tests/docs $(ARGS)
+
+.PHONY: layers
+layers: $(DEV) ## rooms import only what is to their left; start-up stays light
+	$(BIN)/python -m pytest tests/test_layers.py $(ARGS)
+
+.PHONY: docs-check
+docs-check: $(DEV) ## run the examples in README.md and docs/, follow their links
+	$(PYTEST) tests/docs $(ARGS)
+
+.PHONY: lint
+lint: $(DEV) ## find mistakes and bad habits
+	$(BIN)/ruff check .
+
+.PHONY: format
+format: $(DEV) ## lay out the code, mend what can be mended safely
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+.PHONY: format-check
+format-check: $(DEV) ## is the code laid out?
+	$(BIN)/ruff format --check .
+
+.PHONY: types
+types: $(DEV) ## check the types, strictly
+	$(BIN)/mypy
+
+# --- measurements -----------------------------------------------------------------------------------------------------
+
+.PHONY: bench-startup
+bench-startup: $(RUN) ## how long metricdef --help takes over an empty Python
+	$(BIN)/python benchmarks/startup.py
+
+# --- maintenance ------------------------------------------------------------------------------------------------------
+
+LOCK_VENV := target/lock
+COMPILE = $(LOCK_VENV)/bin/uv --no-config --quiet pip compile --universal --python-version 3.11 --generate-hashes \
+  --no-header --no-annotate --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade)
+
+.PHONY: lock
+lock: ## write requirements/*.txt anew (UPGRADE=1: with the newest versions)
+	@$(PYTHON) -m venv --clear $(LOCK_VENV)
+	@$(LOCK_VENV)/bin/python -m pip -qq --disable-pip-version-check install --require-hashes -r requirements/lock.txt
+	@$(COMPILE) requirements/lock.in -o requirements/lock.txt
+	@$(COMPILE) pyproject.toml requirements/build.in --extra dev -o requirements/dev.txt
+	@$(COMPILE) pyproject.toml requirements/build.in -c requirements/dev.txt -o requirements/run.txt
+	@! grep -nE '://|^-' requirements/*.txt || { echo "a list records an address or an option" >&2; exit 1; }
+
+.PHONY: clean
+clean: ## remove what the other targets made, except demo/
+	rm -rf $(VENV) target build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
