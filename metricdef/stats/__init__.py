@@ -1,0 +1,1 @@
+"""Statistics from sufficient statistics: moments, effects, adjustment, score proportions, multiplicity, SRM, guards."""

@@ -1,0 +1,260 @@
+"""Regression adjustment from sufficient statistics: Lin's per-arm slopes and ANCOVA, for means and ratios.
+
+A ratio is adjusted through its influence L_i = (y_i - R_a d_i) / m_d,a: its moments with the covariates are linear
+in the arm's, so one code path serves both. Covariates must be pre-treatment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from metricdef.errors import NotComputable
+from metricdef.stats.effects import ArmEstimates, quadratic, ratio_gradient, unadjusted_mean, unadjusted_ratio
+from metricdef.stats.moments import EPS, Floats, Moments
+
+RANK_TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True, slots=True)
+class MeanOutcome:
+    """The mean of a column."""
+
+    column: str
+
+
+@dataclass(frozen=True, slots=True)
+class RatioOutcome:
+    """The ratio of two sums."""
+
+    numerator: str
+    denominator: str
+
+
+Outcome = MeanOutcome | RatioOutcome
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Arm:
+    """An arm after linearisation: estimate, covariate means and the co-moments (not divided) of [outcome, x...]."""
+
+    n: int
+    estimate: float
+    x: Floats
+    yy: float
+    yx: Floats
+    xx: Floats
+
+
+def unadjusted(arms: Sequence[Moments], outcome: Outcome) -> ArmEstimates:
+    """The unadjusted estimator of either kind of outcome; see `unadjusted_mean` and `unadjusted_ratio`."""
+    if isinstance(outcome, RatioOutcome):
+        return unadjusted_ratio(arms, outcome.numerator, outcome.denominator)
+    return unadjusted_mean(arms, outcome.column)
+
+
+def usable(
+    arms: Sequence[Moments], covariates: Sequence[str], per_arm: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Split covariates into (kept, dropped): a constant or collinear one is dropped, the earlier of a pair is kept.
+
+    In the order given, a column is kept when the share of its variance that the kept ones leave unexplained exceeds
+    1e-8, judged on the pooled within-arm correlation matrix and, with `per_arm` (Lin), also within every arm.
+    """
+    within = np.zeros((len(covariates), len(covariates)))
+    blocks = []
+    for arm in arms:
+        at = [arm.index(c) for c in covariates]
+        block = arm.comoment[np.ix_(at, at)]
+        within = within + block
+        blocks.append(block)
+    matrices = [within, *blocks] if per_arm else [within]
+    kept: list[int] = []
+    for j in range(len(covariates)):
+        if all(_unexplained(matrix, kept, j) > RANK_TOLERANCE for matrix in matrices):
+            kept.append(j)
+    return tuple(covariates[j] for j in kept), tuple(c for j, c in enumerate(covariates) if j not in kept)
+
+
+def _unexplained(matrix: Floats, kept: list[int], j: int) -> float:
+    """1 - R^2 of column j on the columns kept; 0 for a constant."""
+    if not matrix[j, j] > 0.0:
+        return 0.0
+    if not kept:
+        return 1.0
+    xy = matrix[kept, j]
+    return 1.0 - float(xy @ _solve(matrix[np.ix_(kept, kept)], xy)) / float(matrix[j, j])
+
+
+def _solve(xx: Floats, rhs: Floats) -> Floats:
+    """xx^-1 rhs on the correlation scale, so that columns of very different size don't spoil the digits."""
+    scale = np.sqrt(xx.diagonal())
+    scaled = rhs / (scale if rhs.ndim == 1 else scale[:, None])
+    solution: Floats = np.linalg.solve(xx / np.outer(scale, scale), scaled)
+    return solution / (scale if rhs.ndim == 1 else scale[:, None])
+
+
+def _linearise(arm: Moments, outcome: Outcome, kept: Sequence[str]) -> _Arm:
+    if isinstance(outcome, RatioOutcome):
+        estimate, weights = ratio_gradient(arm, outcome.numerator, outcome.denominator)
+    else:
+        i = arm.index(outcome.column)
+        estimate, weights = float(arm.mean[i]), np.zeros(len(arm.columns))
+        weights[i] = 1.0
+    at = [arm.index(c) for c in kept]
+    xx = arm.comoment[np.ix_(at, at)]
+    return _Arm(arm.n, estimate, arm.mean[at], quadratic(weights, arm.comoment), arm.comoment[at] @ weights, xx)
+
+
+def _prepare(arms: Sequence[Moments], outcome: Outcome, kept: Sequence[str]) -> tuple[list[_Arm], Floats, Floats]:
+    """Linearised arms, the (K, k) distances D of the arms' covariate means from the grand mean, and Sx = T_xx / N."""
+    for arm in arms:
+        if arm.n < len(kept) + 2:
+            raise NotComputable(
+                "too_few_units", f"{len(kept)} covariates need at least {len(kept) + 2} units an arm, one has {arm.n}"
+            )
+    parts = [_linearise(arm, outcome, kept) for arm in arms]
+    n = np.array([part.n for part in parts], dtype=np.float64)
+    x = np.array([part.x for part in parts]).reshape(len(parts), len(kept))
+    # Distances from the first arm: averaging means of the size 1e9 directly would cost digits of the difference.
+    off = x - x[0]
+    distance = off - (n @ off) / n.sum()
+    total = sum((part.xx for part in parts), np.zeros((len(kept), len(kept)))) + distance.T @ (n[:, None] * distance)
+    return parts, distance, total / n.sum()
+
+
+def _residual(yy: float, yx: Floats, slopes: Floats) -> float:
+    """Residual sum of squares; cancellation noise of a perfect fit counts as 0."""
+    rss = yy - float(yx @ slopes)
+    return rss if rss > 64 * EPS * (len(slopes) + 1) * yy else 0.0
+
+
+def _reduction(cov: Floats, arms: Sequence[Moments], outcome: Outcome) -> Floats:
+    """1 - adjusted / unadjusted variance of each difference to the baseline (entry 0: of the baseline's mean)."""
+    before = unadjusted(arms, outcome).cov
+    out = np.zeros(len(arms))
+    for a in range(len(arms)):
+        weights = np.zeros(len(arms))
+        weights[a] += 1.0
+        if a > 0:
+            weights[0] -= 1.0
+        old = quadratic(weights, before)
+        out[a] = 1.0 - quadratic(weights, cov) / old if old > 0.0 else 0.0
+    return out
+
+
+def lin(arms: Sequence[Moments], column: str, covariates: Sequence[str]) -> ArmEstimates:
+    """Lin's estimator of arm means: per-arm slopes, superpopulation variance.
+
+    b_a = S_a,xx^-1 S_a,xy; mu_a = m_y,a - b_a'd_a, d_a = m_x,a - m_x., m_x. the mean over all arms given;
+    s2_a = RSS_a / (n_a - k - 1); V_a = s2_a (1/n_a + d_a' [(n_a - 1) S_a,xx]^-1 d_a);
+    Cov(mu_a, mu_c) = V_a 1{a = c} + b_a' Sx b_c / N, Sx = T_xx / N; df_a = n_a - k - 1. So the difference has
+    se^2 = V_1 + V_0 + (b_1 - b_0)' Sx (b_1 - b_0) / N. Assumes units sampled from a population and completely
+    randomised. Lin (2013); Negi & Wooldridge (2021); Ye, Shao, Yi & Zhao (2023).
+
+    Args:
+        arms: Moments per arm with the outcome and the covariates, baseline first.
+        column: The outcome.
+        covariates: Pre-treatment columns; constant and collinear ones (also within one arm) are dropped by name.
+
+    Raises:
+        NotComputable: `too_few_units` when an arm has fewer than k + 2 units.
+    """
+    return _lin(arms, MeanOutcome(column), covariates)
+
+
+def lin_ratio(arms: Sequence[Moments], numerator: str, denominator: str, covariates: Sequence[str]) -> ArmEstimates:
+    """`lin` for a ratio of sums: the linearised outcome L = (y - R_a d) / m_d,a, estimate R_a - b_a'd_a.
+
+    Deng, Xu, Kohavi & Walker (2013), appendix B; Lin (2013).
+
+    Raises:
+        NotComputable: `too_few_units`; `zero_denominator`.
+    """
+    return _lin(arms, RatioOutcome(numerator, denominator), covariates)
+
+
+def _lin(arms: Sequence[Moments], outcome: Outcome, covariates: Sequence[str]) -> ArmEstimates:
+    kept, dropped = usable(arms, covariates, per_arm=True)
+    k = len(kept)
+    parts, distance, sx = _prepare(arms, outcome, kept)
+    slopes = np.zeros((len(parts), k))
+    means, variance, df = np.zeros(len(parts)), np.zeros(len(parts)), np.zeros(len(parts))
+    for a, part in enumerate(parts):
+        slopes[a] = _solve(part.xx, part.yx)
+        df[a] = part.n - k - 1
+        means[a] = part.estimate - float(slopes[a] @ distance[a])
+        s2 = _residual(part.yy, part.yx, slopes[a]) / df[a]
+        variance[a] = s2 * (1 / part.n + float(distance[a] @ _solve(part.xx, distance[a])))
+    cov = np.diag(variance) + slopes @ sx @ slopes.T / sum(part.n for part in parts)
+    return ArmEstimates("lin", means, cov, variance, df, None, kept, dropped, _reduction(cov, arms, outcome))
+
+
+def ancova(arms: Sequence[Moments], column: str, covariates: Sequence[str]) -> ArmEstimates:
+    """ANCOVA of arm means: one within-arm slope, one residual variance.
+
+    b = W_xx^-1 W_xy; mu_a = m_y,a - b'd_a; s2 = (W_yy - b'W_xy) / (N - k - K);
+    Cov = s2 (diag(1 / n_a) + D W_xx^-1 D') + (b' Sx b / N) 11', D the rows d_a', Sx = T_xx / N; df = N - k - K for
+    every comparison. The last term cancels in differences and enters relative effects. Assumes equal residual
+    variance and slopes in the arms. Fisher (1932); Freedman (2008).
+
+    Args:
+        arms: Moments per arm with the outcome and the covariates, baseline first.
+        column: The outcome.
+        covariates: Pre-treatment columns; constant and collinear ones are dropped by name.
+
+    Raises:
+        NotComputable: `too_few_units` when an arm has fewer than k + 2 units.
+    """
+    return _ancova(arms, MeanOutcome(column), covariates)
+
+
+def ancova_ratio(arms: Sequence[Moments], numerator: str, denominator: str, covariates: Sequence[str]) -> ArmEstimates:
+    """`ancova` for a ratio of sums, through the linearised outcome of `lin_ratio`.
+
+    Raises:
+        NotComputable: `too_few_units`; `zero_denominator`.
+    """
+    return _ancova(arms, RatioOutcome(numerator, denominator), covariates)
+
+
+def _ancova(arms: Sequence[Moments], outcome: Outcome, covariates: Sequence[str]) -> ArmEstimates:
+    kept, dropped = usable(arms, covariates, per_arm=False)
+    k = len(kept)
+    parts, distance, sx = _prepare(arms, outcome, kept)
+    n = np.array([part.n for part in parts], dtype=np.float64)
+    xx = sum((part.xx for part in parts), np.zeros((k, k)))
+    yx = sum((part.yx for part in parts), np.zeros(k))
+    slopes = _solve(xx, yx)
+    df = float(n.sum()) - k - len(parts)
+    s2 = _residual(sum(part.yy for part in parts), yx, slopes) / df
+    arm_part = s2 * (np.diag(1 / n) + distance @ _solve(xx, distance.T))
+    cov = arm_part + float(slopes @ sx @ slopes) / n.sum()
+    means = np.array([part.estimate for part in parts]) - distance @ slopes
+    every = np.full(len(parts), df)
+    reduction = _reduction(cov, arms, outcome)
+    return ArmEstimates("ancova", means, cov, arm_part.diagonal(), every, df, kept, dropped, reduction)
+
+
+def choose(arms: Sequence[Moments], outcome: Outcome, covariates: Sequence[str]) -> ArmEstimates:
+    """The default estimator, by size and rank only, never by significance.
+
+    n >= 20 (k + 1) in every arm: Lin; else n >= k + 10 in every arm: ANCOVA; else unadjusted. k counts the
+    covariates that each estimator would keep. Without a usable covariate: unadjusted.
+
+    Args:
+        arms: Moments per arm, baseline first.
+        outcome: A mean or a ratio.
+        covariates: Candidate pre-treatment columns, in order of priority.
+    """
+    smallest = min(arm.n for arm in arms)
+    kept, dropped = usable(arms, covariates, per_arm=True)
+    if kept and smallest >= 20 * (len(kept) + 1):
+        return _lin(arms, outcome, covariates)
+    kept, dropped = usable(arms, covariates, per_arm=False)
+    if kept and smallest >= len(kept) + 10:
+        return _ancova(arms, outcome, covariates)
+    plain = unadjusted(arms, outcome)
+    return ArmEstimates(plain.estimator, plain.means, plain.cov, plain.arm_variance, plain.arm_df, dropped=dropped)

@@ -1,0 +1,300 @@
+"""From estimated arm means with their joint covariance to differences, relative effects and tests.
+
+Every estimator (unadjusted, Lin, ANCOVA, ...) returns `ArmEstimates`; everything below reads only that. The absolute
+test, its interval and Fieller's interval share one t quantile and one df, so they can't contradict each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from metricdef.errors import NotComputable
+from metricdef.stats.moments import EPS, Floats, Moments
+from metricdef.stats.tails import t_quantile, t_tail
+
+Shape = Literal["bounded", "complement", "unbounded"]
+Sidedness = Literal["two-sided", "one-sided"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArmEstimates:
+    """Estimated arm means, baseline first, with the covariance of the estimates.
+
+    Attributes:
+        estimator: "unadjusted", "lin" or "ancova".
+        means: (K,) estimates; the entry of an arm with `arm_df` <= 0 is no estimate (comparisons with it raise).
+        cov: (K, K) covariance, with the term that all arms share through the estimated covariate mean.
+        arm_variance: (K,) arm-specific variances V_a, which enter Welch's df.
+        arm_df: (K,) degrees of freedom of V_a.
+        pooled_df: df of a pooled residual variance; replaces Welch's df when not None.
+        covariates: Names used.
+        dropped: Names not used because they are constant or collinear.
+        variance_reduction: (K,) 1 - adjusted / unadjusted variance of the difference to the baseline; entry 0 is
+            that of the baseline's own mean. None for an unadjusted estimator.
+    """
+
+    estimator: str
+    means: Floats
+    cov: Floats
+    arm_variance: Floats
+    arm_df: Floats
+    pooled_df: float | None = None
+    covariates: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    variance_reduction: Floats | None = None
+
+    def __post_init__(self) -> None:
+        """Freeze the arrays."""
+        for name in ("means", "cov", "arm_variance", "arm_df", "variance_reduction"):
+            value = getattr(self, name)
+            if value is not None:
+                array = np.array(value, dtype=np.float64)
+                array.setflags(write=False)
+                object.__setattr__(self, name, array)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An absolute effect (arm - baseline) with its two-sided interval of level 1 - alpha and test against 0."""
+
+    estimate: float
+    std_error: float
+    df: float
+    lower: float
+    upper: float
+    statistic: float
+    p_value: float
+    alpha: float
+
+
+@dataclass(frozen=True, slots=True)
+class Relative:
+    """A relative effect mu_arm / mu_baseline - 1 with a confidence set of level 1 - alpha.
+
+    `bounded`: [lower, upper]. `complement`: everything outside the open interval `excluded`, lower and upper None.
+    `unbounded`: the set reaches infinity; a limit that exists is given (score ratio with 0 baseline successes,
+    Fieller's half-line), else both are None and the data exclude nothing.
+    """
+
+    estimate: float | None
+    lower: float | None
+    upper: float | None
+    shape: Shape
+    excluded: tuple[float, float] | None = None
+    method: str = "fieller"
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One hypothesis test. `hypothesis` is what a rejection shows: "superiority", "greater" or "less" than `null`."""
+
+    __test__ = False  # not a test class for pytest
+
+    hypothesis: str
+    null: float
+    sidedness: Sidedness
+    alpha: float
+    statistic: float
+    df: float | None
+    p_value: float
+
+
+def unadjusted_mean(arms: Sequence[Moments], column: str) -> ArmEstimates:
+    """Arm means of a column: mu_a = m_a, V_a = S_a / n_a (divisor n - 1), df_a = n_a - 1, arms independent.
+
+    An arm with fewer than 2 units is kept so that the others can be compared; comparisons with it raise.
+    Welch (1947).
+
+    Args:
+        arms: Moments per arm, baseline first.
+        column: The outcome.
+    """
+    means = np.array([arm.mean[arm.index(column)] for arm in arms])
+    variance = np.array([arm.var(column) / arm.n if arm.n > 1 else 0.0 for arm in arms])
+    df = np.array([arm.n - 1.0 for arm in arms])
+    return ArmEstimates("unadjusted", means, np.diag(variance), variance, df)
+
+
+def unadjusted_ratio(arms: Sequence[Moments], numerator: str, denominator: str) -> ArmEstimates:
+    """Arm ratios R_a = sum y / sum d by the delta method.
+
+    V_a = (S_yy - 2 R S_yd + R^2 S_dd) / (m_d^2 n_a), df_a = n_a - 1. Units with d = 0 stay in n.
+    Deng, Knoblich & Lu (2018).
+
+    Raises:
+        NotComputable: `zero_denominator` when the denominator of an arm with at least 2 units has mean 0.
+    """
+    means, variance = np.zeros(len(arms)), np.zeros(len(arms))
+    for a, arm in enumerate(arms):
+        if arm.n > 1:
+            means[a], weights = ratio_gradient(arm, numerator, denominator)
+            variance[a] = quadratic(weights, arm.cov) / arm.n
+    df = np.array([arm.n - 1.0 for arm in arms])
+    return ArmEstimates("unadjusted", means, np.diag(variance), variance, df)
+
+
+def ratio_gradient(arm: Moments, numerator: str, denominator: str) -> tuple[float, Floats]:
+    """The ratio R of an arm and the weights w over its columns: w'(row - mean) = (y - R d) / m_d is R's influence.
+
+    Raises:
+        NotComputable: `zero_denominator`.
+    """
+    y, d = arm.index(numerator), arm.index(denominator)
+    base = float(arm.mean[d])
+    if base == 0.0:
+        raise NotComputable("zero_denominator", f"the denominator {denominator} sums to 0 in an arm of {arm.n} units")
+    ratio = float(arm.mean[y]) / base
+    weights = np.zeros(len(arm.columns))
+    weights[y] += 1 / base
+    weights[d] -= ratio / base
+    return ratio, weights
+
+
+def quadratic(weights: Floats, cov: Floats) -> float:
+    """The variance w' C w, with a value that is only cancellation noise set to 0 (a variance is never negative)."""
+    terms = np.outer(weights, weights) * cov
+    value = float(terms.sum())
+    return value if value > 64 * EPS * float(np.abs(terms).sum()) else 0.0
+
+
+def _usable(est: ArmEstimates, arm: int, baseline: int) -> None:
+    for a in (arm, baseline):
+        if not est.arm_df[a] > 0:
+            raise NotComputable("too_few_units", "an arm has too few units for a variance (at least 2 are needed)")
+
+
+def _contrast(est: ArmEstimates, arm: int, baseline: int, factor: float) -> tuple[float, float]:
+    """Value and variance of mu_arm - factor * mu_baseline."""
+    weights = np.zeros(len(est.means))
+    weights[arm] += 1.0
+    weights[baseline] -= factor
+    variance = quadratic(weights, est.cov)
+    if variance <= 0.0:
+        raise NotComputable("zero_variance", "the outcome doesn't vary, so the difference has no standard error")
+    return float(weights @ est.means), variance
+
+
+def degrees_of_freedom(est: ArmEstimates, arm: int, baseline: int = 0) -> float:
+    """Degrees of freedom of the difference: pooled_df, or Welch-Satterthwaite (V1 + V0)^2 / (V1^2 / df1 + V0^2 / df0).
+
+    Welch (1947), Satterthwaite (1946). With zero variance in one arm it is the other arm's df.
+    """
+    _usable(est, arm, baseline)
+    if est.pooled_df is not None:
+        return est.pooled_df
+    v1, v0 = float(est.arm_variance[arm]), float(est.arm_variance[baseline])
+    if v1 + v0 <= 0.0:
+        raise NotComputable("zero_variance", "the outcome doesn't vary, so the difference has no standard error")
+    share = v1 / (v1 + v0)  # as shares: squares of tiny variances would underflow
+    return 1.0 / (share**2 / float(est.arm_df[arm]) + (1 - share) ** 2 / float(est.arm_df[baseline]))
+
+
+def difference(est: ArmEstimates, arm: int, alpha: float, baseline: int = 0) -> Difference:
+    """Difference of two arms: d = mu_1 - mu_0, se^2 = C_11 + C_00 - 2 C_10, d -+ t_{1-alpha/2,df} se.
+
+    Raises:
+        NotComputable: `too_few_units`; `zero_variance` when se = 0.
+    """
+    df = degrees_of_freedom(est, arm, baseline)
+    estimate, variance = _contrast(est, arm, baseline, 1.0)
+    se = math.sqrt(variance)
+    half = t_quantile(alpha, df) * se
+    p_value = min(1.0, 2 * t_tail(abs(estimate) / se, df))
+    return Difference(estimate, se, df, estimate - half, estimate + half, estimate / se, p_value, alpha)
+
+
+def relative(est: ArmEstimates, arm: int, alpha: float, baseline: int = 0) -> Relative:
+    """Relative effect L = mu_1 / mu_0 - 1 with Fieller's confidence set, at the t quantile q of `difference`.
+
+    The set is {L : (d - L mu_0)^2 <= q^2 (V_d - 2 L C_d0 + L^2 C_00)}, d = mu_1 - mu_0, C_d0 = C_10 - C_00.
+    L = 0 is in it exactly when |d| <= q se(d): it excludes 0 if and only if the absolute interval does, in every
+    shape. With a negative baseline mean L is still mu_1 / mu_0 - 1: a treatment mean further below 0 is a positive
+    lift, and the sign of L is opposite to that of the difference. Fieller (1954).
+
+    Raises:
+        NotComputable: `baseline_zero` when the baseline mean is exactly 0; as `difference`.
+    """
+    df = degrees_of_freedom(est, arm, baseline)
+    d, variance = _contrast(est, arm, baseline, 1.0)
+    mu0 = float(est.means[baseline])
+    if mu0 == 0.0:
+        raise NotComputable("baseline_zero", "the baseline mean is 0, so there is no relative effect")
+    q = t_quantile(alpha, df)
+    q2 = q * q
+    c00 = float(est.cov[baseline, baseline])
+    cd0 = float(est.cov[arm, baseline]) - c00
+    # In units of mu0, so that no square under- or overflows: a L^2 - 2 b L + c <= 0.
+    lift, root = d / mu0, math.sqrt(variance) / abs(mu0)
+    a = 1.0 - q2 * (c00 / mu0 / mu0)
+    b = lift - q2 * (cd0 / mu0 / mu0)
+    c = (abs(lift) - q * root) * (abs(lift) + q * root)  # its sign is that of the absolute test
+    if not all(map(math.isfinite, (a, b, c, b * b, a * c))):
+        raise NotComputable("baseline_zero", "the baseline mean is too close to 0 for a relative effect")
+    shape, ends = _solve(a, b, c)
+    if shape == "complement" and ends[0] is not None and ends[1] is not None:
+        return Relative(lift, None, None, shape, (ends[0], ends[1]))
+    return Relative(lift, ends[0], ends[1], shape)
+
+
+def _solve(a: float, b: float, c: float) -> tuple[Shape, tuple[float | None, float | None]]:
+    """Solutions of a L^2 - 2 b L + c <= 0; the ends are those of the set, or of the gap of a complement."""
+    if a == 0.0:  # a half-line: the baseline is exactly q standard errors from 0
+        limit = c / (2 * b) if b != 0.0 else None
+        return "unbounded", (limit, None) if b > 0 else (None, limit)
+    disc = b * b - a * c
+    if disc <= 0 and a < 0:
+        return "unbounded", (None, None)
+    # disc >= 0 for a > 0 in exact arithmetic: the estimate itself is in the set.
+    far = b + math.copysign(math.sqrt(max(disc, 0.0)), b)
+    ends = sorted((far / a, c / far)) if far != 0.0 else [0.0, 0.0]
+    return ("bounded" if a > 0 else "complement"), (ends[0], ends[1])
+
+
+def test_superiority(est: ArmEstimates, arm: int, alpha: float, baseline: int = 0) -> Test:
+    """Two-sided Welch test of mu_1 = mu_0 at level alpha (the sign of the statistic gives the direction)."""
+    d = difference(est, arm, alpha, baseline)
+    return Test("superiority", 0.0, "two-sided", alpha, d.statistic, d.df, d.p_value)
+
+
+def test_one_sided(
+    est: ArmEstimates,
+    arm: int,
+    null: float,
+    greater: bool,
+    alpha: float,
+    relative: float | None = None,
+    baseline: int = 0,
+) -> Test:
+    """One-sided test: H1 is mu_1 - mu_0 > null (`greater`) or < null; p exact in the far tail.
+
+    With `relative` = r, signed (-0.01: one per cent down), `null` is not used and H1 is
+    mu_1 - mu_0 > r |mu_0| (or <): the linear contrast mu_1 - (1 + s r) mu_0, s the sign of the baseline mean,
+    with its variance from `est.cov` and the df of the difference; no division. A margin is thus relative to the
+    baseline's size: -1 % always means "lower by one per cent of it". Rejects at alpha/2 exactly when Fieller's set
+    of level 1 - alpha lies above (for `greater`) s r if s = 1, below s r if s = -1, baseline clearly nonzero.
+
+    Raises:
+        NotComputable: `baseline_zero` for a relative margin on a baseline of 0; as `difference`.
+    """
+    df = degrees_of_freedom(est, arm, baseline)
+    factor, shift = 1.0, null
+    if relative is not None:
+        mu0 = float(est.means[baseline])
+        if mu0 == 0.0:
+            raise NotComputable("baseline_zero", "the baseline mean is 0, so a relative margin has no size")
+        factor, shift = 1.0 + (relative if mu0 > 0 else -relative), 0.0
+    value, variance = _contrast(est, arm, baseline, factor)
+    statistic = (value - shift) / math.sqrt(variance)
+    p_value = t_tail(statistic if greater else -statistic, df)
+    hypothesis = "greater" if greater else "less"
+    return Test(hypothesis, null if relative is None else relative, "one-sided", alpha, statistic, df, p_value)
+
+
+# pytest must not collect these when a test module imports them.
+test_superiority.__test__ = False  # type: ignore[attr-defined]
+test_one_sided.__test__ = False  # type: ignore[attr-defined]

@@ -1,0 +1,315 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from metricdef.errors import NotComputable
+from metricdef.stats.adjustment import MeanOutcome, RatioOutcome, ancova, ancova_ratio, choose, lin, lin_ratio
+from metricdef.stats.effects import ArmEstimates, difference, relative, unadjusted_mean, unadjusted_ratio
+from metricdef.stats.moments import Floats, Moments, from_rows
+
+from .reference import Case, agrees, cases, name, sufficient_arms
+
+
+def extra(case: Case, baseline_factor: float = 1.0) -> float:
+    """(b_1 - L b_0)' Sx (b_1 - L b_0) / N from the rows, by per-arm least squares."""
+    arm, y, x = raw(case)
+    b = [ols(y[arm == a], x[arm == a] - x.mean(0))[0][1:] for a in (0, 1)]
+    gap = b[1] - baseline_factor * b[0]
+    sx = (x - x.mean(0)).T @ (x - x.mean(0)) / len(x)
+    return float(gap @ sx @ gap) / len(x)
+
+
+def raw(case: Case) -> tuple[Floats, Floats, Floats]:
+    rows = case["inputs"]["rows"]
+    x = np.column_stack([np.array(rows[c], dtype=float) for c in case["inputs"]["covariates"]])
+    return np.array(rows["arm"]), np.array(rows["y"], dtype=float), x
+
+
+def ols(y: Floats, x: Floats) -> tuple[Floats, Floats, float]:
+    """Coefficients (constant first), their classical covariance and the RSS."""
+    design = np.column_stack([np.ones(len(y)), x])
+    beta, *_ = np.linalg.lstsq(design, y, rcond=None)
+    rss = float(((y - design @ beta) ** 2).sum())
+    return beta, rss / (len(y) - design.shape[1]) * np.linalg.inv(design.T @ design), rss
+
+
+@pytest.mark.parametrize("case", cases("cuped_ancova", "lin_interacted"), ids=name)
+def test_lin_point_and_conditional_variance(case: Case) -> None:
+    """HC0..HC3 need the rows; the per-arm classical variances are ours exactly, without the superpopulation term."""
+    expected = case["expected"]
+    arms = sufficient_arms(case)
+    est = lin(arms, "y", case["inputs"]["covariates"])
+    d = difference(est, 1, 0.05)
+    agrees(case, d.estimate, expected["difference"])
+    if "rank" in expected:
+        assert len(est.covariates) == expected["rank"]
+        assert est.dropped == ("x2", "x3")
+        alone = lin(arms, "y", est.covariates)
+        np.testing.assert_array_equal(alone.cov, est.cov)
+        return
+    for a in (0, 1):
+        arm = expected["per_arm_ols"][str(a)]
+        agrees(case, est.means[a], arm["adjusted_mean"])
+        agrees(case, est.arm_variance[a], arm["adjusted_mean_variance"])
+    agrees(case, math.sqrt(est.arm_variance.sum()), expected["se_per_arm_classical"])
+    assert d.std_error**2 == pytest.approx(est.arm_variance.sum() + extra(case), rel=1e-9)
+    agrees(case, difference(unadjusted_mean(arms, "y"), 1, 0.05).std_error, expected["unadjusted_se"])
+    lift = relative(est, 1, 0.05).estimate
+    assert lift is not None
+    agrees(case, lift, expected["lift"])
+
+
+@pytest.mark.parametrize("case", cases("cuped_ancova", "lin_superpopulation"), ids=name)
+def test_lin_superpopulation(case: Case) -> None:
+    """The reference has V_a = RSS_a / n_a^2, we s2_a (1/n_a + ...): the extra term must be the same."""
+    expected = case["expected"]
+    arm, y, x = raw(case)
+    est = lin(sufficient_arms(case), "y", case["inputs"]["covariates"])
+    d = difference(est, 1, 0.05)
+    agrees(case, d.estimate, expected["difference"])
+    agrees(case, est.means[0], expected["adjusted_mean_control"])
+    agrees(case, est.means[1], expected["adjusted_mean_treatment"])
+    plain = [ols(y[arm == a], x[arm == a])[2] / (arm == a).sum() ** 2 for a in (0, 1)]
+    term = d.std_error**2 - est.arm_variance.sum()
+    agrees(case, math.sqrt(sum(plain) + term), expected["se_from_sufficient_statistics"])
+    ratio = est.means[1] / est.means[0]
+    contrast = np.array([-ratio, 1.0])
+    term = contrast @ est.cov @ contrast - est.arm_variance @ contrast**2
+    agrees(case, est.means[1] / est.means[0] - 1, expected["lift"])
+    lift_se = math.sqrt(plain[1] + ratio**2 * plain[0] + term) / abs(est.means[0])
+    agrees(case, lift_se, expected["lift_se_from_sufficient_statistics"])
+    assert d.std_error == pytest.approx(expected["se_m_estimation"], rel=0.06)
+
+
+@pytest.mark.parametrize("case", cases("cuped_ancova", "cuped_theta_within"), ids=name)
+def test_ancova_is_within_cuped(case: Case) -> None:
+    """CUPED with the within slope has ANCOVA's point estimate exactly (its variance treats theta as known)."""
+    est = ancova(sufficient_arms(case), "y", case["inputs"]["covariates"])
+    agrees(case, difference(est, 1, 0.05).estimate, case["expected"]["difference"])
+    agrees(case, est.means[0], case["expected"]["adjusted_mean_control"])
+    agrees(case, est.means[1], case["expected"]["adjusted_mean_treatment"])
+
+
+@pytest.mark.parametrize("case", cases("cuped_ancova", "ratio_cuped"), ids=name)
+def test_ratio_with_two_covariates(case: Case) -> None:
+    """The within slopes of the linearised score: same difference; its per-arm variances are not ANCOVA's pooled one."""
+    arms = sufficient_arms(case)
+    est = ancova_ratio(arms, "y", "d", ["yp", "dp"])
+    agrees(case, difference(est, 1, 0.05).estimate, case["expected"]["two_covariates"]["difference"])
+    plain = difference(unadjusted_ratio(arms, "y", "d"), 1, 0.05)
+    agrees(case, plain.std_error, case["expected"]["unadjusted_se"])
+
+
+def experiment(
+    seed: int, sizes: tuple[int, ...] = (60, 45, 80), k: int = 2
+) -> tuple[list[Moments], list[Floats], list[Floats]]:
+    """Arms with differing slopes and variances; columns y, d, x1.. (moments, and y and x per arm)."""
+    rng = np.random.default_rng(seed)
+    arms, ys, xs = [], [], []
+    for a, n in enumerate(sizes):
+        x = rng.normal(3, 2, (n, k))
+        d = 1 + rng.poisson(3, n)
+        y = 5 + 0.3 * a + x @ (np.arange(1, k + 1) * (1 + a)) + (1 + a) * rng.normal(size=n) + d
+        arms.append(from_rows(["y", "d", *(f"x{j}" for j in range(k))], np.column_stack([y, d, x])))
+        ys.append(y)
+        xs.append(x)
+    return arms, ys, xs
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_lin_equals_least_squares_per_arm(seed: int) -> None:
+    arms, ys, xs = experiment(seed)
+    est = lin(arms, "y", ["x0", "x1"])
+    grand = np.vstack(xs).mean(0)
+    total = len(np.vstack(xs))
+    sx = (np.vstack(xs) - grand).T @ (np.vstack(xs) - grand) / total
+    fits = [ols(y, x - grand) for y, x in zip(ys, xs, strict=True)]
+    for a, (beta, cov, _) in enumerate(fits):
+        assert est.means[a] == pytest.approx(beta[0], rel=1e-11)
+        assert est.arm_variance[a] == pytest.approx(cov[0, 0], rel=1e-10)
+        assert est.arm_df[a] == arms[a].n - 3
+        for c, (other, _, _) in enumerate(fits):
+            want = beta[1:] @ sx @ other[1:] / total + (cov[0, 0] if a == c else 0.0)
+            assert est.cov[a, c] == pytest.approx(want, rel=1e-10)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ancova_equals_least_squares_with_arm_dummies(seed: int) -> None:
+    arms, ys, xs = experiment(seed)
+    est = ancova(arms, "y", ["x0", "x1"])
+    label = np.repeat([0, 1, 2], [len(y) for y in ys])
+    design = np.column_stack([label == 1, label == 2, np.vstack(xs)]).astype(float)
+    beta, cov, _ = ols(np.concatenate(ys), design)
+    for a in (1, 2):
+        d = difference(est, a, 0.05)
+        assert d.estimate == pytest.approx(beta[a], rel=1e-10)
+        assert d.std_error == pytest.approx(math.sqrt(cov[a, a]), rel=1e-10)
+        assert d.df == len(label) - 5
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ratio_adjustment_is_the_mean_adjustment_of_the_linearised_outcome(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    arms, plain = [], []
+    for n in (70, 50):
+        x = rng.normal(size=n)
+        d = 1.0 + rng.poisson(2, n)
+        y = d * (2 + 0.5 * x + rng.normal(size=n))
+        r = y.sum() / d.sum()
+        arms.append(from_rows(["y", "d", "x"], np.column_stack([y, d, x])))
+        plain.append(from_rows(["l", "x"], np.column_stack([r + (y - r * d) / d.mean(), x])))
+    for ratio, mean in ((lin_ratio, lin), (ancova_ratio, ancova)):
+        a, b = ratio(arms, "y", "d", ["x"]), mean(plain, "l", ["x"])
+        np.testing.assert_allclose(a.means, b.means, rtol=1e-10)
+        np.testing.assert_allclose(a.cov, b.cov, rtol=1e-9)
+
+
+def test_constant_denominator_gives_the_mean() -> None:
+    arms, ys, xs = experiment(1)
+    ones = [
+        from_rows(["y", "d", "x0", "x1"], np.column_stack([y, np.ones(len(y)), x])) for y, x in zip(ys, xs, strict=True)
+    ]
+    a, b = lin_ratio(ones, "y", "d", ["x0", "x1"]), lin(arms, "y", ["x0", "x1"])
+    np.testing.assert_allclose(a.cov, b.cov, rtol=1e-9)
+
+
+def with_columns(seed: int, change: dict[str, float | None]) -> list[Moments]:
+    """Three useful covariates a, b, c; `change` makes one constant (a number) or a copy of a (None), in arm 1 only."""
+    rng = np.random.default_rng(seed)
+    arms = []
+    for arm in (0, 1):
+        x = rng.normal(size=(100, 3))
+        y = x.sum(1) + rng.normal(size=100)
+        for j, column in enumerate("abc"):
+            if column in change and arm == 1:
+                x[:, j] = 2 * x[:, 0] + 1 if change[column] is None else change[column]
+        arms.append(from_rows(["y", "a", "b", "c"], np.column_stack([y, x])))
+    return arms
+
+
+@pytest.mark.parametrize("change", [{"b": 0.1}, {"b": None}])
+def test_a_covariate_degenerate_in_one_arm_is_dropped_by_lin_only(change: dict[str, float | None]) -> None:
+    arms = with_columns(4, change)
+    assert lin(arms, "y", ["a", "b", "c"]).covariates == ("a", "c")
+    assert lin(arms, "y", ["a", "b", "c"]).dropped == ("b",)
+    assert ancova(arms, "y", ["a", "b", "c"]).dropped == ()
+
+
+@pytest.mark.parametrize("estimator", [lin, ancova])
+@pytest.mark.parametrize("kind", ["constant", "collinear"])
+def test_a_useless_covariate_changes_nothing(estimator: object, kind: str) -> None:
+    rng = np.random.default_rng(5)
+    arms = []
+    for _ in range(3):
+        x = rng.normal(1e3, 1, size=50)
+        z = np.full(50, 0.1) if kind == "constant" else 3 * x - 7e3
+        arms.append(from_rows(["y", "x", "z"], np.column_stack([x + rng.normal(size=50), x, z])))
+    with_z, without = estimator(arms, "y", ["x", "z"]), estimator(arms, "y", ["x"])  # type: ignore[operator]
+    assert with_z.dropped == ("z",)
+    np.testing.assert_array_equal(with_z.cov, without.cov)
+    np.testing.assert_array_equal(with_z.means, without.means)
+
+
+def test_without_covariates_lin_is_unadjusted() -> None:
+    arms, _, _ = experiment(2)
+    a, b = lin(arms, "y", []), unadjusted_mean(arms, "y")
+    np.testing.assert_allclose(a.cov, b.cov, rtol=1e-13)
+    np.testing.assert_array_equal(a.means, b.means)
+    assert ancova(arms, "y", []).pooled_df == 60 + 45 + 80 - 3
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [((60, 60), "lin"), ((60, 59), "ancova"), ((12, 12), "ancova"), ((200, 11), "unadjusted"), ((5, 0), "unadjusted")],
+)
+def test_the_choice_depends_on_size_and_rank(sizes: tuple[int, int], expected: str) -> None:
+    rng = np.random.default_rng(6)
+    arms = []
+    for n in sizes:
+        x = rng.normal(size=(n, 2))
+        d = 1.0 + rng.poisson(3, n)
+        table = np.column_stack([x.sum(1) + rng.normal(size=n), d, x, np.full(n, 2.0)])
+        arms.append(from_rows(["y", "d", "x0", "x1", "one"], table))
+    est = choose(arms, MeanOutcome("y"), ["x0", "one", "x1"])  # k = 2: Lin from 60, ANCOVA from 12 units
+    assert est.estimator == expected
+    assert est.dropped == ("one",)
+    if sizes[1]:
+        assert choose(arms, RatioOutcome("y", "d"), ["x0", "x1"]).estimator == expected
+    assert choose(arms, MeanOutcome("y"), ["one"]).estimator == "unadjusted"
+
+
+def test_variance_reduction() -> None:
+    arms, _, _ = experiment(3, (500, 500))
+    est = lin(arms, "y", ["x0", "x1"])
+    assert est.variance_reduction is not None
+    before = difference(unadjusted_mean(arms, "y"), 1, 0.05).std_error
+    after = difference(est, 1, 0.05).std_error
+    assert est.variance_reduction[1] == pytest.approx(1 - (after / before) ** 2)
+
+
+def test_too_few_units_for_the_covariates() -> None:
+    rng = np.random.default_rng(7)
+    arms = [from_rows(["y", "x"], rng.normal(size=(n, 2))) for n in (30, 2)]
+    for estimator in (lin, ancova):
+        with pytest.raises(NotComputable) as caught:
+            estimator(arms, "y", ["x"])
+        assert caught.value.reason == "too_few_units"
+
+
+def test_a_perfect_fit_has_no_standard_error() -> None:
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(2, 90))
+    arms = [from_rows(["y", "x"], np.column_stack([3 * v + 0.7, v])) for v in x]
+    for estimator in (lin, ancova):
+        with pytest.raises(NotComputable) as caught:
+            difference(estimator(arms, "y", ["x"]), 1, 0.05)
+        assert caught.value.reason == "zero_variance"
+
+
+def test_a_far_covariate_mean_costs_no_digits() -> None:
+    rng = np.random.default_rng(9)
+    x = rng.normal(size=(2, 80))
+    y = x + rng.normal(size=(2, 80))
+    near, far = (
+        [from_rows(["y", "x"], np.column_stack([y[a], np.round(x[a], 3) + shift])) for a in (0, 1)]
+        for shift in (0, 1e6)
+    )
+    np.testing.assert_allclose(lin(far, "y", ["x"]).cov, lin(near, "y", ["x"]).cov, rtol=1e-8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([lin, ancova]),
+    st.floats(-2, 2),
+    st.floats(0.001, 1000),
+    st.sampled_from([0.01, 0.1, 0.4]),
+)
+def test_p_intervals_labels_and_scale(seed: int, estimator: object, shift: float, scale: float, alpha: float) -> None:
+    rng = np.random.default_rng(seed)
+    rows = []
+    for a, n in enumerate(rng.integers(8, 40, 3)):
+        x = rng.normal(size=n)
+        rows.append(np.column_stack([shift + 0.5 * a + (a - 1) * x + rng.normal(size=n), x]))
+
+    def estimate(tables: list[Floats]) -> ArmEstimates:
+        arms = [from_rows(["y", "x"], table) for table in tables]
+        return estimator(arms, "y", ["x"])  # type: ignore[no-any-return,operator]
+
+    est = estimate(rows)
+    d, r = difference(est, 1, alpha), relative(est, 1, alpha)
+    assume(abs(d.p_value - alpha) > 1e-9)
+    outside = r.lower is not None and r.upper is not None and not r.lower <= 0 <= r.upper
+    gap = r.excluded is not None and r.excluded[0] < 0 < r.excluded[1]
+    assert (d.p_value < alpha) == (not d.lower <= 0 <= d.upper) == (outside or gap)
+    swapped = difference(estimate([rows[1], rows[0], rows[2]]), 1, alpha)
+    assert swapped.estimate == pytest.approx(-d.estimate, rel=1e-9, abs=1e-12)
+    assert swapped.p_value == pytest.approx(d.p_value, rel=1e-9)
+    scaled = difference(estimate([table * [scale, 1 / scale] for table in rows]), 1, alpha)
+    assert scaled.p_value == pytest.approx(d.p_value, rel=1e-7)
+    assert scaled.std_error == pytest.approx(d.std_error * scale, rel=1e-8)
