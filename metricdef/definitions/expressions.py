@@ -1,0 +1,293 @@
+"""SQL that analysts write: scalar expressions and source queries, parsed and checked, never pasted.
+
+Outside a source that declares its own `dialect`, only a portable subset is allowed: everything else is known to mean
+different things on different engines without any of them complaining.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ParseError, TokenError
+from sqlglot.tokens import Token
+
+READ_DIALECT = "duckdb"  # in which portable expressions are read
+
+_LEAVES = (exp.Column, exp.Identifier, exp.Literal, exp.Boolean, exp.Null, exp.Paren, exp.Tuple, exp.DataType, exp.Var)
+_LOGIC = (
+    exp.And,
+    exp.Or,
+    exp.Not,
+    exp.EQ,
+    exp.NEQ,
+    exp.GT,
+    exp.GTE,
+    exp.LT,
+    exp.LTE,
+    exp.Is,
+    exp.In,
+    exp.Between,
+    exp.Like,
+)
+_ARITHMETIC = (
+    exp.Add,
+    exp.Sub,
+    exp.Mul,
+    exp.Div,
+    exp.Mod,
+    exp.Neg,
+    exp.Abs,
+    exp.Floor,
+    exp.Ceil,
+    exp.Ln,
+    exp.Exp,
+    exp.Sqrt,
+)
+_VALUES = (
+    exp.Case,
+    exp.If,
+    exp.Coalesce,
+    exp.Nullif,
+    exp.Upper,
+    exp.Lower,
+    exp.Trim,
+    exp.Length,
+    exp.Substring,
+    exp.DPipe,
+)
+PORTABLE = (*_LEAVES, *_LOGIC, *_ARITHMETIC, *_VALUES)
+PORTABLE_FUNCTIONS = "ABS, CASE, CAST, CEIL, COALESCE, EXP, FLOOR, LENGTH, LN, LOWER, NULLIF, SQRT, SUBSTR, TRIM, UPPER"
+_CAST_TARGETS = {exp.DataType.Type.DOUBLE, exp.DataType.Type.VARCHAR, exp.DataType.Type.TEXT, exp.DataType.Type.DATE}
+_QUERY = (
+    exp.Select,
+    exp.From,
+    exp.Where,
+    exp.Join,
+    exp.Table,
+    exp.TableAlias,
+    exp.Alias,
+    exp.With,
+    exp.CTE,
+    exp.Subquery,
+    exp.Union,
+    exp.Group,
+    exp.Having,
+    exp.Distinct,
+    exp.Star,
+    exp.Sum,
+    exp.Count,
+    exp.Min,
+    exp.Max,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SqlProblem(Exception):
+    """What is wrong with an expression, and at which characters of its text."""
+
+    rule: str
+    message: str
+    start: int = 0
+    length: int = 0
+    help: tuple[str, ...] = ()
+
+
+@lru_cache(maxsize=4096)
+def parse_expression(text: str, dialect: str | None = None) -> exp.Expr:
+    """Parse one scalar expression.
+
+    `dialect` is the one a source declares; None means the portable subset. Raises SqlProblem. The returned tree is
+    shared: copy it before changing it.
+    """
+    tokens = _tokenize(text, dialect or READ_DIALECT)
+    _refuse_comments_and_statements(text, tokens)
+    try:
+        parsed = sqlglot.parse(text, read=dialect or READ_DIALECT)
+    except (ParseError, TokenError) as error:
+        raise _parse_problem(text, error) from None
+    tree = parsed[0] if len(parsed) == 1 else None
+    if tree is None or isinstance(tree, exp.DDL | exp.DML | exp.Command | exp.Drop):
+        raise SqlProblem(
+            "sql-statement",
+            "this is a statement, not an expression",
+            0,
+            len(text),
+            ("write one scalar expression such as `amount - discount`",),
+        )
+    for node in tree.walk():
+        _check_scalar(node, text)
+        if dialect is None:
+            _check_portable(node, text, PORTABLE)
+    return tree
+
+
+@lru_cache(maxsize=1024)
+def parse_query(text: str, dialect: str | None = None) -> exp.Query:
+    """Parse a source's `sql`: exactly one SELECT. Raises SqlProblem."""
+    tokens = _tokenize(text, dialect or READ_DIALECT)
+    _refuse_comments_and_statements(
+        text.rstrip().rstrip(";"), tokens[:-1] if tokens and tokens[-1].text == ";" else tokens, comments=False
+    )
+    try:
+        parsed = [tree for tree in sqlglot.parse(text, read=dialect or READ_DIALECT) if tree is not None]
+    except (ParseError, TokenError) as error:
+        raise _parse_problem(text, error) from None
+    if len(parsed) != 1 or not isinstance(parsed[0], exp.Query):
+        raise SqlProblem(
+            "sql-statement", "a source's `sql` must be one SELECT", 0, len(text), ("remove everything but the SELECT",)
+        )
+    for node in parsed[0].walk():
+        if isinstance(node, exp.DDL | exp.DML | exp.Command | exp.Drop | exp.Into) and not isinstance(node, exp.Query):
+            raise SqlProblem("sql-statement", "a source's `sql` may only read", 0, len(text))
+        if dialect is None:
+            _check_portable(node, text, (*PORTABLE, *_QUERY))
+    return parsed[0]
+
+
+def columns_of(tree: exp.Expr) -> list[tuple[str, int, int]]:
+    """Every column named in an expression: its name, and start and length in the text."""
+    found = []
+    for column in tree.find_all(exp.Column):
+        start = column.this.meta.get("start", 0)
+        found.append((column.name, start, column.this.meta.get("end", start) - start + 1))
+    return found
+
+
+def output_columns(query: exp.Query) -> list[str] | None:
+    """Names of a query's columns; None where a star or an unnamed expression hides them."""
+    names = query.named_selects
+    return None if not names or any(name in ("", "*") for name in names) else list(names)
+
+
+def tables_of(query: exp.Query) -> list[str]:
+    """Physical tables that a source query reads, CTE names left out."""
+    ctes = {cte.alias_or_name for cte in query.find_all(exp.CTE)}
+    return sorted({table.sql() for table in query.find_all(exp.Table)} - ctes)
+
+
+def _tokenize(text: str, dialect: str) -> list[Token]:
+    if not text.strip():
+        raise SqlProblem("sql-parse", "the expression is empty")
+    try:
+        return sqlglot.tokenize(text, read=dialect)
+    except TokenError:
+        raise SqlProblem("sql-parse", "a quote or bracket is never closed", 0, len(text)) from None
+
+
+def _refuse_comments_and_statements(text: str, tokens: list[Token], *, comments: bool = True) -> None:
+    for token in tokens:
+        if token.text == ";" and token.token_type.name == "SEMICOLON":
+            raise SqlProblem(
+                "sql-statement",
+                "`;` ends a statement: only one expression is allowed",
+                token.start,
+                max(1, len(text) - token.start),
+                ("remove everything from `;` on",),
+            )
+    if comments and (any(token.comments for token in tokens) or not tokens):
+        match = re.search(r"--|/\*|#", text)
+        start = match.start() if match else 0
+        raise SqlProblem(
+            "sql-comment",
+            "comments are not allowed in expressions",
+            start,
+            len(text) - start,
+            ("use a YAML comment (`#`) on a line of its own",),
+        )
+
+
+def _check_scalar(node: exp.Expr, text: str) -> None:
+    if isinstance(node, exp.Query | exp.Subquery | exp.Exists):
+        match = re.search(r"\bselect\b", text, re.IGNORECASE)
+        start = match.start() if match else 0
+        raise SqlProblem(
+            "sql-subquery",
+            "sub-queries are not allowed in expressions",
+            start,
+            len(text) - start,
+            ("join the rows in the source's `sql`, and filter on a column",),
+        )
+    if isinstance(node, exp.Window):
+        raise SqlProblem(
+            "sql-window",
+            "window functions are not allowed in expressions",
+            *_find_function(node.this, text),
+            ("compute the column in the source's `sql`",),
+        )
+    if isinstance(node, exp.AggFunc):
+        raise SqlProblem(
+            "sql-aggregate-in-expression",
+            f"`{_function_name(node)}` aggregates rows; expressions are evaluated per row",
+            *_find_function(node, text),
+            ("name the aggregate with the metric's `agg`",),
+        )
+    if isinstance(node, exp.Star | exp.Placeholder | exp.Parameter | exp.Lambda | exp.Alias):
+        raise SqlProblem("sql-parse", f"`{node.sql()}` is not a scalar expression", 0, len(text))
+    if isinstance(node, exp.Column) and node.table:
+        raise SqlProblem(
+            "sql-column", f"`{node.sql()}` has a table in front", 0, len(text), (f"write `{node.name}` alone",)
+        )
+
+
+def _check_portable(node: exp.Expr, text: str, allowed: tuple[type[exp.Expr], ...]) -> None:
+    if isinstance(node, exp.Cast) and not isinstance(node, exp.TryCast):
+        if node.to.this in _CAST_TARGETS:
+            return
+        raise SqlProblem(
+            "sql-function",
+            f"a cast to {node.to.sql()} rounds or fails differently between engines",
+            *_find_word("cast", text),
+            ("cast to DOUBLE, VARCHAR or DATE, or declare `dialect:` on the source",),
+        )
+    if not isinstance(node, allowed):
+        start, length = _find_function(node, text)
+        raise SqlProblem(
+            "sql-function",
+            f"`{text[start : start + length]}` is not in the portable subset",
+            start,
+            length,
+            (
+                f"portable functions: {PORTABLE_FUNCTIONS}",
+                "or declare `dialect:` on the source: it then runs on that engine only",
+            ),
+        )
+
+
+def _function_name(node: exp.Expr) -> str:
+    if isinstance(node, exp.Anonymous):
+        return str(node.this)
+    return node.sql_name() if isinstance(node, exp.Func) else node.key.upper()
+
+
+def _find_function(node: exp.Expr, text: str) -> tuple[int, int]:
+    names = (
+        [str(node.this)]
+        if isinstance(node, exp.Anonymous)
+        else [*(node.sql_names() if isinstance(node, exp.Func) else ()), node.key]
+    )
+    for name in names:
+        start, length = _find_word(name, text)
+        if length < len(text) or text.lower() == name.lower():
+            return start, length
+    # sqlglot may call a function by another name than the analyst did: take the first call that is not portable.
+    for match in re.finditer(r"\b([A-Za-z_]\w*)\s*\(", text):
+        if match[1].upper() not in (*PORTABLE_FUNCTIONS.split(", "), "IN", "AND", "OR", "NOT"):
+            return match.start(), len(match[1])
+    return 0, len(text)
+
+
+def _find_word(word: str, text: str) -> tuple[int, int]:
+    match = re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE)
+    return (match.start(), len(word)) if match else (0, len(text))
+
+
+def _parse_problem(text: str, error: Exception) -> SqlProblem:
+    details = getattr(error, "errors", None) or [{}]
+    highlight = details[0].get("highlight") or ""
+    start = text.find(highlight) if highlight else -1
+    near = f" near `{highlight}`" if highlight else ""
+    return SqlProblem("sql-parse", f"this is not a SQL expression{near}", max(start, 0), len(highlight) or len(text))

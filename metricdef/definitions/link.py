@@ -1,0 +1,201 @@
+"""References between definitions, and the rules that need more than one of them.
+
+A definition that failed validation still counts as declared, so that one mistake is reported once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from metricdef.definitions.link_experiment import check_experiment
+from metricdef.definitions.link_source import check_segment, check_source
+from metricdef.definitions.lookup import check_extra, check_filter, unknown
+from metricdef.definitions.models import ROLES
+from metricdef.definitions.project import Project
+from metricdef.errors import Diagnostic
+from metricdef.metrics import Metric, Reference
+from metricdef.metrics.ratio import PART_TYPES
+
+SECRET_KEYS = (
+    "password",
+    "token",
+    "private_key_password",
+    "private_key_file_pwd",
+    "passphrase",
+    "secret",
+    "private_key",
+)
+
+
+def link(project: Project) -> list[Diagnostic]:
+    """Everything wrong with references and between definitions."""
+    return [
+        *_check_settings(project),
+        *(d for name in project.sources for d in check_source(project, name)),
+        *(d for name in project.segments for d in check_segment(project, name)),
+        *(d for name, metric in project.metrics.items() for d in check_metric(project, name, metric)),
+        *_check_sets(project),
+        *(d for name in project.experiments for d in check_experiment(project, name)),
+        *_check_tests(project),
+    ]
+
+
+def _check_settings(project: Project) -> Iterator[Diagnostic]:
+    settings = project.settings
+    document = next(d for d in project.documents.values() if ("version",) in d.keys)
+    try:
+        ZoneInfo(settings.defaults.timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        yield Diagnostic(
+            "invalid-value",
+            f"`{settings.defaults.timezone}` is not a time zone",
+            document.place(("defaults", "timezone")),
+            ("write for example Europe/Berlin",),
+        )
+    if settings.defaults.unit is not None and settings.defaults.unit not in settings.entities:
+        yield unknown(
+            "entity",
+            settings.defaults.unit,
+            settings.entities,
+            document.place(("defaults", "unit")),
+            "the default unit",
+        )
+    if not settings.profiles:
+        yield Diagnostic(
+            "missing-key",
+            "`profiles` is empty",
+            document.place(("profiles",), key=True),
+            ("write for example `local: {type: duckdb, path: data.duckdb}`",),
+        )
+    if settings.default_profile is not None and settings.default_profile not in settings.profiles:
+        yield unknown(
+            "profile",
+            settings.default_profile,
+            settings.profiles,
+            document.place(("default_profile",)),
+            "`default_profile`",
+        )
+    for name, profile in settings.profiles.items():
+        for key, value in profile.items():
+            if key in SECRET_KEYS and value is not None and not str(value).startswith("${"):
+                yield Diagnostic(
+                    "literal-secret",
+                    f"`{key}` of profile `{name}` is written in clear",
+                    document.place(("profiles", name, key), key=True),
+                    (f"put it into the environment and write `{key}: ${{{key.upper()}}}`",),
+                )
+
+
+def check_metric(project: Project, name: str, metric: Metric) -> Iterator[Diagnostic]:
+    """References of one metric and contradictions inside it."""
+    for problem in metric.problems():
+        yield Diagnostic(
+            problem.rule,
+            f"metric `{name}`: {problem.message}",
+            project.place("metrics", name, *problem.path),
+            (problem.help,) if problem.help else (),
+        )
+    for reference in metric.references():
+        yield from _check_reference(project, name, reference)
+    if metric.deprecated and metric.deprecated.use not in project.declared("metrics"):
+        yield unknown(
+            "metric",
+            metric.deprecated.use,
+            project.declared("metrics"),
+            project.place("metrics", name, "deprecated", "use"),
+            "`deprecated.use`",
+        )
+    if metric.covariates:
+        for position, extra in enumerate(metric.covariates.extra):
+            yield from check_extra(project, extra, ("metrics", name, "covariates", "extra", position))
+
+
+def _check_reference(project: Project, name: str, reference: Reference) -> Iterator[Diagnostic]:
+    place = project.place("metrics", name, *reference.path)
+    source = project.sources.get(reference.source or "")
+    if reference.kind == "metric":
+        yield from _check_part(project, name, reference)
+    elif reference.kind == "source":
+        if reference.name not in project.declared("sources"):
+            yield unknown("source", reference.name, project.declared("sources"), place, f"metric `{name}`")
+        elif (found := project.sources.get(reference.name)) is not None and found.kind == "attributes":
+            yield Diagnostic(
+                "source-kind",
+                f"metric `{name}`: source `{reference.name}` holds attributes, which have no time",
+                place,
+                ("use a source of events",),
+            )
+    elif source is not None and reference.kind == "measure":
+        if reference.name not in source.measures:
+            yield unknown(
+                "measure", reference.name, source.measures, place, f"metric `{name}`: source `{reference.source}`"
+            )
+    elif source is not None:
+        yield from check_filter(project, str(reference.source), reference.name, ("metrics", name, *reference.path))
+
+
+def _check_part(project: Project, name: str, reference: Reference) -> Iterator[Diagnostic]:
+    place = project.place("metrics", name, *reference.path)
+    if reference.name not in project.declared("metrics"):
+        yield unknown(
+            "metric", reference.name, project.declared("metrics"), place, f"{reference.path[0]} of metric `{name}`"
+        )
+        return
+    part = project.metrics.get(reference.name)
+    if part is not None and part.type not in PART_TYPES:
+        yield Diagnostic(
+            "ratio-part",
+            f"{reference.path[0]} of metric `{name}`: `{reference.name}` is a {part.type}",
+            place,
+            (f"a ratio is made of metrics of type {', '.join(PART_TYPES)}",),
+        )
+    elif part is not None and getattr(part, "agg", "sum") not in ("sum", "count", "count_distinct", "active_days"):
+        yield Diagnostic(
+            "ratio-part",
+            f"{reference.path[0]} of metric `{name}`: `{reference.name}` has `agg: {getattr(part, 'agg', '')}`",
+            place,
+            ("a ratio's parts are sums, counts, distinct counts, active days, proportions or thresholds",),
+        )
+    elif part is not None and getattr(part, "missing", None) == "exclude":
+        yield Diagnostic(
+            "ratio-part", f"{reference.path[0]} of metric `{name}`: `{reference.name}` says `missing: exclude`", place
+        )
+
+
+def _check_sets(project: Project) -> Iterator[Diagnostic]:
+    for name, metric_set in project.metric_sets.items():
+        for role in ROLES:
+            for metric in getattr(metric_set, role):
+                if metric not in project.declared("metrics"):
+                    place = project.place("metric_sets", name, role, metric, key=True)
+                    yield unknown(
+                        "metric", metric, project.declared("metrics"), place, f"{role} of metric set `{name}`"
+                    )
+
+
+def _check_tests(project: Project) -> Iterator[Diagnostic]:
+    for name, test in project.tests.items():
+        if test.metric not in project.declared("metrics"):
+            yield unknown(
+                "metric",
+                test.metric,
+                project.declared("metrics"),
+                project.place("tests", name, "metric"),
+                f"test `{name}`",
+            )
+        for source in test.given:
+            if source not in project.declared("sources"):
+                yield unknown(
+                    "source",
+                    source,
+                    project.declared("sources"),
+                    project.place("tests", name, "given", source, key=True),
+                    f"test `{name}`",
+                )
+        if not test.expect and not test.expect_units:
+            yield Diagnostic(
+                "test-without-expect",
+                f"test `{name}` expects nothing, so it would always pass",
+                project.place("tests", name),
+            )

@@ -1,0 +1,351 @@
+"""Rules of experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+from metricdef.definitions.lookup import check_extra, check_filter, check_unit, unknown
+from metricdef.definitions.models import ROLES, Experiment, Role, Target
+from metricdef.definitions.project import Project
+from metricdef.errors import Diagnostic
+from metricdef.metrics import Metric
+from metricdef.metrics.fields import Covariates, Size
+
+
+def experiment_metrics(project: Project, experiment: Experiment) -> dict[str, tuple[Role, Target]]:
+    """Every metric of an experiment with its role, those of its sets included, in written order."""
+    found: dict[str, tuple[Role, Target]] = {}
+    for role in ROLES:
+        for name, target in getattr(experiment.metrics, role).items():
+            found.setdefault(name, (role, target))
+        for set_name in experiment.metrics.sets:
+            if set_name in project.metric_sets:
+                for name, target in getattr(project.metric_sets[set_name], role).items():
+                    found.setdefault(name, (role, target))
+    return found
+
+
+def check_experiment(project: Project, name: str) -> Iterator[Diagnostic]:
+    """Everything that can be wrong with one experiment's protocol."""
+    experiment = project.experiments[name]
+    yield from _check_arms(project, name, experiment)
+    yield from _check_time(project, name, experiment)
+    yield from _check_exposure(project, name, experiment)
+    yield from _check_metrics(project, name, experiment)
+    yield from _check_analysis(project, name, experiment)
+    yield from _check_decision(project, name, experiment)
+
+
+def _check_arms(project: Project, name: str, experiment: Experiment) -> Iterator[Diagnostic]:
+    place = project.place("experiments", name, "arms", key=True)
+    if len(experiment.arms) < 2:
+        yield Diagnostic("too-few-arms", f"experiment `{name}` needs at least two arms", place)
+    stated = [arm.share for arm in experiment.arms.values() if arm.share is not None]
+    if stated and len(stated) != len(experiment.arms):
+        silent = [arm for arm, value in experiment.arms.items() if value.share is None]
+        yield Diagnostic(
+            "shares-not-100",
+            f"arm `{silent[0]}` has no share while others have",
+            place,
+            ("state all shares, or none for equal ones",),
+        )
+    elif stated and sum(stated, Fraction(0)) != 1:
+        total = float(sum(stated, Fraction(0)) * 100)
+        yield Diagnostic(
+            "shares-not-100",
+            f"the shares of experiment `{name}` sum to {total:.10g}%, not 100%",
+            place,
+            ("write thirds as `1/3`",) if len(stated) == 3 else (),
+        )
+    if experiment.baseline not in experiment.arms:
+        stated_baseline = ("experiments", name, "baseline") in project.origins["experiments", name].values
+        where = project.place("experiments", name, "baseline") if stated_baseline else place
+        yield Diagnostic(
+            "baseline-not-an-arm",
+            f"baseline `{experiment.baseline}` is not an arm of experiment `{name}`",
+            where,
+            (f"write `baseline:` with one of {', '.join(experiment.arms)}",),
+        )
+    keys: dict[str, str] = {}
+    for arm, value in experiment.arms.items():
+        key = value.key or arm
+        if key in keys:
+            yield Diagnostic(
+                "duplicate-name",
+                f"arms `{keys[key]}` and `{arm}` have the same key `{key}`",
+                project.place("experiments", name, "arms", arm, key=True),
+            )
+        keys[key] = arm
+    for position, arm in enumerate(experiment.prefer):
+        if arm not in experiment.arms:
+            yield unknown(
+                "arm", arm, experiment.arms, project.place("experiments", name, "prefer", position), "`prefer`"
+            )
+
+
+def _check_time(project: Project, name: str, experiment: Experiment) -> Iterator[Diagnostic]:
+    try:
+        start, end = (instant.at(project.settings.defaults.timezone) for instant in (experiment.start, experiment.end))
+    except (KeyError, ValueError):
+        return  # a wrong time zone is reported once, in project.yml
+    if end <= start:
+        yield Diagnostic(
+            "end-before-start", f"experiment `{name}` ends before it starts", project.place("experiments", name, "end")
+        )
+
+
+def _check_exposure(project: Project, name: str, experiment: Experiment) -> Iterator[Diagnostic]:
+    exposure = experiment.exposure
+    place = project.place("experiments", name, "exposure", "source")
+    source = project.sources.get(exposure.source)
+    if exposure.source not in project.declared("sources"):
+        yield unknown("source", exposure.source, project.declared("sources"), place, f"exposure of experiment `{name}`")
+    elif source is not None and source.kind != "exposures":
+        yield Diagnostic(
+            "source-kind",
+            f"exposure of experiment `{name}`: source `{exposure.source}` holds {source.kind}",
+            place,
+            ("name a source with `kind: exposures`",),
+        )
+    elif source is not None:
+        for position, text in enumerate(exposure.filter):
+            yield from check_filter(
+                project, exposure.source, text, ("experiments", name, "exposure", "filter", position)
+            )
+    unit = unit_of(project, experiment)
+    if unit is None:
+        yield Diagnostic(
+            "missing-key",
+            f"experiment `{name}` has no unit",
+            project.place("experiments", name),
+            ("add `unit:`, or `defaults: {unit: ...}` to project.yml",),
+        )
+        return
+    for key in ("unit", "cluster"):
+        value = getattr(experiment, key)
+        if value is not None and value not in project.settings.entities:
+            yield unknown(
+                "entity",
+                value,
+                project.settings.entities,
+                project.place("experiments", name, key),
+                f"{key} of experiment `{name}`",
+            )
+            return
+    yield from check_unit(project, unit, exposure.source, place, f"exposure of experiment `{name}`")
+    for position, segment_name in enumerate(experiment.population):
+        at = project.place("experiments", name, "population", position)
+        if segment_name not in project.declared("segments"):
+            yield unknown(
+                "segment", segment_name, project.declared("segments"), at, f"population of experiment `{name}`"
+            )
+        elif segment_name in project.segments:
+            yield from _check_segment_use(project, name, experiment, segment_name, unit)
+    if exposure.trigger is not None:
+        at = project.place("experiments", name, "exposure", "trigger", "source")
+        if exposure.trigger.source not in project.declared("sources"):
+            yield unknown(
+                "source", exposure.trigger.source, project.declared("sources"), at, f"trigger of experiment `{name}`"
+            )
+        elif exposure.trigger.source in project.sources:
+            yield from check_unit(project, unit, exposure.trigger.source, at, f"trigger of experiment `{name}`")
+            for position, text in enumerate(exposure.trigger.filter):
+                yield from check_filter(
+                    project,
+                    exposure.trigger.source,
+                    text,
+                    ("experiments", name, "exposure", "trigger", "filter", position),
+                )
+
+
+def _check_segment_use(
+    project: Project, name: str, experiment: Experiment, segment_name: str, unit: str
+) -> Iterator[Diagnostic]:
+    segment = project.segments[segment_name]
+    position = experiment.population.index(segment_name)
+    place = project.place("experiments", name, "population", position)
+    yield from check_unit(project, unit, segment.source, place, f"segment `{segment_name}`")
+    source = project.sources.get(segment.source)
+    if source is not None and source.kind == "exposures" and segment.source != experiment.exposure.source:
+        yield Diagnostic(
+            "segment-source",
+            f"segment `{segment_name}` is on `{segment.source}`, but units are exposed by `{experiment.exposure.source}`",
+            place,
+            ("a segment on exposures must use the experiment's exposure source",),
+        )
+
+
+def _check_metrics(project: Project, name: str, experiment: Experiment) -> Iterator[Diagnostic]:
+    for position, set_name in enumerate(experiment.metrics.sets):
+        if set_name not in project.declared("metric_sets"):
+            yield unknown(
+                "set",
+                set_name,
+                project.declared("metric_sets"),
+                project.place("experiments", name, "metrics", "sets", position),
+                f"experiment `{name}`",
+            )
+    if not any(getattr(experiment.metrics, role) for role in ROLES) and not experiment.metrics.sets:
+        yield Diagnostic(
+            "no-metrics", f"experiment `{name}` has no metrics", project.place("experiments", name, "metrics", key=True)
+        )
+    roles: dict[str, str] = {}
+    for role in ROLES:
+        for metric_name in getattr(experiment.metrics, role):
+            path = ("metrics", role, metric_name)
+            place = project.place("experiments", name, *path, key=True)
+            if metric_name in roles:
+                yield Diagnostic(
+                    "two-roles",
+                    f"metric `{metric_name}` is {roles[metric_name]} and {role} in experiment `{name}`",
+                    place,
+                    ("keep one role",),
+                )
+            roles[metric_name] = role
+            if metric_name not in project.declared("metrics"):
+                yield unknown(
+                    "metric", metric_name, project.declared("metrics"), place, f"{role} of experiment `{name}`"
+                )
+    for metric_name, (role, target) in experiment_metrics(project, experiment).items():
+        if metric_name in project.metrics:
+            yield from _check_target(project, name, metric_name, role, target)
+
+
+def _check_target(project: Project, name: str, metric_name: str, role: Role, target: Target) -> Iterator[Diagnostic]:
+    experiment, metric = project.experiments[name], project.metrics[metric_name]
+    own = metric_name in getattr(experiment.metrics, role)
+    set_name = next(
+        (
+            s
+            for s in experiment.metrics.sets
+            if s in project.metric_sets and metric_name in getattr(project.metric_sets[s], role)
+        ),
+        "",
+    )
+    path = ("experiments", name, "metrics", role, metric_name) if own else ("metric_sets", set_name, role, metric_name)
+    document = project.origins[path[0], path[1]]
+    place = document.place(path, key=True)
+    if metric.direction is None:
+        yield Diagnostic(
+            "direction-missing",
+            f"metric `{metric_name}` has a role in experiment `{name}` but no direction",
+            project.place("metrics", metric_name),
+            ("add `direction: increase` or `direction: decrease`",),
+        )
+    if role == "guardrail" and target.margin is None:
+        yield Diagnostic(
+            "guardrail-without-margin",
+            f"guardrail `{metric_name}` of experiment `{name}` has no margin",
+            place,
+            (f"write for example `{metric_name}: {{margin: 1%}}`",),
+        )
+    if role == "primary" and target.mde is None:
+        yield Diagnostic(
+            "primary-without-mde",
+            f"primary metric `{metric_name}` of experiment `{name}` has no mde",
+            place,
+            (f"write for example `{metric_name}: {{mde: 2%}}`: the smallest effect worth finding",),
+            "warning",
+        )
+    for key in ("mde", "margin", "equivalence"):
+        size: Size | None = getattr(target, key)
+        if size is not None:
+            message = size_problem(metric, size)
+            if message:
+                yield Diagnostic(
+                    "mde-kind", f"`{key}` of `{metric_name}`: {message[0]}", document.place((*path, key)), (message[1],)
+                )
+    unit = unit_of(project, experiment)
+    for source_name in sorted(sources_of(project, metric)):
+        if unit is not None:
+            yield from check_unit(project, unit, source_name, place, f"metric `{metric_name}`")
+
+
+def size_problem(metric: Metric, size: Size) -> tuple[str, str] | None:
+    """What is wrong with an effect size's unit for this metric, and the mend."""
+    if size.kind == "points" and not metric.takes_points:
+        return (
+            f"points do not fit a metric of type {metric.type}",
+            "write `2%` for a relative size, or a number in the metric's unit",
+        )
+    if size.kind == "absolute" and metric.takes_points:
+        return (
+            f"`{size.text}` has no unit",
+            f"write `{size.text}%` (relative to the baseline) or `{size.text}pp` (percentage points)",
+        )
+    if size.value == 0:
+        return "the size is 0", "write a size above 0"
+    return None
+
+
+def sources_of(project: Project, metric: Metric) -> set[str]:
+    """Every source a metric reads, through its parts."""
+    found: set[str] = set()
+    for reference in metric.references():
+        if reference.kind == "source":
+            found.add(reference.name)
+        elif reference.kind == "metric" and reference.name in project.metrics and reference.name != "":
+            part = project.metrics[reference.name]
+            found |= {r.name for r in part.references() if r.kind == "source"}
+    return found
+
+
+def unit_of(project: Project, experiment: Experiment) -> str | None:
+    """The analysed entity: the experiment's, else the project's default, else its only entity."""
+    settings = project.settings
+    only = settings.entities[0] if len(settings.entities) == 1 else None
+    return experiment.unit or settings.defaults.unit or only
+
+
+def _check_analysis(project: Project, name: str, experiment: Experiment) -> Iterator[Diagnostic]:
+    covariates: Covariates | None = experiment.analysis.covariates
+    for position, extra in enumerate(covariates.extra if covariates else ()):
+        yield from check_extra(project, extra, ("experiments", name, "analysis", "covariates", "extra", position))
+    multiplicity = experiment.analysis.multiplicity
+    for role in ROLES:
+        correction = getattr(multiplicity, role) if multiplicity else None
+        if correction and correction.method == "fixed_sequence" and not correction.order:
+            yield Diagnostic(
+                "fixed-sequence-needs-order",
+                f"the fixed sequence of {role} metrics has no order",
+                project.place("experiments", name, "analysis", "multiplicity", role),
+                ("write `{method: fixed_sequence, order: [a, b]}`",),
+            )
+
+
+def _check_decision(project: Project, name: str, experiment: Experiment) -> Iterator[Diagnostic]:
+    metrics = experiment_metrics(project, experiment)
+    filled = {role for role, _ in metrics.values()}
+    for rule in ("ship", "stop"):
+        conditions = getattr(experiment.decision, rule)
+        for role in ROLES:
+            condition = getattr(conditions, role) if conditions else None
+            if condition and role not in filled:
+                yield Diagnostic(
+                    "decision-empty-role",
+                    f"`{rule}` of experiment `{name}` asks for {role} metrics, and there are none",
+                    project.place("experiments", name, "decision", rule, role),
+                )
+    for metric_name, size in experiment.decision.practical.items():
+        place = project.place("experiments", name, "decision", "practical", metric_name, key=True)
+        if metric_name not in metrics:
+            yield unknown("metric", metric_name, metrics, place, "`practical`")
+        elif metric_name in project.metrics and (message := size_problem(project.metrics[metric_name], size)):
+            yield Diagnostic("mde-kind", f"`practical` of `{metric_name}`: {message[0]}", place, (message[1],))
+    if experiment.outcome is not None and experiment.outcome.arm not in experiment.arms:
+        yield unknown(
+            "arm",
+            experiment.outcome.arm,
+            experiment.arms,
+            project.place("experiments", name, "outcome", "arm"),
+            "outcome",
+        )
+    if experiment.status == "decided" and experiment.outcome is None:
+        yield Diagnostic(
+            "outcome-missing",
+            f"experiment `{name}` is decided but has no outcome",
+            project.place("experiments", name, "status"),
+            ("write `outcome: {decided: <date>, arm: <arm>}`",),
+            "warning",
+        )

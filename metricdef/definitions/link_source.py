@@ -1,0 +1,168 @@
+"""Rules of sources and segments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from sqlglot.dialects.dialect import Dialect
+
+from metricdef.definitions.expressions import SqlProblem, parse_query
+from metricdef.definitions.lookup import check_column, check_expression, check_filter, unknown
+from metricdef.definitions.models import Source
+from metricdef.definitions.project import Project
+from metricdef.errors import Diagnostic, suggest
+
+
+def check_source(project: Project, name: str) -> Iterator[Diagnostic]:
+    """Keys that go together, columns and expressions of one source."""
+    source = project.sources[name]
+    yield from _check_keys(project, name, source)
+    if source.dialect is not None and source.dialect not in Dialect.classes:
+        yield Diagnostic(
+            "invalid-value",
+            f"`{source.dialect}` is not a SQL dialect",
+            project.place("sources", name, "dialect"),
+            tuple(_did_you_mean(source.dialect)),
+        )
+        return
+    if source.sql is not None:
+        try:
+            parse_query(source.sql, source.dialect)
+        except SqlProblem as problem:
+            place = project.origins["sources", name].offset(("sources", name, "sql"), problem.start, problem.length)
+            yield Diagnostic(problem.rule, f"source `{name}`: {problem.message}", place, problem.help)
+    for entity, column in source.entities.items():
+        if entity not in project.settings.entities:
+            yield unknown(
+                "entity",
+                entity,
+                project.settings.entities,
+                project.place("sources", name, "entities", entity, key=True),
+                f"source `{name}`",
+            )
+        yield from check_column(project, name, column, "entities", entity)
+    for key in ("timestamp", "loaded_at", "partition", "experiment", "arm", "valid_from", "valid_to", "grain"):
+        yield from check_column(project, name, getattr(source, key), key)
+    for measure, text in source.measures.items():
+        yield from check_expression(project, name, text, ("sources", name, "measures", measure))
+    for dimension, text in source.dimensions.items():
+        yield from _check_dimension(project, name, dimension, text)
+    for position, text in enumerate(source.filter):
+        yield from check_filter(project, name, text, ("sources", name, "filter", position))
+
+
+def _check_dimension(project: Project, name: str, dimension: str, text: str) -> Iterator[Diagnostic]:
+    path = ("sources", name, "dimensions", dimension)
+    if path in project.origins["sources", name].values:
+        yield from check_expression(project, name, text, path)
+        return
+    order = list(project.sources[name].dimensions).index(dimension)
+    yield from check_column(project, name, text, "dimensions", order)
+
+
+def _check_keys(project: Project, name: str, source: Source) -> Iterator[Diagnostic]:
+    place = project.place("sources", name)
+    given = [key for key in ("table", "sql", "dbt_model") if getattr(source, key) is not None]
+    if len(given) != 1:
+        what = f"has both {' and '.join(f'`{g}`' for g in given)}" if given else "says nothing of where its rows are"
+        yield Diagnostic(
+            "source-location", f"source `{name}` {what}", place, ("write exactly one of table, sql, dbt_model",)
+        )
+    if not source.entities:
+        yield Diagnostic(
+            "missing-key", f"source `{name}` has no entities", place, ("write for example `entities: {user: user_id}`",)
+        )
+    if source.kind != "attributes" and source.timestamp is None:
+        yield Diagnostic(
+            "missing-key",
+            f"`timestamp` is missing of source `{name}`",
+            place,
+            ("name the column that says when a row happened",),
+        )
+    if source.kind == "exposures":
+        for key in ("experiment", "arm"):
+            if getattr(source, key) is None:
+                yield Diagnostic(
+                    "missing-key",
+                    f"`{key}` is missing of source `{name}`",
+                    place,
+                    (f"name the column that holds the {key}",),
+                )
+    else:
+        for key in ("experiment", "arm"):
+            if getattr(source, key) is not None:
+                yield Diagnostic(
+                    "unknown-key",
+                    f"`{key}` belongs to sources of kind exposures",
+                    project.place("sources", name, key, key=True),
+                    ("add `kind: exposures`, or remove it",),
+                )
+    if source.kind != "attributes":
+        for key in ("valid_from", "valid_to"):
+            if getattr(source, key) is not None:
+                yield Diagnostic(
+                    "unknown-key",
+                    f"`{key}` belongs to sources of kind attributes",
+                    project.place("sources", name, key, key=True),
+                )
+    if source.valid_to is not None and source.valid_from is None:
+        yield Diagnostic(
+            "missing-key",
+            f"source `{name}` has `valid_to` without `valid_from`",
+            project.place("sources", name, "valid_to", key=True),
+        )
+    if source.timezone is not None:
+        try:
+            ZoneInfo(source.timezone)
+        except (ZoneInfoNotFoundError, ValueError):
+            yield Diagnostic(
+                "invalid-value",
+                f"`{source.timezone}` is not a time zone",
+                project.place("sources", name, "timezone"),
+                ("write for example Europe/Berlin",),
+            )
+
+
+def check_segment(project: Project, name: str) -> Iterator[Diagnostic]:
+    """A segment's source, and that it can only look at the time before exposure."""
+    segment = project.segments[name]
+    source = project.sources.get(segment.source)
+    if segment.source not in project.declared("sources"):
+        yield unknown(
+            "source",
+            segment.source,
+            project.declared("sources"),
+            project.place("segments", name, "source"),
+            f"segment `{name}`",
+        )
+    if source is None:
+        return
+    for position, text in enumerate(segment.filter):
+        yield from check_filter(project, segment.source, text, ("segments", name, "filter", position))
+    if source.kind == "events" and segment.lookback is None:
+        yield Diagnostic(
+            "segment-after-exposure",
+            f"segment `{name}` looks at events without saying how far back",
+            project.place("segments", name),
+            ("add `lookback: 30d`: only rows before first exposure count",),
+        )
+    if source.kind != "events" and segment.lookback is not None:
+        yield Diagnostic(
+            "unknown-key",
+            "`lookback` belongs to segments on events",
+            project.place("segments", name, "lookback", key=True),
+        )
+    if source.kind == "attributes" and source.valid_from is None:
+        yield Diagnostic(
+            "current-value-attribute",
+            f"segment `{name}` uses the current value of `{segment.source}`, which the treatment may have changed",
+            project.place("segments", name, "source"),
+            ("add `valid_from` to the source, or use attributes that cannot change",),
+            "warning",
+        )
+
+
+def _did_you_mean(dialect: str) -> list[str]:
+    similar = suggest(dialect, Dialect.classes)
+    return [f"did you mean `{similar[0]}`?"] if similar else []

@@ -1,0 +1,244 @@
+"""Files to a linked Project. Every problem is collected; one bad definition hides no other."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from metricdef.definitions.link import link
+from metricdef.definitions.models import Experiment, MetricSet, MetricTest, ProjectSettings, Segment, Source
+from metricdef.definitions.project import Columns, Loaded, Project
+from metricdef.definitions.validation import validate
+from metricdef.definitions.yaml_source import Document, parse_yaml
+from metricdef.errors import Diagnostic, Place, UsageError, suggest
+from metricdef.metrics import TYPES
+from metricdef.metrics.fields import parse_name
+
+FOLDER = "metrics"
+PROJECT_FILE = "project.yml"
+SCHEMA_FILE = ".schema.json"
+KINDS = ("sources", "segments", "metrics", "metric_sets", "experiments", "tests")
+
+_MODELS: dict[str, type[BaseModel]] = {
+    "sources": Source,
+    "segments": Segment,
+    "metric_sets": MetricSet,
+    "experiments": Experiment,
+    "tests": MetricTest,
+}
+
+
+def find_project(start: Path) -> Path:
+    """The nearest folder, from `start` upward, that holds `metrics/project.yml`. Raises UsageError."""
+    for folder in (start.resolve(), *start.resolve().parents):
+        if (folder / FOLDER / PROJECT_FILE).is_file():
+            return folder
+    raise UsageError(
+        f"no project here: {FOLDER}/{PROJECT_FILE} is missing",
+        ["run `metricdef init`, or name the folder with `--project DIR`"],
+    )
+
+
+def load_project(root: Path) -> Loaded:
+    """Read, validate and link every definition below `root`/metrics."""
+    documents = _read(root)
+    diagnostics = [d for document in documents.values() for d in document.diagnostics]
+    settings_file = _shown(root, root / FOLDER / PROJECT_FILE)
+    if settings_file not in documents:
+        raise UsageError(
+            f"{settings_file} is missing", ["run `metricdef init`, or name the folder with `--project DIR`"]
+        )
+    settings, problems = _settings(documents[settings_file])
+    diagnostics += problems
+    found: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+    origins: dict[tuple[str, str], Document] = {}
+    for document in documents.values():
+        diagnostics += _definitions(document, document.file == settings_file, found, origins)
+    if settings is None:
+        return Loaded(None, _sorted(diagnostics))
+    project = Project(
+        root,
+        settings,
+        found["sources"],
+        found["segments"],
+        found["metrics"],
+        found["metric_sets"],
+        found["experiments"],
+        found["tests"],
+        documents,
+        origins,
+        read_schema(root),
+    )
+    diagnostics = _without_consequences(documents, [*diagnostics, *link(project)])
+    return Loaded(project, _sorted(_with_severities(settings, diagnostics)))
+
+
+def read_schema(root: Path) -> dict[str, Columns]:
+    """The snapshot of the sources' columns, empty where none was taken. Raises UsageError on a broken file."""
+    path = root / FOLDER / SCHEMA_FILE
+    if not path.is_file():
+        return {}
+    try:
+        sources = json.loads(path.read_text(encoding="utf-8"))["sources"]
+        return {str(name): dict(columns) for name, columns in sources.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(
+            f"{FOLDER}/{SCHEMA_FILE} cannot be read", ["write it anew with `metricdef check --refresh-schema`"]
+        ) from None
+
+
+def _read(root: Path) -> dict[str, Document]:
+    folder = root / FOLDER
+    paths = sorted(
+        p
+        for p in folder.rglob("*")
+        if p.suffix in (".yml", ".yaml") and not any(part.startswith(".") for part in p.relative_to(folder).parts)
+    )
+    documents = {}
+    for path in paths:
+        shown = _shown(root, path)
+        try:
+            documents[shown] = parse_yaml(shown, path.read_text(encoding="utf-8-sig"))
+        except UnicodeDecodeError:
+            documents[shown] = Document(
+                shown, [], diagnostics=[Diagnostic("yaml-syntax", "the file is not UTF-8 text", Place(shown, 1, 1))]
+            )
+    return documents
+
+
+def _shown(root: Path, path: Path) -> str:
+    """Paths as a person at the prompt would type them, the same on every system."""
+    relative = os.path.relpath(path)
+    outside = relative.startswith("..")
+    return (path.relative_to(root) if outside else Path(relative)).as_posix()
+
+
+def _settings(document: Document) -> tuple[ProjectSettings | None, list[Diagnostic]]:
+    data = {key: value for key, value in document.data.items() if key not in KINDS}
+    if not data:
+        return None, [] if document.diagnostics else [
+            Diagnostic("missing-key", "project.yml has no settings", Place(document.file, 1, 1))
+        ]
+    settings, problems = validate(ProjectSettings, data, document, ())
+    return settings, problems
+
+
+def _definitions(
+    document: Document, is_root: bool, found: dict[str, dict[str, Any]], origins: dict[tuple[str, str], Document]
+) -> list[Diagnostic]:
+    diagnostics: list[Diagnostic] = []
+    for kind, definitions in document.data.items():
+        if kind not in KINDS:
+            if not is_root:
+                similar = suggest(kind, KINDS)
+                diagnostics.append(
+                    Diagnostic(
+                        "unknown-key",
+                        f"`{kind}` is not a kind of definition",
+                        document.place((kind,), key=True),
+                        (f"did you mean `{similar[0]}`?" if similar else f"kinds: {', '.join(KINDS)}",),
+                    )
+                )
+            continue
+        if not isinstance(definitions, dict):
+            diagnostics.append(
+                Diagnostic("invalid-type", f"`{kind}` must be a map of names", document.place((kind,), key=True))
+            )
+            continue
+        for name, data in definitions.items():
+            diagnostics += _definition(document, kind, name, data, found, origins)
+    return diagnostics
+
+
+def _definition(
+    document: Document,
+    kind: str,
+    name: str,
+    data: object,
+    found: dict[str, dict[str, Any]],
+    origins: dict[tuple[str, str], Document],
+) -> list[Diagnostic]:
+    path = (kind, name)
+    if path in origins:
+        first = origins[path].place(path, key=True)
+        return [
+            Diagnostic(
+                "duplicate-name",
+                f"{_singular(kind)} `{name}` is defined twice",
+                document.place(path, key=True),
+                (f"first defined at {first.file}:{first.line}; rename one",),
+            )
+        ]
+    origins[path] = document
+    try:
+        parse_name(name)
+    except ValueError as error:
+        message, _, help_ = str(error).partition(": ")
+        return [Diagnostic("invalid-name", message, document.place(path, key=True), (help_,))]
+    if not isinstance(data, dict):
+        return [Diagnostic("invalid-type", f"{_singular(kind)} `{name}` must be a map", document.place(path, key=True))]
+    model = _MODELS.get(kind) or _metric_model(data)
+    if model is None:
+        return [_bad_metric_type(document, path, data)]
+    value, problems = validate(model, data, document, path)
+    if value is not None:
+        found[kind][name] = value
+    return problems
+
+
+def _metric_model(data: dict[str, Any]) -> type[BaseModel] | None:
+    kind = data.get("type")
+    return TYPES.get(kind) if isinstance(kind, str) else None
+
+
+def _bad_metric_type(document: Document, path: tuple[str, str], data: dict[str, Any]) -> Diagnostic:
+    if "type" not in data:
+        return Diagnostic(
+            "missing-key",
+            f"`type` is missing of metric `{path[1]}`",
+            document.place(path, key=True),
+            (f"types: {', '.join(TYPES)}",),
+        )
+    similar = suggest(str(data["type"]), TYPES)
+    return Diagnostic(
+        "invalid-value",
+        f"`{data['type']}` is not a metric type",
+        document.place((*path, "type")),
+        (f"did you mean `{similar[0]}`?" if similar else f"types: {', '.join(TYPES)}",),
+    )
+
+
+def _singular(kind: str) -> str:
+    return kind.removesuffix("s").replace("_", " ")
+
+
+def _with_severities(settings: ProjectSettings, diagnostics: list[Diagnostic]) -> list[Diagnostic]:
+    """Warnings may be switched off or raised in project.yml; errors guard numbers and stay."""
+    kept = []
+    for item in diagnostics:
+        wanted = settings.lint.get(item.rule)
+        if item.severity == "error" or wanted is None:
+            kept.append(item)
+        elif wanted != "off":
+            kept.append(Diagnostic(item.rule, item.message, item.place, item.help, wanted))
+    return kept
+
+
+def _without_consequences(documents: dict[str, Document], diagnostics: list[Diagnostic]) -> list[Diagnostic]:
+    """One mistake, one error: names missing because their file cannot be read are no mistakes of their own."""
+    unreadable = any(document.diagnostics and not document.data for document in documents.values())
+    templated = {(d.place.file, d.place.line) for d in diagnostics if d.rule == "jinja-in-yaml" and d.place}
+    return [
+        d
+        for d in diagnostics
+        if not (unreadable and d.rule.startswith("unknown-") and d.rule != "unknown-key")
+        and not (d.place and (d.place.file, d.place.line) in templated and d.rule != "jinja-in-yaml")
+    ]
+
+
+def _sorted(diagnostics: list[Diagnostic]) -> tuple[Diagnostic, ...]:
+    return tuple(sorted(set(diagnostics), key=lambda d: d.order))

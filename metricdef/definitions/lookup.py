@@ -1,0 +1,149 @@
+"""Names and columns: what an expression may use, and what to say about a name that is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from metricdef.definitions.expressions import SqlProblem, columns_of, output_columns, parse_expression, parse_query
+from metricdef.definitions.models import Source
+from metricdef.definitions.project import Project
+from metricdef.errors import Diagnostic, Place, suggest
+
+SHOWN = 12  # names listed in a help line
+
+
+def unknown(kind: str, name: str, candidates: Iterable[str], place: Place, where: str) -> Diagnostic:
+    """A name that nothing defines, with the nearest names that exist."""
+    known = sorted(candidates)
+    similar = suggest(name, known)
+    plural = {"entity": "entities"}.get(kind, f"{kind}s")
+    if similar:
+        help_ = f"did you mean {' or '.join(f'`{s}`' for s in similar[:2])}?"
+    else:
+        help_ = (
+            f"{plural}: {', '.join(known[:SHOWN])}{', ...' if len(known) > SHOWN else ''}"
+            if known
+            else f"there are no {plural} yet"
+        )
+    article = "an" if kind[0] in "aeiou" else "a"
+    return Diagnostic(f"unknown-{kind}", f"{where}: `{name}` is not {article} {kind}", place, (help_,))
+
+
+def source_columns(project: Project, name: str) -> list[str] | None:
+    """Names of a source's physical columns, where they can be known without asking the warehouse."""
+    if name in project.schema:
+        return list(project.schema[name])
+    source = project.sources.get(name)
+    if source is None or source.sql is None:
+        return None
+    try:
+        return output_columns(parse_query(source.sql, source.dialect))
+    except SqlProblem:
+        return None
+
+
+def check_filter(project: Project, source_name: str, text: str, path: Sequence[str | int]) -> Iterator[Diagnostic]:
+    """A filter may use the source's columns and dimensions."""
+    source = project.sources[source_name]
+    if not _is_listed(project, path):
+        path = path[:-1]  # a single text stands at the key itself, not at a position of a list
+    yield from check_expression(project, source_name, text, path, extra=source.dimensions, measures=source.measures)
+
+
+def check_expression(
+    project: Project,
+    source_name: str,
+    text: str,
+    path: Sequence[str | int],
+    *,
+    extra: Iterable[str] = (),
+    measures: Iterable[str] = (),
+) -> Iterator[Diagnostic]:
+    """Problems of one scalar expression over a source."""
+    kind, name, *_ = path
+    document = project.origins[str(kind), str(name)]
+    full = tuple(path)
+    source = project.sources[source_name]
+    try:
+        tree = parse_expression(text, source.dialect)
+    except SqlProblem as problem:
+        yield Diagnostic(
+            problem.rule, problem.message, document.offset(full, problem.start, problem.length), problem.help
+        )
+        return
+    known = source_columns(project, source_name)
+    if known is None:
+        return
+    allowed = {column.casefold() for column in (*known, *extra)}
+    for column, start, length in columns_of(tree):
+        if column.casefold() in allowed:
+            continue
+        help_ = [_column_help(column, list(dict.fromkeys([*known, *extra])))]
+        if column in measures:
+            help_.append(f"`{column}` is a measure; filters use columns and dimensions")
+        yield Diagnostic(
+            "sql-column",
+            f"column `{column}` is not in source `{source_name}`",
+            document.offset(full, start, length),
+            tuple(help_),
+        )
+
+
+def check_column(project: Project, source_name: str, column: str | None, *path: str | int) -> Iterator[Diagnostic]:
+    """A key that must hold the name of a physical column."""
+    known = source_columns(project, source_name)
+    if column is None or known is None or column.casefold() in {name.casefold() for name in known}:
+        return
+    yield Diagnostic(
+        "sql-column",
+        f"column `{column}` is not in source `{source_name}`",
+        project.place("sources", source_name, *path),
+        (_column_help(column, known),),
+    )
+
+
+def check_unit(project: Project, unit: str, source_name: str, place: Place, where: str) -> Iterator[Diagnostic]:
+    """A source used by an experiment must hold the experiment's unit."""
+    source: Source | None = project.sources.get(source_name)
+    if source is not None and unit not in source.entities:
+        yield Diagnostic(
+            "unit-not-in-source",
+            f"{where}: source `{source_name}` has no column for unit `{unit}`",
+            place,
+            (f"add `{unit}: <column>` to `entities` of `{source_name}`",),
+        )
+
+
+def check_extra(project: Project, extra: str, path: tuple[str | int, ...]) -> Iterator[Diagnostic]:
+    """An extra covariate names a metric, or `source.dimension` of attributes or exposures."""
+    kind, name, *rest = path
+    place = project.place(kind, str(name), *rest)  # type: ignore[arg-type]  # kind is one of Kind by construction
+    source_name, dot, dimension = extra.partition(".")
+    if not dot:
+        if extra not in project.declared("metrics"):
+            yield unknown("metric", extra, project.declared("metrics"), place, "covariate")
+        return
+    source = project.sources.get(source_name)
+    if source_name not in project.declared("sources"):
+        yield unknown("source", source_name, project.declared("sources"), place, "covariate")
+    elif source is not None and source.kind == "events":
+        yield Diagnostic(
+            "covariate-source",
+            f"covariate `{extra}`: `{source_name}` holds events",
+            place,
+            ("name a metric for a pre-exposure aggregate, or a dimension of attributes or exposures",),
+        )
+    elif source is not None and dimension not in source.dimensions:
+        yield unknown("dimension", dimension, source.dimensions, place, f"covariate `{extra}`: source `{source_name}`")
+
+
+def _column_help(column: str, known: Sequence[str]) -> str:
+    similar = suggest(column, known)
+    if similar:
+        return f"did you mean {' or '.join(f'`{s}`' for s in similar[:2])}?"
+    return f"columns: {', '.join(known[:SHOWN])}{', ...' if len(known) > SHOWN else ''}"
+
+
+def _is_listed(project: Project, path: Sequence[str | int]) -> bool:
+    kind, name, *_ = path
+    return tuple(path) in project.origins[str(kind), str(name)].values

@@ -1,0 +1,66 @@
+"""A project: every definition, linked, each with its place in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Literal
+
+from metricdef.definitions.models import Experiment, MetricSet, MetricTest, ProjectSettings, Segment, Source
+from metricdef.definitions.yaml_source import Document, Path
+from metricdef.errors import Diagnostic, Place, UsageError, suggest
+from metricdef.metrics import Metric
+
+Kind = Literal["sources", "segments", "metrics", "metric_sets", "experiments", "tests"]
+Columns = Mapping[str, str]  # column name -> type, as the warehouse spells it
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """All definitions of one project. Maps hold what is valid; `origins` also names what is declared but broken."""
+
+    root: FilePath
+    settings: ProjectSettings
+    sources: Mapping[str, Source]
+    segments: Mapping[str, Segment]
+    metrics: Mapping[str, Metric]
+    metric_sets: Mapping[str, MetricSet]
+    experiments: Mapping[str, Experiment]
+    tests: Mapping[str, MetricTest]
+    documents: Mapping[str, Document]
+    origins: Mapping[tuple[str, str], Document]
+    schema: Mapping[str, Columns] = field(default_factory=dict)  # source -> its columns, where known
+
+    def place(self, kind: Kind, name: str, *path: str | int, key: bool = False) -> Place:
+        """Where a definition, or something inside it, stands."""
+        full: Path = (kind, name, *path)
+        return self.origins[kind, name].place(full, key=key or not path)
+
+    def declared(self, kind: Kind) -> list[str]:
+        """Names of a kind that are written somewhere, valid or not."""
+        return sorted(name for found, name in self.origins if found == kind)
+
+    def experiment(self, name: str) -> Experiment:
+        """The experiment of that name. Raises UsageError."""
+        if name in self.experiments:
+            return self.experiments[name]
+        similar = suggest(name, self.experiments)
+        known = ", ".join(sorted(self.experiments)) or "none"
+        raise UsageError(
+            f"there is no experiment `{name}`",
+            [f"did you mean `{similar[0]}`?" if similar else f"experiments: {known}"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What loading found: the project (None where project.yml is unusable) and everything wrong."""
+
+    project: Project | None
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        """The findings that stop other verbs."""
+        return tuple(d for d in self.diagnostics if d.severity == "error")

@@ -1,0 +1,160 @@
+"""pydantic's findings in the author's words, at the author's lines."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from metricdef.definitions.yaml_source import Document, Path
+from metricdef.errors import Diagnostic, suggest
+
+_TYPE_WORDS = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "dict_type": "a map",
+    "tuple_type": "a list",
+    "list_type": "a list",
+    "model_type": "a map",
+    "model_attributes_type": "a map",
+    "int_from_float": "a whole number",
+}
+
+
+_ABSENT = object()
+
+
+def validate(model: type[BaseModel], data: object, document: Document, path: Path) -> tuple[Any, list[Diagnostic]]:
+    """Build `model` from `data`, found at `path`. Gives the record or None, and what is wrong."""
+    try:
+        return model.model_validate(data), []
+    except ValidationError as error:
+        return None, list(_diagnostics(model, error, data, document, path))
+
+
+def _diagnostics(
+    model: type[BaseModel], error: ValidationError, data: object, document: Document, path: Path
+) -> Iterator[Diagnostic]:
+    seen: set[tuple[Path, str]] = set()
+    for item in error.errors(include_url=False):
+        location = _in_tree(item["loc"], data)
+        full = (*path, *location)
+        kind = item["type"]
+        if (full, kind) in seen:
+            continue
+        seen.add((full, kind))
+        if kind == "extra_forbidden":
+            yield _unknown_key(model, location, document, full)
+        elif kind == "missing":
+            # The parent's key names the place: the missing key itself stands nowhere.
+            parent = (*path, *location[:-1]) if location and location[-1] == item["loc"][-1] else full
+            yield Diagnostic(
+                "missing-key", f"`{item['loc'][-1]}` is missing{_inside(parent)}", document.place(parent, key=True)
+            )
+        else:
+            yield _bad_value(item, full, document)
+
+
+def _in_tree(location: tuple[int | str, ...], data: object) -> Path:
+    """The part of pydantic's location that exists in the YAML: it also names unions' branches and map keys."""
+    path: list[str | int] = []
+    node: Any = data
+    for step in location:
+        child = _child(node, step)
+        if child is not _ABSENT:
+            node = child
+            path.append(step)
+        elif step == "[key]":
+            break
+    return tuple(path)
+
+
+def _child(node: Any, step: int | str) -> Any:
+    if isinstance(node, dict):
+        return node.get(step, _ABSENT)
+    return node[step] if isinstance(node, list) and isinstance(step, int) and step < len(node) else _ABSENT
+
+
+def _unknown_key(model: type[BaseModel], location: Path, document: Document, full: Path) -> Diagnostic:
+    name = str(full[-1])
+    known = field_names(model, location[:-1])
+    similar = suggest(name, known)
+    help_ = f"did you mean `{similar[0]}`?" if similar else f"keys: {', '.join(sorted(known))}"
+    return Diagnostic(
+        "unknown-key", f"`{name}` is not a key{_inside(full[:-1])}", document.place(full, key=True), (help_,)
+    )
+
+
+def _inside(path: Path) -> str:
+    names = [str(step) for step in path if isinstance(step, str)]
+    return (
+        f" of {names[0].removesuffix('s')} `{names[1]}`{''.join(f' › {n}' for n in names[2:])}"
+        if len(names) > 1
+        else (f" of `{names[0]}`" if names else "")
+    )
+
+
+def _bad_value(item: Any, full: Path, document: Document) -> Diagnostic:
+    kind, value = item["type"], item.get("input")
+    key_problem = "[key]" in item["loc"]
+    place = document.place(full, key=key_problem)
+    name = next((str(step) for step in reversed(full) if isinstance(step, str)), "value")
+    if kind == "value_error":
+        message, _, help_ = str(item["ctx"]["error"]).partition(": ")
+        return Diagnostic("invalid-value", message, place, (help_,) if help_ else ())
+    if kind == "literal_error":
+        allowed = [text.strip(" '") for text in item["ctx"]["expected"].replace(" or ", ", ").split(",")]
+        similar = suggest(str(value), allowed)
+        hint = f"did you mean `{similar[0]}`?" if similar else f"write one of {', '.join(allowed)}"
+        return Diagnostic("invalid-value", f"`{_shown(value)}` is not a value of `{name}`", place, (hint,))
+    if kind in _TYPE_WORDS:
+        return Diagnostic(
+            "invalid-type",
+            f"`{name}` must be {_TYPE_WORDS[kind]}, not {_shown_kind(value)}",
+            place,
+            (f'quote it: "{value}"',) if kind == "string_type" and isinstance(value, bool | int | float) else (),
+        )
+    return Diagnostic("invalid-value", f"`{name}`: {item['msg'].lower()}", place)
+
+
+def _shown(value: object) -> str:
+    return str(value) if not isinstance(value, dict | list) else ("a map" if isinstance(value, dict) else "a list")
+
+
+def _shown_kind(value: object) -> str:
+    if value is None:
+        return "empty"
+    if isinstance(value, dict):
+        return "a map"
+    if isinstance(value, list):
+        return "a list"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def field_names(model: type[BaseModel], path: Path) -> list[str]:
+    """The keys allowed at `path` below `model`; empty where anything is allowed."""
+    models: list[type[BaseModel]] = [model]
+    skip = False
+    for step in path:
+        following: list[type[BaseModel]] = []
+        for candidate in models:
+            field = next((f for n, f in candidate.model_fields.items() if step in (n, f.alias)), None)
+            if field is not None:
+                following.extend(_models_in(field.annotation))
+        skip = not following
+        models = models if skip else following  # a map's own key or a list index: same models
+    return sorted({field.alias or name for candidate in models for name, field in candidate.model_fields.items()})
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) is Literal:
+        return []
+    if get_origin(annotation) in (Union, types.UnionType, Annotated, dict, tuple, list):
+        return [model for argument in get_args(annotation) for model in _models_in(argument)]
+    return []

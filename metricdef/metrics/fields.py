@@ -1,0 +1,259 @@
+"""Values that analysts spell in YAML: durations, windows, percentages, sizes, caps and dates.
+
+Each type is a frozen record with a `parse` that takes what YAML gives and raises ValueError in the author's words.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from fractions import Fraction
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator
+
+MICROSECONDS = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000, "w": 604_800_000_000}
+
+_DURATION = re.compile(r"(\d+)([mhdw])")
+_NUMBER = r"\d+(?:\.\d+)?"
+_PERCENT = re.compile(rf"({_NUMBER})%")
+_POINTS = re.compile(rf"({_NUMBER})pp")
+_PERCENTILE = re.compile(rf"p({_NUMBER})")
+_FRACTION = re.compile(r"(\d+)/(\d+)")
+_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class Strict(BaseModel):
+    """Base of every definition: frozen, no unknown keys, no silent conversion."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A length of time; `1d` is 24 hours."""
+
+    microseconds: int
+    text: str
+
+    @classmethod
+    def parse(cls, value: object) -> Duration:
+        """Read `30m`, `12h`, `7d` or `4w`."""
+        match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+        if not match:
+            raise ValueError(f"`{value}` is not a duration: write for example 30m, 12h, 7d or 4w")
+        return cls(int(match[1]) * MICROSECONDS[match[2]], str(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which part of time counts for a unit. Bounds are microseconds after first exposure.
+
+    `span`: [exposure + start, exposure + end). `last`: the `end` microseconds before the analysis instant.
+    `experiment`: from first exposure until the experiment's end.
+    """
+
+    kind: Literal["span", "last", "experiment"]
+    start: int
+    end: int | None
+    text: str
+
+    @classmethod
+    def parse(cls, value: object) -> Window:
+        """Read `7d`, `7d..14d`, `last 7d` or `experiment`."""
+        text = value if isinstance(value, str) else ""
+        if text == "experiment":
+            return cls("experiment", 0, None, text)
+        try:
+            if text.startswith("last "):
+                return cls("last", 0, Duration.parse(text.removeprefix("last ").strip()).microseconds, text)
+            first, dots, second = text.partition("..")
+            start = Duration.parse(first).microseconds if dots else 0
+            end = Duration.parse(second if dots else first).microseconds
+        except ValueError:
+            raise ValueError(
+                f"`{value}` is not a window: write for example 7d, 7d..14d, last 7d or experiment"
+            ) from None
+        if end <= start:
+            raise ValueError(f"window `{text}` is empty: it must end after it starts")
+        return cls("span", start, end, text)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """An effect size: relative to the baseline, in percentage points, or in the metric's own unit. Never negative."""
+
+    kind: Literal["relative", "points", "absolute"]
+    value: float
+    text: str
+
+    @classmethod
+    def parse(cls, value: object) -> Size:
+        """Read `2%` (relative), `0.5pp` (percentage points) or `1.5` (the metric's unit)."""
+        if isinstance(value, str):
+            if match := _PERCENT.fullmatch(value):
+                return cls("relative", float(Fraction(match[1]) / 100), value)
+            if match := _POINTS.fullmatch(value):
+                return cls("points", float(Fraction(match[1]) / 100), value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if value < 0:
+                raise ValueError(f"`{value}` is negative: write the size alone; the direction comes from the metric")
+            return cls("absolute", float(value), str(value))
+        raise ValueError(f"`{value}` is not a size: write 2% (relative), 0.5pp (points) or 1.5 (the metric's unit)")
+
+
+def parse_percent(value: object) -> Fraction:
+    """Read `95%` or `0.1%` into an exact fraction."""
+    match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if not match:
+        raise ValueError(f"`{value}` is not a percentage: write for example 95%")
+    return Fraction(match[1]) / 100
+
+
+def parse_share(value: object) -> Fraction:
+    """Read an arm's share, `50%` or `1/3`, into an exact fraction."""
+    if isinstance(value, str) and (match := _FRACTION.fullmatch(value)) and int(match[2]):
+        return Fraction(int(match[1]), int(match[2]))
+    try:
+        return parse_percent(value)
+    except ValueError:
+        raise ValueError(f"`{value}` is not a share: write for example 50% or 1/3") from None
+
+
+def parse_probability(value: object) -> float:
+    """Read an error rate, `5%` or `0.05`, strictly between 0 and 1."""
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        number = float(value)
+    else:
+        try:
+            number = float(parse_percent(value))
+        except ValueError:
+            raise ValueError(f"`{value}` is not a probability: write for example 5% or 0.05") from None
+    if not 0 < number < 1:
+        raise ValueError(f"`{value}` must lie strictly between 0 and 1 (between 0% and 100%)")
+    return number
+
+
+def parse_confidence(value: object) -> float:
+    """Read a confidence level such as `95%`, between 50% and 100%."""
+    level = float(parse_percent(value))
+    if not 0.5 <= level < 1:
+        raise ValueError(f"`{value}` is not a confidence level: write for example 95%")
+    return level
+
+
+def parse_key(value: object) -> str:
+    """Read the value that stands in the data for an experiment or an arm; compared as text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | str) and str(value):
+        return str(value)
+    raise ValueError(f"`{value}` is not a key: write the text that stands in the data")
+
+
+@dataclass(frozen=True, slots=True)
+class Percentile:
+    """A percentile as a fraction between 0 and 1."""
+
+    fraction: float
+    text: str
+
+    @classmethod
+    def parse(cls, value: object) -> Percentile:
+        """Read `p95` or `p99.5`."""
+        match = _PERCENTILE.fullmatch(value) if isinstance(value, str) else None
+        if not match or not 0 < Fraction(match[1]) < 100:
+            raise ValueError(f"`{value}` is not a percentile: write for example p95 or p99.5")
+        return cls(float(Fraction(match[1]) / 100), str(value))
+
+
+def parse_limit(value: object) -> Percentile | float:
+    """Read a cap's limit: `p99.5` (pooled percentile) or `500` (in the metric's unit)."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str) and value.startswith("p"):
+        return Percentile.parse(value)
+    raise ValueError(f"`{value}` is not a limit: write a percentile such as p99.5 or a number such as 500")
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """A date or timestamp as written; it becomes an instant once the project's time zone is known."""
+
+    text: str
+    day: date | None
+    moment: datetime | None
+
+    @classmethod
+    def parse(cls, value: object) -> Instant:
+        """Read `2026-09-01` or an ISO timestamp such as `2026-09-01T08:30:00Z`."""
+        text = value if isinstance(value, str) else ""
+        try:
+            if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+                return cls(text, date.fromisoformat(text), None)
+            if re.match(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}", text):
+                return cls(text, None, datetime.fromisoformat(text))
+        except ValueError:
+            pass
+        raise ValueError(f"`{value}` is not a date: write for example 2026-09-01 or 2026-09-01T08:30:00Z")
+
+    def at(self, timezone: str) -> datetime:
+        """The instant in UTC; a date is its midnight in `timezone`, a timestamp without zone is UTC."""
+        if self.day is not None:
+            return datetime.combine(self.day, time(), ZoneInfo(timezone)).astimezone(UTC)
+        assert self.moment is not None  # noqa: S101 - parse fills exactly one
+        return (self.moment if self.moment.tzinfo else self.moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def parse_name(value: object) -> str:
+    """Check the name of a definition, arm, measure or step."""
+    if isinstance(value, str) and _IDENTIFIER.fullmatch(value):
+        return value
+    raise ValueError(f"`{value}` is not a name: use lower-case letters, digits and _, starting with a letter")
+
+
+def as_tuple(value: object) -> object:
+    """YAML lists become tuples, so that definitions stay frozen; a single string stands for a list of one."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+DurationField = Annotated[Duration, PlainValidator(Duration.parse)]
+WindowField = Annotated[Window, PlainValidator(Window.parse)]
+SizeField = Annotated[Size, PlainValidator(Size.parse)]
+ShareField = Annotated[Fraction, PlainValidator(parse_share)]
+ProbabilityField = Annotated[float, PlainValidator(parse_probability)]
+ConfidenceField = Annotated[float, PlainValidator(parse_confidence)]
+PercentileField = Annotated[Percentile, PlainValidator(Percentile.parse)]
+LimitField = Annotated[Percentile | float, PlainValidator(parse_limit)]
+InstantField = Annotated[Instant, PlainValidator(Instant.parse)]
+KeyField = Annotated[str, PlainValidator(parse_key)]
+NameField = Annotated[str, PlainValidator(parse_name)]
+Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
+Filter = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
+
+
+class Cap(Strict):
+    """Winsorising limits of the per-unit value."""
+
+    lower: LimitField | None = None
+    upper: LimitField | None = None
+    zeros: Literal["include", "exclude"] = "include"
+
+
+class Covariates(Strict):
+    """Pre-exposure values that sharpen the estimate."""
+
+    lookback: DurationField
+    extra: Names = ()
+
+
+def parse_covariates(value: object) -> object:
+    """`off` switches adjustment off; otherwise a map."""
+    return None if value == "off" else value
+
+
+CovariatesField = Annotated[Covariates | None, BeforeValidator(parse_covariates)]

@@ -1,0 +1,40 @@
+"""Share of units that come back inside a window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+from pydantic import PositiveInt
+
+from metricdef.metrics.base import Metric, Problem, Reference, source_references
+from metricdef.metrics.fields import Filter
+
+
+class RetentionMetric(Metric):
+    """Share of exposed units with at least `min_rows` rows inside a window that starts after exposure."""
+
+    type: Literal["retention"]
+    source: str
+    filter: Filter = ()
+    min_rows: PositiveInt = 1
+
+    kind: ClassVar[Literal["mean", "binary", "ratio", "quantile"]] = "binary"
+
+    def references(self) -> Iterator[Reference]:
+        """The source and the filter's columns."""
+        return source_references(self.source, None, self.filter)
+
+    def problems(self) -> Iterator[Problem]:
+        """The window must be stated and start after exposure; immature units never count."""
+        if self.window is None or self.window.kind != "span" or self.window.start == 0:
+            yield Problem(
+                ("window",) if self.window else ("type",),
+                "retention-window-at-zero",
+                "retention needs a window that starts after exposure",
+                "write for example `window: 7d..14d`",
+            )
+        if self.immature == "include":
+            yield Problem(
+                ("immature",), "retention-immature", "retention always leaves out units with an incomplete window"
+            )

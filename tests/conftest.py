@@ -1,0 +1,14 @@
+"""What all tests share."""
+
+import pytest
+
+from metricdef.errors import DefinitionErrors
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Definition errors say what they are about, also in a test's report."""
+    error = call.excinfo.value if call.excinfo else None
+    if isinstance(error, DefinitionErrors):
+        error.args = ("\n".join(f"{d.rule}: {d.message} {d.place}" for d in error.diagnostics),)
+    yield
