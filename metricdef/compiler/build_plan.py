@@ -1,0 +1,293 @@
+"""Definitions to a Plan: windows become bounds, shared values are planned once, covariates get their windows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from metricdef.compiler.plan import (
+    ArmPlan,
+    Block,
+    Bounds,
+    Condition,
+    EntryColumn,
+    MetricPlan,
+    Plan,
+    UnitColumn,
+    Value,
+    microseconds,
+)
+from metricdef.compiler.refusals import refuse
+from metricdef.definitions.expressions import columns_of, parse_expression
+from metricdef.definitions.link_experiment import experiment_metrics, unit_of
+from metricdef.definitions.models import Experiment, Role, Target
+from metricdef.definitions.project import Project
+from metricdef.errors import DefinitionErrors, UsageError
+from metricdef.metrics import Metric, Part
+from metricdef.metrics.fields import Covariates, Percentile, Window
+
+MAX_NAME = 48  # PostgreSQL cuts names at 63 without a word
+
+
+def build_plan(project: Project, name: str, as_of: datetime) -> Plan:
+    """Plan experiment `name` as seen at `as_of` (with a zone).
+
+    Raises UsageError for an unknown experiment and DefinitionErrors for what this version cannot compute.
+    """
+    experiment = project.experiment(name)
+    refused = refuse(project, name)
+    if refused:
+        raise DefinitionErrors(refused)
+    return _Builder(project, name, experiment, as_of).build()
+
+
+@dataclass
+class _Builder:
+    """Collects columns while metrics are planned; used once."""
+
+    project: Project
+    name: str
+    experiment: Experiment
+    as_of: datetime
+    unit_columns: dict[tuple[Any, ...], UnitColumn] = field(default_factory=dict)
+    entry_columns: dict[tuple[str, str], EntryColumn] = field(default_factory=dict)
+    blocks: dict[int | None, list[Value]] = field(default_factory=dict)
+    names: set[tuple[str, str]] = field(default_factory=set)
+
+    def build(self) -> Plan:
+        project, experiment = self.project, self.experiment
+        timezone = project.settings.defaults.timezone
+        self.start = microseconds(experiment.start.at(timezone))
+        self.end = microseconds(experiment.end.at(timezone))
+        as_of = microseconds(self.as_of)
+        self.enrolment_end = min(self.end, as_of)
+        unit = unit_of(project, experiment)
+        if unit is None:
+            raise UsageError(f"experiment `{self.name}` has no unit")
+        population = tuple(self._condition(segment) for segment in experiment.population)
+        metrics = tuple(
+            self._metric(n, role, target) for n, (role, target) in experiment_metrics(project, experiment).items()
+        )
+        sources = {c.source for c in self.unit_columns.values()} | {c.source for c in self.entry_columns.values()}
+        sources |= {experiment.exposure.source}
+        return Plan(
+            experiment=self.name,
+            as_of=self.as_of,
+            start=self.start,
+            enrolment_end=self.enrolment_end,
+            end=self.end,
+            unit=unit,
+            arms=self._arms(),
+            exposure_source=experiment.exposure.source,
+            experiment_key=experiment.exposure.key or self.name,
+            exposure_filter=experiment.exposure.filter,
+            entry_columns=tuple(self.entry_columns.values()),
+            unit_columns=tuple(self.unit_columns.values()),
+            population=population,
+            blocks=tuple(
+                Block(_block_name(horizon), horizon, tuple(values)) for horizon, values in self.blocks.items()
+            ),
+            metrics=metrics,
+            sources={n: project.sources[n] for n in sorted(sources)},
+            fingerprint=fingerprint(project, self.name),
+        )
+
+    def _arms(self) -> tuple[ArmPlan, ...]:
+        keys = {arm: self.experiment.arms[arm].key or arm for arm in self.experiment.ordered_arms}
+        codes = {key: code for code, key in enumerate(sorted(keys.values()))}
+        shares = self.experiment.shares
+        return tuple(ArmPlan(arm, key, codes[key], shares[arm]) for arm, key in keys.items())
+
+    def _condition(self, segment_name: str) -> Condition:
+        segment = self.project.segments[segment_name]
+        source = self.project.sources[segment.source]
+        if source.kind == "events":
+            assert segment.lookback is not None  # noqa: S101 - rule segment-after-exposure
+            bounds = Bounds(-segment.lookback.microseconds, 0)
+            column = self._unit_column(segment_name, Part(segment.source, "any", None, segment.filter, None), bounds)
+            return Condition(segment_name, segment.source, segment.filter, column.name)
+        for text in segment.filter:
+            for column_name, _, _ in columns_of(parse_expression(text, source.dialect)):
+                self._entry_column(segment.source, column_name)
+        return Condition(segment_name, segment.source, segment.filter, None)
+
+    def _metric(self, name: str, role: Role, target: Target) -> MetricPlan:
+        metric = self.project.metrics[name]
+        parts = metric.parts(self.project.metrics)
+        windows = [part.window or self._default_window() for part in parts]
+        horizon = self._horizon(metric, parts, windows)
+        values = self.blocks.setdefault(horizon, [])
+        columns = []
+        labels = (name,) if len(parts) == 1 else (f"{name}__numerator", f"{name}__denominator")
+        for part, window, label in zip(parts, windows, labels, strict=True):
+            column = self._unit_column(label, part, self._bounds(window))
+            columns.append(self._value(values, label, column.name, part).name)
+        covariates = self._covariates(name, metric, parts, labels, values)
+        cap = parts[0].cap
+        return MetricPlan(
+            name,
+            metric,
+            role,
+            target,
+            _block_name(horizon),
+            tuple(columns),
+            tuple(covariates),
+            _limits(cap) if cap and len(parts) == 1 else None,
+        )
+
+    def _covariates(
+        self, name: str, metric: Metric, parts: tuple[Part, ...], labels: tuple[str, ...], values: list[Value]
+    ) -> Iterable[str]:
+        settings = self._covariate_settings(metric)
+        if settings is None:
+            return []
+        found: list[str] = []
+        if settings.lookback.microseconds:
+            bounds = Bounds(-settings.lookback.microseconds, 0)
+            for part, label in zip(parts, labels, strict=True):
+                column = self._unit_column(f"{label}__pre", part, bounds)
+                found.append(self._value(values, f"{label}__pre", column.name, part).name)
+        for extra in settings.extra:
+            source, dot, dimension = extra.partition(".")
+            if dot:
+                column_name = self._entry_column(source, dimension).name
+                found.append(self._value(values, column_name, column_name, None).name)
+                found.append(self._value(values, f"{column_name}__missing", column_name, None, missing=True).name)
+            elif settings.lookback.microseconds and extra != name:
+                other = self.project.metrics[extra].parts(self.project.metrics)
+                for position, part in enumerate(other):
+                    label = (
+                        f"{extra}__pre"
+                        if len(other) == 1
+                        else f"{extra}__{('numerator', 'denominator')[position]}__pre"
+                    )
+                    column = self._unit_column(label, part, Bounds(-settings.lookback.microseconds, 0))
+                    found.append(self._value(values, label, column.name, part).name)
+        return dict.fromkeys(found)
+
+    def _covariate_settings(self, metric: Metric) -> Covariates | None:
+        """Metric beats experiment beats project; each may say `off`."""
+        analysis = self.experiment.analysis
+        if "covariates" in metric.model_fields_set:
+            return metric.covariates
+        if "covariates" in analysis.model_fields_set:
+            return analysis.covariates
+        return self.project.settings.defaults.covariates
+
+    def _default_window(self) -> Window:
+        return self.project.settings.defaults.window or Window.parse("experiment")
+
+    def _bounds(self, window: Window) -> Bounds:
+        if window.kind == "span":
+            return Bounds(window.start, window.end)
+        if window.kind == "last":
+            return Bounds(0, None, self.enrolment_end - (window.end or 0), self.enrolment_end)
+        return Bounds(0, None, None, self.enrolment_end)
+
+    def _horizon(self, metric: Metric, parts: tuple[Part, ...], windows: list[Window]) -> int | None:
+        """How long before as-of a unit must have entered to count; None where every unit does."""
+        if (metric.immature or self.project.settings.defaults.immature) == "include":
+            return None
+        ends = [window.end for window in windows if window.kind == "span" and window.end is not None]
+        if not ends:
+            return None
+        settles = [self.project.sources[part.source].settles_after for part in parts]
+        return max(ends) + max((s.microseconds for s in settles if s), default=0)
+
+    def _unit_column(self, label: str, part: Part, bounds: Bounds) -> UnitColumn:
+        key = (part.source, part.agg, part.measure, part.filter, bounds)
+        if key not in self.unit_columns:
+            self.unit_columns[key] = UnitColumn(
+                self._name("unit", label), part.source, part.agg, part.measure, part.filter, bounds
+            )
+        return self.unit_columns[key]
+
+    def _entry_column(self, source: str, dimension: str) -> EntryColumn:
+        if (source, dimension) not in self.entry_columns:
+            expression = self.project.sources[source].dimensions.get(dimension, dimension)
+            self.entry_columns[source, dimension] = EntryColumn(
+                self._name("entry", f"{source}__{dimension}".lower()), source, expression
+            )
+        return self.entry_columns[source, dimension]
+
+    def _value(
+        self, values: list[Value], label: str, column: str, part: Part | None, *, missing: bool = False
+    ) -> Value:
+        lower, upper = _limits(part.cap) if part and part.cap else (None, None)
+        wanted = Value("", column, lower, upper, missing)
+        for value in values:
+            if replace(value, name="") == wanted:
+                return value
+        values.append(replace(wanted, name=self._name("value", label)))
+        return values[-1]
+
+    def _name(self, kind: str, label: str) -> str:
+        """A name that no other column of its kind has, short enough for every engine."""
+        safe = "".join(c if (c.isalnum() and c.isascii()) or c == "_" else "_" for c in label)
+        if len(safe) > MAX_NAME:
+            safe = f"{safe[: MAX_NAME - 9]}_{hashlib.sha256(label.encode()).hexdigest()[:8]}"
+        name, count = safe, 1
+        while (kind, name) in self.names:
+            count += 1
+            name = f"{safe}_{count}"
+        self.names.add((kind, name))
+        return name
+
+
+def _limits(cap: Any) -> tuple[float | None, float | None]:
+    return tuple(None if limit is None or isinstance(limit, Percentile) else limit for limit in (cap.lower, cap.upper))  # type: ignore[return-value]  # always two
+
+
+def _block_name(horizon: int | None) -> str:
+    if horizon is None:
+        return "all"
+    for unit, size in (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000)):
+        if horizon % size == 0:
+            return f"mature_{horizon // size}{unit}"
+    raise AssertionError(horizon)  # durations are whole minutes
+
+
+def fingerprint(project: Project, name: str) -> str:
+    """Hash of every definition that experiment `name` uses, as written: no environment, no clock, no key order."""
+    experiment = project.experiments[name]
+    metrics = set(experiment_metrics(project, experiment))
+    for metric in sorted(metrics):
+        metrics |= {r.name for r in project.metrics[metric].references() if r.kind == "metric"}
+    settings = project.settings.defaults
+    extras = {
+        extra
+        for c in (
+            settings.covariates,
+            experiment.analysis.covariates,
+            *(project.metrics[m].covariates for m in metrics),
+        )
+        if c
+        for extra in c.extra
+    }
+    metrics |= {extra for extra in extras if "." not in extra}
+    sources = {extra.split(".")[0] for extra in extras if "." in extra} | {experiment.exposure.source}
+    sources |= {project.segments[s].source for s in experiment.population}
+    for metric in metrics:
+        for reference in project.metrics[metric].references():
+            sources |= {reference.name} if reference.kind == "source" else set()
+            if reference.kind == "metric":
+                sources |= {r.name for r in project.metrics[reference.name].references() if r.kind == "source"}
+    root = next(d for d in project.documents.values() if ("version",) in d.keys)
+    content: dict[str, Any] = {
+        "defaults": root.data.get("defaults"),
+        "entities": root.data.get("entities"),
+        "dialect": root.data.get("dialect"),
+    }
+    for kind, names in (
+        ("experiments", {name}),
+        ("metrics", metrics),
+        ("sources", sources),
+        ("segments", set(experiment.population)),
+        ("metric_sets", set(experiment.metrics.sets)),
+    ):
+        content[kind] = {n: project.origins[kind, n].data[kind][n] for n in sorted(names)}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,0 +1,23 @@
+"""How engines spell the few things that portable SQL cannot say. Each dialect is a table of formats, no logic."""
+
+from metricdef.compiler.dialects.duckdb import DUCKDB
+from metricdef.compiler.dialects.postgres import POSTGRES
+from metricdef.compiler.dialects.snowflake import SNOWFLAKE
+from metricdef.compiler.dialects.table import DialectTable
+from metricdef.errors import UsageError, suggest
+
+DIALECTS: dict[str, DialectTable] = {table.name: table for table in (DUCKDB, SNOWFLAKE, POSTGRES)}
+
+
+def dialect_table(name: str) -> DialectTable:
+    """The table of a dialect. Raises UsageError for one that has none."""
+    if name in DIALECTS:
+        return DIALECTS[name]
+    similar = suggest(name, DIALECTS)
+    raise UsageError(
+        f"SQL for `{name}` cannot be written yet",
+        [f"did you mean `{similar[0]}`?" if similar else f"dialects: {', '.join(DIALECTS)}"],
+    )
+
+
+__all__ = ["DIALECTS", "DialectTable", "dialect_table"]

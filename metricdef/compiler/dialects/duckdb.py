@@ -1,0 +1,18 @@
+"""DuckDB."""
+
+from metricdef.compiler.dialects.table import DialectTable
+
+DUCKDB = DialectTable(
+    name="duckdb",
+    sqlglot="duckdb",
+    to_utc="CAST({x} AS TIMESTAMP)",
+    from_zone="CAST(CAST({x} AS TIMESTAMP) AT TIME ZONE {zone} AS TIMESTAMP)",
+    epoch_us="EPOCH_US({x})",
+    instant="TIMESTAMP '{x}'",
+    double="CAST({x} AS DOUBLE)",
+    text="CAST({x} AS VARCHAR)",
+    quoted_case="as_is",
+    materialises_ctes=True,
+    temporary_table="CREATE TEMPORARY TABLE {name}",
+    session=("SET TimeZone = 'UTC'",),
+)

@@ -1,0 +1,18 @@
+"""PostgreSQL 14 and later."""
+
+from metricdef.compiler.dialects.table import DialectTable
+
+POSTGRES = DialectTable(
+    name="postgres",
+    sqlglot="postgres",
+    to_utc="CAST({x} AS TIMESTAMP)",
+    from_zone="(CAST({x} AS TIMESTAMP) AT TIME ZONE {zone} AT TIME ZONE 'UTC')",
+    epoch_us="CAST(EXTRACT(EPOCH FROM {x}) * 1000000 AS BIGINT)",
+    instant="TIMESTAMP '{x}'",
+    double="CAST({x} AS DOUBLE PRECISION)",
+    text="CAST({x} AS VARCHAR)",
+    quoted_case="lower",
+    materialises_ctes=True,
+    temporary_table="CREATE TEMPORARY TABLE {name}",
+    session=("SET TIME ZONE 'UTC'",),
+)

@@ -1,0 +1,18 @@
+"""Snowflake."""
+
+from metricdef.compiler.dialects.table import DialectTable
+
+SNOWFLAKE = DialectTable(
+    name="snowflake",
+    sqlglot="snowflake",
+    to_utc="CAST(CONVERT_TIMEZONE('UTC', {x}) AS TIMESTAMP_NTZ)",
+    from_zone="CONVERT_TIMEZONE({zone}, 'UTC', CAST({x} AS TIMESTAMP_NTZ))",
+    epoch_us="DATE_PART(EPOCH_MICROSECOND, {x})",
+    instant="CAST('{x}' AS TIMESTAMP_NTZ)",
+    double="CAST({x} AS DOUBLE)",
+    text="CAST({x} AS VARCHAR)",
+    quoted_case="upper",
+    materialises_ctes=False,
+    temporary_table="CREATE OR REPLACE TEMPORARY TABLE {name}",
+    session=("ALTER SESSION SET TIMEZONE = 'UTC'",),
+)

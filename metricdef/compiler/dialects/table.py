@@ -1,0 +1,28 @@
+"""The record that describes one SQL dialect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class DialectTable:
+    """Spellings of one engine. Formats take `{x}`, and `{zone}` for `from_zone`.
+
+    Timestamps become microseconds since 1970 in UTC as soon as they are read: from there on all time arithmetic is
+    exact integer arithmetic, the same on every engine.
+    """
+
+    name: str
+    sqlglot: str  # the name sqlglot knows it by
+    to_utc: str  # any timestamp to a timestamp without zone, in UTC, given a session in UTC
+    from_zone: str  # a timestamp without zone, read as local time of {zone}, to UTC
+    epoch_us: str  # a UTC timestamp without zone to microseconds
+    instant: str  # the literal of a UTC timestamp, {x} as YYYY-MM-DD HH:MM:SS.ffffff
+    double: str
+    text: str
+    quoted_case: Literal["upper", "lower", "as_is"]  # the case of an unquoted name once it must be quoted
+    materialises_ctes: bool  # a CTE read twice is computed once
+    temporary_table: str  # creates a session-local table {name}, replacing one left by an earlier run
+    session: tuple[str, ...]  # statements a job must run first

@@ -1,0 +1,68 @@
+"""What loads and links but is not computed by this version: refused by name, never accepted and ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from metricdef.definitions.link_experiment import experiment_metrics, sources_of
+from metricdef.definitions.models import ROLES, Experiment
+from metricdef.definitions.project import Kind, Project
+from metricdef.errors import Diagnostic
+
+CORRECTIONS = ("none", "bonferroni", "holm")
+
+
+def refuse(project: Project, name: str) -> list[Diagnostic]:
+    """Every feature that experiment `name` uses and this version cannot compute, with its place."""
+    experiment = project.experiments[name]
+    found = [_not_yet(project, "experiments", name, path, what) for path, what in _experiment_features(experiment)]
+    metrics = set(experiment_metrics(project, experiment))
+    used = set(metrics)
+    for metric_name in metrics:
+        used |= {r.name for r in project.metrics[metric_name].references() if r.kind == "metric"}
+    for metric_name in sorted(used):
+        found += [
+            _not_yet(project, "metrics", metric_name, problem.path, f"metric `{metric_name}`: {problem.message}")
+            for problem in project.metrics[metric_name].not_yet()
+        ]
+    sources = {s for metric_name in used for s in sources_of(project, project.metrics[metric_name])}
+    sources |= {experiment.exposure.source} | {project.segments[s].source for s in experiment.population}
+    for source_name in sorted(sources):
+        found += [
+            _not_yet(project, "sources", source_name, (key,), f"source `{source_name}`: `{key}` is not used yet")
+            for key in ("dbt_model", "partition", "expect", "grain")
+            if getattr(project.sources[source_name], key) is not None
+        ]
+    return found
+
+
+def _not_yet(project: Project, kind: Kind, name: str, path: tuple[str | int, ...], what: str) -> Diagnostic:
+    return Diagnostic("not-yet", what, project.place(kind, name, *path, key=True), ("remove it to run without it",))
+
+
+def _experiment_features(experiment: Experiment) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    analysis = experiment.analysis
+    features: list[tuple[object, tuple[str | int, ...], str]] = [
+        (experiment.cluster, ("cluster",), "cluster-randomised experiments"),
+        (experiment.cluster_effect != "per_unit", ("cluster_effect",), "`cluster_effect`"),
+        (experiment.ramp, ("ramp",), "ramps"),
+        (experiment.exposure.trigger, ("exposure", "trigger"), "triggers"),
+        (experiment.validation.aa_lookback, ("validation", "aa_lookback"), "the pre-period A/A check"),
+        (analysis.strata, ("analysis", "strata"), "strata"),
+        (analysis.breakdowns, ("analysis", "breakdowns"), "breakdowns"),
+        (analysis.sensitivity, ("analysis", "sensitivity"), "sensitivity analyses"),
+        (analysis.bayes, ("analysis", "bayes"), "Bayesian read-outs"),
+    ]
+    for used, path, what in features:
+        if used:
+            yield path, f"{what} are not computed yet" if what.endswith("s") else f"{what} is not computed yet"
+    sequential = analysis.sequential
+    if sequential and (sequential.method != "fixed" or sequential.looks or sequential.futility):
+        yield ("analysis", "sequential"), "sequential designs are not computed yet"
+    for role in ROLES:
+        correction = getattr(analysis.multiplicity, role) if analysis.multiplicity else None
+        if correction and correction.method not in CORRECTIONS:
+            yield ("analysis", "multiplicity", role), f"the correction `{correction.method}` is not computed yet"
+        for metric_name, target in getattr(experiment.metrics, role).items():
+            if target.equivalence is not None:
+                yield ("metrics", role, metric_name, "equivalence"), "equivalence tests are not computed yet"

@@ -1,0 +1,75 @@
+"""Plan to SQL: each stage is one template; analysts' expressions go in as rendered trees, never as text."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+
+import sqlglot
+from sqlglot import exp
+
+from metricdef import __version__
+from metricdef.compiler.dialects import DialectTable, dialect_table
+from metricdef.compiler.plan import Plan
+from metricdef.compiler.query import Query
+from metricdef.compiler.sql_text import SqlText
+from metricdef.compiler.stages import Stage, stages, template
+from metricdef.definitions.expressions import parse_query, tables_of
+from metricdef.errors import UsageError
+
+_PREFIX = "md_"
+
+
+def render(plan: Plan, dialect: str, schemas: Mapping[str, str] | None = None) -> Query:
+    """The SQL of `plan`. `schemas` maps logical schema names to a profile's.
+
+    Raises UsageError for a dialect or source that cannot be written. Equal plans give equal bytes.
+    """
+    table = dialect_table(dialect)
+    sql = SqlText(table, schemas or {})
+    _refuse_clashes(plan)
+    *earlier, final = stages(plan, sql)
+    tables = [stage for stage in earlier if stage.shared] if not table.materialises_ctes else []
+    common = [stage for stage in earlier if stage not in tables]
+    statements = [_statement(stage, common, table) for stage in (*tables, final)]
+    for statement in statements:
+        _check(statement, table.sqlglot)
+    digest = hashlib.sha256("\n;\n".join((*table.session, *statements)).encode()).hexdigest()[:16]
+    header = template("header").render(
+        version=__version__, plan=plan, dialect=dialect, sql_hash=digest, as_of=f"{plan.as_of:%Y-%m-%d %H:%M:%S.%f} UTC"
+    )
+    return Query(plan, dialect, table.session, (f"{header.strip()}\n\n{statements[0]}", *statements[1:]), digest)
+
+
+def _statement(stage: Stage, common: list[Stage], dialect: DialectTable) -> str:
+    """A temporary table, or the final SELECT, with the CTEs it needs."""
+    needed: list[Stage] = []
+    text = stage.body
+    for candidate in reversed(common):
+        if re.search(rf"\b{candidate.name}\b", text):
+            needed.insert(0, candidate)
+            text += candidate.body
+    target = dialect.temporary_table.format(name=stage.name) if stage.name else None
+    return template("statement").render(target=target, stages=needed, final=stage).strip()
+
+
+def _check(statement: str, dialect: str) -> None:
+    """The rendered text must be exactly one statement that the dialect's own grammar accepts."""
+    trees = sqlglot.parse(statement, read=dialect)
+    if len(trees) != 1 or not isinstance(trees[0], exp.Query | exp.Create):
+        raise AssertionError(f"rendered SQL is not one statement: {statement[:200]}")
+
+
+def _refuse_clashes(plan: Plan) -> None:
+    """A table named like one of our stages would be read in its place."""
+    for name, source in plan.sources.items():
+        tables = (
+            [source.table] if source.table else tables_of(parse_query(source.sql, source.dialect)) if source.sql else []
+        )
+        for table in tables:
+            if table.split(".")[-1].strip('"').lower().startswith(_PREFIX):
+                raise UsageError(
+                    f"source `{name}`: table names that start with `{_PREFIX}` are kept for the compiled SQL",
+                    ["read it through a view with another name"],
+                )

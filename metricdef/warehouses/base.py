@@ -1,0 +1,36 @@
+"""What every warehouse adapter can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Warehouse(Protocol):
+    """A read-only connection in UTC."""
+
+    dialect: str
+
+    def execute(self, statements: Sequence[str]) -> pa.Table:
+        """Run statements in order and return the last one's rows. Raises WarehouseError or WarehouseUnavailable."""
+
+    def describe(self, relation: str) -> dict[str, str]:
+        """Columns and types of what stands after FROM. Raises WarehouseError where it does not exist."""
+
+    def tables(self) -> list[str]:
+        """Names of the tables one can read, schema first where it is not the default one."""
+
+    def close(self) -> None:
+        """Give the connection back."""
+
+    def __enter__(self) -> Self:
+        """Use as a context manager."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection."""

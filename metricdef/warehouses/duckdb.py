@@ -1,0 +1,101 @@
+"""DuckDB: a file on a laptop, opened read-only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from metricdef.errors import UsageError, WarehouseError, WarehouseUnavailable
+from metricdef.warehouses.profile import Profile
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+
+class DuckDBWarehouse:
+    """A read-only connection to a DuckDB file."""
+
+    dialect = "duckdb"
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    @classmethod
+    def open(cls, profile: Profile) -> Self:
+        """Open the file named by `path`, relative to the project directory."""
+        import duckdb
+
+        if "path" not in profile.options:
+            raise UsageError(
+                f"profile `{profile.name}` has no path", ["add `path: data/warehouse.duckdb`, relative to the project"]
+            )
+        path = profile.root / str(profile.options["path"])
+        if not path.is_file():
+            raise UsageError(
+                f"profile `{profile.name}`: there is no file {profile.options['path']}",
+                ["check `path` in project.yml; it is taken from the project directory"],
+            )
+        try:
+            # External access is off: a source's SQL reads this file's tables and nothing else on the machine.
+            connection = duckdb.connect(str(path), read_only=True, config={"enable_external_access": "false"})
+            connection.execute("SET TimeZone = 'UTC'")
+        except duckdb.Error as error:
+            raise WarehouseUnavailable(
+                f"cannot open {profile.options['path']}: {_first_line(error)}",
+                ["another program may hold it open for writing: try again when it is done"],
+            ) from None
+        return cls(connection)
+
+    def execute(self, statements: Sequence[str]) -> pa.Table:
+        """Run statements in order; Arrow rows of the last."""
+        import duckdb
+
+        try:
+            for statement in statements[:-1]:
+                self._connection.execute(statement)
+            return self._connection.sql(statements[-1]).to_arrow_table()
+        except duckdb.Error as error:
+            raise WarehouseError(
+                f"DuckDB refused the SQL: {_first_line(error)}", ["see it with `metricdef compile`"]
+            ) from None
+        except KeyboardInterrupt:
+            self._connection.interrupt()
+            raise
+
+    def describe(self, relation: str) -> dict[str, str]:
+        """Columns and their types."""
+        import duckdb
+
+        try:
+            rows = self._connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
+        except duckdb.Error as error:
+            raise WarehouseError(_first_line(error)) from None
+        return {str(row[0]): str(row[1]) for row in rows}
+
+    def tables(self) -> list[str]:
+        """Tables and views of the file."""
+        rows = self._connection.execute(
+            "SELECT CASE WHEN table_schema = 'main' THEN table_name ELSE table_schema || '.' || table_name END AS name"
+            " FROM information_schema.tables ORDER BY name"
+        ).fetchall()
+        return [str(row[0]) for row in rows]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        """Use as a context manager."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connection."""
+        self.close()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
