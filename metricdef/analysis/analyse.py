@@ -1,0 +1,218 @@
+"""Plan and result to Readout: the one road of this room."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from metricdef import __version__
+from metricdef.analysis.cells import Cells, read_cells
+from metricdef.analysis.decision import decide
+from metricdef.analysis.estimates import estimate_metric
+from metricdef.analysis.families import judge
+from metricdef.analysis.health import arm_rows, check_health
+from metricdef.analysis.readout import EstimateRow, Readout
+from metricdef.analysis.settings import Settings, analysis_settings
+from metricdef.compiler.plan import Plan
+from metricdef.compiler.query import Query
+from metricdef.definitions.project import Project
+from metricdef.errors import NotComputable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where the run stands in time: `early` says why nothing can be decided, None at the planned end."""
+
+    early: str | None
+    hidden: bool
+
+
+def analyse(project: Project, query: Query, table: pa.Table, revision: str | None = None) -> Readout:
+    """The readout of one run. Raises WarehouseError where `table` is not the query's result."""
+    plan = query.plan
+    experiment = project.experiments[plan.experiment]
+    settings = analysis_settings(project, plan)
+    cells = read_cells(plan, table)
+    stage = _stage(plan, settings)
+    with_mixed = settings.mixed == "first_arm"
+    arms = arm_rows(cells, with_mixed=with_mixed)
+    health = check_health(cells, arms, settings, final=stage.early is None)
+    rows = (
+        []
+        if stage.hidden
+        else _estimates(cells, plan, settings, with_mixed=with_mixed, interim=stage.early is not None)
+    )
+    treatments = [arm.name for arm in plan.arms[1:]]
+    return Readout(
+        experiment=plan.experiment,
+        label=experiment.label or plan.experiment,
+        hypothesis=" ".join(experiment.hypothesis.split()),
+        status=experiment.status,
+        as_of=_iso(plan.as_of),
+        window={"start": _iso_us(plan.start), "end": _iso_us(plan.end), "planned_end": _iso(settings.planned_end)},
+        look=None,
+        provenance=_provenance(query, settings, revision),
+        arms=arms,
+        health=health,
+        estimates=tuple(rows),
+        decision=decide(rows, health, settings, treatments, stage.early),
+        ledger=_ledger(plan, settings),
+        excluded_units=_excluded(cells, settings),
+        sensitivity=()
+        if stage.hidden or stage.early
+        else tuple(_sensitivity(cells, plan, settings, with_mixed=not with_mixed)),
+        series=(),
+        moments=() if stage.hidden else tuple(_moments(cells, with_mixed=with_mixed)),
+    )
+
+
+def _stage(plan: Plan, settings: Settings) -> Stage:
+    if plan.as_of < settings.shown_from:
+        return Stage(f"results are held back until {_iso(settings.shown_from)}: only health is shown", hidden=True)
+    if plan.as_of < settings.planned_end:
+        return Stage(
+            f"before_planned_end: the fixed design is read at {_iso(settings.planned_end)}, when every window is complete",
+            hidden=False,
+        )
+    return Stage(None, hidden=False)
+
+
+def _estimates(cells: Cells, plan: Plan, settings: Settings, *, with_mixed: bool, interim: bool) -> list[EstimateRow]:
+    rows = [
+        row
+        for metric in plan.metrics
+        for row in estimate_metric(cells, metric, settings, with_mixed=with_mixed, interim=interim)
+    ]
+    return rows if interim else judge(rows, settings)
+
+
+def _sensitivity(cells: Cells, plan: Plan, settings: Settings, *, with_mixed: bool) -> list[dict[str, Any]]:
+    """The other policy for mixed units, from the same query, where there are any."""
+    if not any(cells.count("units_assigned", arm.name, mixed=True) for arm in plan.arms):
+        return []
+    name = "mixed_first_arm" if with_mixed else "mixed_excluded"
+    found = []
+    for row in _estimates(cells, plan, settings, with_mixed=with_mixed, interim=False):
+        absolute = asdict(row.absolute) if row.absolute else None
+        found.append(
+            {
+                "analysis": name,
+                "metric": row.metric,
+                "arm": row.arm,
+                "units": row.units,
+                "absolute": absolute,
+                "p_value": row.p_value,
+                "verdict": row.verdict,
+                "reason": row.reason,
+            }
+        )
+    return found
+
+
+def _provenance(query: Query, settings: Settings, revision: str | None) -> dict[str, Any]:
+    return {
+        "definitions": query.plan.fingerprint,
+        "sql": query.sql_hash,
+        "metricdef": __version__,
+        "dialect": query.dialect,
+        "revision": revision,
+        "locked": False,
+        "deviations": list(settings.deviations),
+    }
+
+
+def _ledger(plan: Plan, settings: Settings) -> dict[str, Any]:
+    """Error rates that the rule allows, each one-sided; those that need a power analysis are null."""
+    treatments = len(plan.arms) - 1
+    primaries = sum(metric.role == "primary" for metric in plan.metrics)
+    corrected = settings.methods["primary"] != "none" or primaries * treatments <= 1
+    return {
+        "confidence": settings.confidence,
+        "alpha": {
+            "success": settings.success_alpha,
+            "non_inferiority": settings.non_inferiority_alpha,
+            "deterioration": settings.deterioration_alpha,
+            "quality": settings.srm_alpha,
+        },
+        "multiplicity": dict(settings.methods),
+        "false_ship": settings.success_alpha if corrected else None,
+        "false_stop": settings.deterioration_alpha if settings.decision.stop is None else None,
+        "block_good_change": None,
+    }
+
+
+def _excluded(cells: Cells, settings: Settings) -> dict[str, int]:
+    """Units and exposure rows that are not in the estimates, by reason."""
+    arms = [arm.name for arm in cells.plan.arms]
+    mixed = sum(cells.count("units_assigned", arm, mixed=True) for arm in arms)
+    kept = settings.mixed == "first_arm"
+    outside = sum(
+        cells.count("units_assigned", arm, mixed=None if kept else False)
+        - cells.count("units_analysed", arm, mixed=None if kept else False)
+        for arm in arms
+    )
+    found = {"mixed": 0 if kept else mixed, "outside_population": outside}
+    for block in cells.plan.blocks:
+        if block.horizon is not None:
+            found[f"immature_{block.name.removeprefix('mature_')}"] = sum(
+                cells.count("units_analysed", arm, mixed=None if kept else False)
+                - cells.eligible(block.name, arm, with_mixed=kept)
+                for arm in arms
+            )
+    return found | {
+        f"rows_{name}": cells.audit(name)
+        for name in (
+            "null_unit",
+            "null_time",
+            "before_start",
+            "on_or_after_end",
+            "after_as_of",
+            "not_loaded",
+            "unknown_arm",
+        )
+    }
+
+
+def _moments(cells: Cells, *, with_mixed: bool) -> list[dict[str, Any]]:
+    """The sufficient statistics by block and arm. A column whose sums are unusable is left out and named."""
+    found = []
+    for block in cells.plan.blocks:
+        for arm in cells.plan.arms:
+            usable, unusable = [], []
+            for value in block.values:
+                try:
+                    cells.moments(block.name, [value.name], arm.name, with_mixed=with_mixed)
+                    usable.append(value.name)
+                except NotComputable:
+                    unusable.append(value.name)
+            m = cells.moments(block.name, usable, arm.name, with_mixed=with_mixed)
+            found.append(
+                {
+                    "block": block.name,
+                    "arm": arm.name,
+                    "segment": None,
+                    "epoch": None,
+                    "n": m.n,
+                    "columns": list(m.columns),
+                    "unusable": unusable,
+                    "mean": m.mean.tolist(),
+                    "cov": m.cov.tolist() if m.n > 1 else None,
+                    "third": m.third.tolist(),
+                    "max_abs": m.max_abs.tolist(),
+                    "nonzero": m.nonzero.tolist(),
+                    "capped": m.capped.tolist(),
+                }
+            )
+    return found
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _iso_us(us: int) -> str:
+    return _iso(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us))

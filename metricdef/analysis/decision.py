@@ -1,0 +1,174 @@
+"""Verdicts and health to a recommendation, by the pre-registered rule: invalid > stop > ship > hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from metricdef.analysis.estimates import signed_margin
+from metricdef.analysis.health import is_invalid
+from metricdef.analysis.readout import DecisionRow, EstimateRow, HealthRow
+from metricdef.analysis.settings import Settings
+from metricdef.definitions.models import ROLES, Conditions
+
+
+@dataclass(frozen=True, slots=True)
+class _ArmDecision:
+    recommendation: str
+    because: tuple[str, ...]
+
+
+def decide(
+    rows: Sequence[EstimateRow], health: Sequence[HealthRow], settings: Settings, arms: Sequence[str], early: str | None
+) -> DecisionRow:
+    """The recommendation for the experiment and for every arm. `early` says why nothing can be decided yet."""
+    invalid = is_invalid(health, settings)
+    if invalid:
+        failed = [f"{row.check}: {row.message}" for row in health if row.check in invalid]
+        return DecisionRow(
+            "invalid", None, ("the health of the experiment failed; its estimates cannot be trusted", *failed)
+        )
+    if early:
+        return DecisionRow("hold", None, (early,), dict.fromkeys(arms, "hold"))
+    found = {arm: _decide_arm([row for row in rows if row.arm == arm], health, settings) for arm in arms}
+    by_arm = {arm: decision.recommendation for arm, decision in found.items()}
+    because = tuple(
+        f"{arm}: {line}" if len(arms) > 1 else line for arm, decision in found.items() for line in decision.because
+    )
+    shipping = [arm for arm in arms if by_arm[arm] == "ship"]
+    if shipping:
+        chosen, why = _choose(shipping, rows, settings)
+        return DecisionRow("ship", chosen, (*why, *because), by_arm)
+    if all(by_arm[arm] == "stop" for arm in arms):
+        return DecisionRow("stop", arms[0] if len(arms) == 1 else None, because, by_arm)
+    stopping = [arm for arm in arms if by_arm[arm] == "stop"]
+    named = (f"stop arm {', '.join(stopping)}; the others go on",) if stopping else ()
+    return DecisionRow("hold", None, (*named, *because), by_arm)
+
+
+def _decide_arm(rows: Sequence[EstimateRow], health: Sequence[HealthRow], settings: Settings) -> _ArmDecision:
+    stop = _stop_reasons(rows, settings)
+    if stop:
+        return _ArmDecision("stop", tuple(stop))
+    missing = [r for r in rows if r.verdict == "not_computed" and r.role in ("primary", "guardrail")]
+    if missing:
+        return _ArmDecision(
+            "hold", tuple(f"{r.role} {r.metric} could not be computed: {r.message or r.reason}" for r in missing)
+        )
+    holds, blockers = _ship_reasons(rows, health, settings)
+    return _ArmDecision("hold", tuple(blockers)) if blockers else _ArmDecision("ship", tuple(holds))
+
+
+def _stop_reasons(rows: Sequence[EstimateRow], settings: Settings) -> list[str]:
+    if settings.decision.stop is not None:
+        reasons, blockers = _conditions(settings.decision.stop, rows, (), lambda _: True)
+        return [] if blockers else reasons
+    return [
+        f"{row.role} {row.metric} deteriorated (p = {test.p_adjusted:.2g}, one-sided, Holm, at {test.alpha:g})"
+        for row in rows
+        if (test := row.test("deterioration")) and test.rejected and test.p_adjusted is not None
+    ]
+
+
+def _ship_reasons(
+    rows: Sequence[EstimateRow], health: Sequence[HealthRow], settings: Settings
+) -> tuple[list[str], list[str]]:
+    """Why to ship, and what stands against it."""
+    practical = _practical(settings)
+    if settings.decision.ship is not None:
+        reasons, blockers = _conditions(settings.decision.ship, rows, health, practical)
+    else:
+        rule = Conditions(
+            primary="any_superior", guardrail="all_non_inferior" if any(r.role == "guardrail" for r in rows) else None
+        )
+        if not any(r.role == "primary" for r in rows):
+            return [], ["the experiment has no primary metric"]
+        reasons, blockers = _conditions(rule, rows, health, practical)
+    worse = [
+        f"{row.role} {row.metric} deteriorated" for row in rows if (test := row.test("deterioration")) and test.rejected
+    ]
+    return reasons, [*blockers, *worse]
+
+
+def _conditions(
+    conditions: Conditions,
+    rows: Sequence[EstimateRow],
+    health: Sequence[HealthRow],
+    counts: Callable[[EstimateRow], bool],
+) -> tuple[list[str], list[str]]:
+    """Lines that hold and lines that do not; all must hold."""
+    reasons, blockers = [], []
+    for role in ROLES:
+        condition = getattr(conditions, role)
+        if condition is None:
+            continue
+        quantifier, _, verdict = condition.partition("_")
+        members = [row for row in rows if row.role == role]
+        good = [row for row in members if _has(row, verdict) and counts(row)]
+        small = [row for row in members if _has(row, verdict) and not counts(row)]
+        words = verdict.replace("_", "-")
+        if (good and quantifier == "any") or (len(good) == len(members) and quantifier == "all"):
+            reasons.append(f"{role} {', '.join(row.metric for row in good)} {words}")
+            continue
+        if small:
+            blockers.append(
+                f"{role} {', '.join(row.metric for row in small)} {words}, but smaller than is worth it in practice"
+            )
+        else:
+            wanting = [row.metric for row in members if row not in good]
+            blockers.append(
+                f"{role} {', '.join(wanting)} not {words}"
+                if quantifier == "all"
+                else f"no {role} metric {words}: {', '.join(wanting)}"
+            )
+    if conditions.quality == "all_pass":
+        bad = [row.check for row in health if row.status in ("warn", "fail")]
+        (blockers if bad else reasons).append(
+            f"health checks not all passed: {', '.join(bad)}" if bad else "all health checks passed"
+        )
+    return reasons, blockers
+
+
+def _has(row: EstimateRow, verdict: str) -> bool:
+    if row.verdict == verdict:
+        return True
+    # Being better than 0 is a fortiori being within the margin.
+    return verdict == "non_inferior" and (
+        (test := row.test("non_inferiority")) is not None and test.rejected and row.verdict != "inferior"
+    )
+
+
+def _practical(settings: Settings) -> Callable[[EstimateRow], bool]:
+    def counts(row: EstimateRow) -> bool:
+        size = settings.decision.practical.get(row.metric)
+        if size is None or row.absolute is None:
+            return True
+        sign = -1 if row.direction == "decrease" else 1
+        null, relative = signed_margin(size, sign)
+        if relative is not None:
+            if row.relative is None or row.relative.estimate is None or row.baseline_value is None:
+                return False
+            shift = row.absolute.estimate / abs(row.baseline_value) if row.baseline_value else 0.0
+            return sign * shift >= size.value
+        return sign * row.absolute.estimate >= abs(null)
+
+    return counts
+
+
+def _choose(shipping: list[str], rows: Sequence[EstimateRow], settings: Settings) -> tuple[str, tuple[str, ...]]:
+    """Of several arms that qualify: the first preferred one, else the one with the largest primary effect."""
+    if len(shipping) == 1:
+        return shipping[0], ()
+    preferred = next((arm for arm in settings.prefer if arm in shipping), None)
+    if preferred is not None:
+        return preferred, (f"{', '.join(shipping)} all qualify; `prefer` names {preferred}",)
+    first = next(row.metric for row in rows if row.role == "primary")
+    sizes = {
+        row.arm: (-1 if row.direction == "decrease" else 1) * row.absolute.estimate
+        for row in rows
+        if row.metric == first and row.arm in shipping and row.absolute
+    }
+    chosen = max(sizes, key=lambda arm: (sizes[arm], -shipping.index(arm))) if sizes else shipping[0]
+    return chosen, (
+        f"{', '.join(shipping)} all qualify; {chosen} has the largest effect on {first}, which such a choice overstates",
+    )

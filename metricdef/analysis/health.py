@@ -1,0 +1,141 @@
+"""Checks of the experiment itself. Only a sample ratio mismatch or a fault declared fatal makes it invalid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from metricdef.analysis.cells import Cells
+from metricdef.analysis.readout import ArmRow, HealthRow, Status
+from metricdef.analysis.settings import Settings
+from metricdef.errors import NotComputable
+from metricdef.stats import srm
+
+MIXED_LIMIT = 0.01  # share of mixed units above which the check fails
+MIXED_ALPHA = 0.001  # difference of the mixed rate between arms
+CONCENTRATION = 10_000  # k of the sequential test's Dirichlet prior
+SRM_CHECKS = ("srm_assignment", "srm_analysed")
+
+
+def arm_rows(cells: Cells, *, with_mixed: bool) -> tuple[ArmRow, ...]:
+    """Units per arm with expected and observed share of those analysed."""
+    plan = cells.plan
+    units = {
+        arm.name: cells.count("units_analysed", arm.name, mixed=None if with_mixed else False) for arm in plan.arms
+    }
+    total = sum(units.values())
+    return tuple(
+        ArmRow(
+            arm.name,
+            units[arm.name],
+            float(arm.share),
+            units[arm.name] / total if total else None,
+            cells.count("units_assigned", arm.name),
+            cells.count("units_assigned", arm.name, mixed=True),
+        )
+        for arm in plan.arms
+    )
+
+
+def check_health(cells: Cells, arms: Sequence[ArmRow], settings: Settings, *, final: bool) -> tuple[HealthRow, ...]:
+    """Every check. `final`: a fixed design at its planned end, where the fixed chi-square decides."""
+    return (
+        *_srm(cells, arms, settings, final=final),
+        *_mixed(arms, settings),
+        *_rows(cells),
+        *_attributes(cells),
+        *_empty(arms),
+    )
+
+
+def is_invalid(health: Sequence[HealthRow], settings: Settings) -> list[str]:
+    """Names of the checks that make the experiment invalid."""
+    fatal = {*SRM_CHECKS, *(("mixed_units",) if settings.mixed == "fail" else ())}
+    return [row.check for row in health if row.check in fatal and row.status == "fail"]
+
+
+def _srm(cells: Cells, arms: Sequence[ArmRow], settings: Settings, *, final: bool) -> Iterator[HealthRow]:
+    shares = [arm.share for arm in cells.plan.arms]
+    threshold = settings.srm_alpha / len(SRM_CHECKS)  # Bonferroni over the places where arms are counted
+    for check, counts in zip(SRM_CHECKS, ([a.units_assigned for a in arms], [a.units for a in arms]), strict=True):
+        where = "units assigned" if check == "srm_assignment" else "units analysed"
+        figures = f"{where}: {', '.join(f'{a.arm} {n:,}' for a, n in zip(arms, counts, strict=True))}"
+        try:
+            if final:
+                fixed = srm.chi_square(counts, shares)
+                statistic, p_value, how = fixed.statistic, fixed.p_value, "chi-square"
+            else:
+                look = srm.sequential(counts, shares, CONCENTRATION)
+                statistic, p_value, how = look.log_bayes_factor, look.p_value, f"sequential, k = {CONCENTRATION}"
+        except NotComputable as error:
+            status: Status = "fail" if error.reason == "unexpected_arm" else "skipped"
+            yield HealthRow(check, status, f"{figures}; {error.message}", threshold=threshold)
+            continue
+        status = "fail" if p_value <= threshold else "pass"
+        advice = "; find out why units are lost or added before reading any result" if status == "fail" else ""
+        yield HealthRow(check, status, f"{figures} ({how}){advice}", statistic, p_value, threshold)
+
+
+def _mixed(arms: Sequence[ArmRow], settings: Settings) -> Iterator[HealthRow]:
+    mixed, total = sum(a.units_mixed for a in arms), sum(a.units_assigned for a in arms)
+    if total == 0:
+        yield HealthRow("mixed_units", "skipped", "no units")
+        return
+    try:
+        p_value: float | None = srm.homogeneity([a.units_mixed for a in arms], [a.units_assigned for a in arms])
+    except NotComputable:
+        p_value = None
+    policy = {"exclude": "left out", "first_arm": "kept in their first arm", "fail": "not allowed"}[settings.mixed]
+    share = mixed / total
+    uneven = p_value is not None and p_value <= MIXED_ALPHA
+    failed = share > MIXED_LIMIT or uneven or (settings.mixed == "fail" and mixed > 0)
+    message = f"{mixed:,} of {total:,} units ({share:.2%}) saw more than one arm; {policy}"
+    if uneven:
+        message += "; the rate differs between arms"
+    if failed:
+        message += "; check how units are identified and assigned"
+    yield HealthRow("mixed_units", "fail" if failed else "pass", message, share, p_value, MIXED_LIMIT)
+
+
+_ROW_CHECKS = (
+    (
+        "unknown_arm",
+        "exposure rows name an arm that the experiment does not have",
+        "add the arm, or give its key with `key:`",
+    ),
+    ("null_unit", "exposure rows have no unit", "mend the logging of the unit's id"),
+    ("null_time", "exposure rows have no timestamp", "mend the logging of the timestamp"),
+    ("not_loaded", "exposure rows had not been loaded by as-of", ""),
+    ("before_start", "exposure rows lie before the start", "check `start` against the roll-out"),
+    ("on_or_after_end", "exposure rows lie on or after the end", ""),
+    ("after_as_of", "exposure rows lie at or after as-of", ""),
+)
+
+
+def _rows(cells: Cells) -> Iterator[HealthRow]:
+    """Exposure rows that were left out, by reason; those that point to a mistake warn."""
+    total = cells.audit("rows")
+    for name, what, advice in _ROW_CHECKS:
+        count = cells.audit(name)
+        if count or advice:
+            status: Status = "warn" if count and advice else "pass"
+            hint = f": {advice}" if status == "warn" else ""
+            yield HealthRow(f"exposure_{name}", status, f"{count:,} of {total:,} {what}{hint}", float(count), None, 0.0)
+
+
+def _attributes(cells: Cells) -> Iterator[HealthRow]:
+    for key in next(iter(cells.rows.values())):
+        if key.startswith("duplicates_"):
+            source = key.removeprefix("duplicates_md_attributes_")
+            count = sum(int(row[key] or 0) for row in cells.rows.values())
+            message = f"{count:,} units have more than one row in {source}"
+            if count:
+                message += "; the smallest value of each column is used: make the source one row per unit"
+            yield HealthRow(f"attributes_{source}", "warn" if count else "pass", message, float(count), None, 0.0)
+
+
+def _empty(arms: Sequence[ArmRow]) -> Iterator[HealthRow]:
+    for arm in arms:
+        if arm.units == 0 and arm.share_expected > 0:
+            yield HealthRow(
+                "empty_arm", "warn", f"arm `{arm.arm}` has no unit to analyse; check its key and the exposure source"
+            )

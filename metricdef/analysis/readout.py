@@ -1,0 +1,213 @@
+"""The readout: what a run says, as frozen records that become the versioned JSON document."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA = "metricdef/readout/1"
+Verdict = Literal["superior", "inferior", "non_inferior", "equivalent", "inconclusive", "not_computed"]
+Status = Literal["pass", "warn", "fail", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class ArmRow:
+    """Units of one arm: those analysed, and the share they make."""
+
+    arm: str
+    units: int
+    share_expected: float
+    share_observed: float | None
+    units_assigned: int
+    units_mixed: int
+
+
+@dataclass(frozen=True, slots=True)
+class HealthRow:
+    """One check: what it found, against which threshold, and what to do."""
+
+    check: str
+    status: Status
+    message: str
+    statistic: float | None = None
+    p_value: float | None = None
+    threshold: float | None = None
+    segment: dict[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An absolute effect with its interval."""
+
+    estimate: float
+    std_error: float | None
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True)
+class RelativeInterval:
+    """A relative effect with its confidence set; `excluded` is the gap of a complement."""
+
+    estimate: float | None
+    lower: float | None
+    upper: float | None
+    method: str
+    shape: str
+    excluded: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TestRow:
+    """One hypothesis test. `rejected` is the only thing that makes a verdict."""
+
+    __test__ = False  # not a test class for pytest
+
+    hypothesis: Literal["superiority", "non_inferiority", "equivalence", "deterioration"]
+    null: float
+    null_kind: Literal["absolute", "relative"]
+    sidedness: str
+    alpha: float
+    statistic: float
+    df: float | None
+    p_value: float
+    p_adjusted: float | None
+    family: str | None
+    procedure: str
+    rejected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Estimator:
+    """How a row was made."""
+
+    name: str
+    covariates: tuple[str, ...]
+    dropped: tuple[str, ...]
+    variance_reduction: float | None
+    confidence: float
+    margin: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CapRow:
+    """Limits of the per-unit value, and how many units they cut in baseline and arm."""
+
+    lower: float | None
+    upper: float | None
+    capped: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateRow:
+    """One metric, one arm against the baseline."""
+
+    metric: str
+    label: str
+    format: str
+    direction: str | None
+    role: str
+    arm: str
+    baseline: str
+    units: tuple[int, int]
+    is_share: bool = False
+    baseline_value: float | None = None
+    arm_value: float | None = None
+    absolute: Interval | None = None
+    relative: RelativeInterval | None = None
+    p_value: float | None = None
+    p_adjusted: float | None = None
+    family: str | None = None
+    tests: tuple[TestRow, ...] = ()
+    simultaneous: Interval | None = None
+    interval_kind: str = "marginal"
+    estimator: Estimator | None = None
+    unadjusted: dict[str, Any] | None = None
+    cap: CapRow | None = None
+    steps: None = None
+    segment: dict[str, str] | None = None
+    verdict: Verdict = "not_computed"
+    also: tuple[str, ...] = ()
+    guards: tuple[str, ...] = ()
+    reason: str | None = None
+    message: str | None = None
+
+    def test(self, hypothesis: str) -> TestRow | None:
+        """The test of that hypothesis, where there is one."""
+        return next((test for test in self.tests if test.hypothesis == hypothesis), None)
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """What the pre-registered rule says, and why."""
+
+    recommendation: Literal["ship", "stop", "hold", "invalid"]
+    arm: str | None
+    because: tuple[str, ...]
+    by_arm: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Readout:
+    """Everything one run says. `to_json` is the stable contract."""
+
+    experiment: str
+    label: str
+    hypothesis: str
+    status: str
+    as_of: str
+    window: dict[str, str]
+    look: None
+    provenance: dict[str, Any]
+    arms: tuple[ArmRow, ...]
+    health: tuple[HealthRow, ...]
+    estimates: tuple[EstimateRow, ...]
+    decision: DecisionRow
+    ledger: dict[str, Any]
+    excluded_units: dict[str, int]
+    sensitivity: tuple[dict[str, Any], ...]
+    series: tuple[()]
+    moments: tuple[dict[str, Any], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data in the contract's order. Numbers are full doubles; NaN and infinity never occur."""
+        return {"schema": SCHEMA, **dataclasses.asdict(self)}
+
+    def to_json(self) -> str:
+        """The JSON document. Raises ValueError rather than write NaN or infinity."""
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+    def to_arrow(self) -> pa.Table:
+        """One row per estimate, flat."""
+        import pyarrow as pa
+
+        rows = []
+        for row in self.estimates:
+            flat: dict[str, Any] = {
+                "experiment": self.experiment,
+                "as_of": self.as_of,
+                "metric": row.metric,
+                "role": row.role,
+                "arm": row.arm,
+                "baseline": row.baseline,
+                "units_baseline": row.units[0],
+                "units_arm": row.units[1],
+                "baseline_value": row.baseline_value,
+                "arm_value": row.arm_value,
+            }
+            for name, value in (("absolute", row.absolute), ("relative", row.relative)):
+                for part in ("estimate", "std_error", "lower", "upper"):
+                    if (name, part) != ("relative", "std_error"):
+                        flat[f"{name}_{part}"] = getattr(value, part) if value is not None else None
+            flat |= {"p_value": row.p_value, "p_adjusted": row.p_adjusted, "verdict": row.verdict, "reason": row.reason}
+            rows.append(flat)
+        return pa.Table.from_pylist(rows)
+
+    def to_pandas(self) -> Any:
+        """One row per estimate as a DataFrame; needs pandas."""
+        return self.to_arrow().to_pandas()

@@ -1,0 +1,169 @@
+"""Parse arguments, run one verb, turn errors into messages and exit codes.
+
+Nothing heavy is imported before a verb needs it: `--help` stays instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from metricdef import __version__
+
+VERBS = ("init", "check", "compile", "run")
+_OVERVIEW = {
+    "init": "start a project; --demo brings a finished experiment on real data",
+    "check": "validate all definitions",
+    "compile": "print or write the exact SQL that `run` executes",
+    "run": "compile, execute and analyse an experiment; prints the readout",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0 fine, 1 findings, 2 usage, 3 no connection."""
+    options = _parser().parse_args(arguments)
+    try:
+        code = _run(options)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader went away (`| head`): silence the flush at exit too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last line of defence: a message instead of a traceback
+        return _report(error, debug=options.debug)
+    return code
+
+
+def _run(options: argparse.Namespace) -> int:
+    verb: Callable[[argparse.Namespace], int] = import_module(f"metricdef.cli.{options.verb}").run
+    code = verb(options)
+    sys.stdout.flush()
+    return code
+
+
+def _report(error: Exception, *, debug: bool) -> int:
+    from metricdef.errors import DefinitionErrors, MetricdefError
+
+    if debug:
+        raise error
+    if isinstance(error, DefinitionErrors):
+        from metricdef.cli.output import use_color
+        from metricdef.reports.diagnostics import render_diagnostics
+
+        files = len({d.place.file for d in error.diagnostics if d.place})
+        print(render_diagnostics(error.diagnostics, files, color=use_color(sys.stderr)), file=sys.stderr)
+        return error.exit_code
+    if isinstance(error, MetricdefError):
+        print(f"error: {error.message}", file=sys.stderr)
+        for line in error.help:
+            print(f"  = help: {line}", file=sys.stderr)
+        return error.exit_code
+    if isinstance(error, OSError):
+        print(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", file=sys.stderr)
+        return 2
+    print(f"error: this is a fault of metricdef: {type(error).__name__}: {error}", file=sys.stderr)
+    print("  = help: run again with --debug and report what it prints", file=sys.stderr)
+    return 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with did-you-mean for verbs."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message, what to do, and exit with 2."""
+        if "invalid choice" in message and "argument verb" in message:
+            import difflib
+
+            given = next((word for word in sys.argv[1:] if not word.startswith("-") and word not in VERBS), "")
+            near = difflib.get_close_matches(given, VERBS, n=1)
+            message = f"`{given}` is not a verb" + (
+                f": did you mean `{near[0]}`?" if near else f"; verbs: {', '.join(VERBS)}"
+            )
+        self.exit(2, f"error: {message}\n  = help: {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = _shared(default=argparse.SUPPRESS)
+    parser = _Parser(
+        prog="metricdef",
+        parents=[_shared(default=None)],
+        description="Experiment readouts you can review: YAML to SQL to a decision.",
+    )
+    parser.add_argument("--version", action="version", version=f"metricdef {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
+    for name in VERBS:
+        verb = verbs.add_parser(name, parents=[shared], help=_OVERVIEW[name], description=_OVERVIEW[name])
+        globals()[f"_add_{name}"](verb)
+    return parser
+
+
+def _shared(default: str | None) -> _Parser:
+    """Options that may stand before or after the verb."""
+    shared = _Parser(add_help=False)
+    flag = False if default is None else default
+    shared.add_argument(
+        "--project",
+        metavar="DIR",
+        default=default,
+        help="folder that holds metrics/project.yml (default: nearest upward)",
+    )
+    shared.add_argument("--profile", metavar="NAME", default=default, help="profile of project.yml to use")
+    shared.add_argument(
+        "--format",
+        choices=("text", "json"),
+        default="text" if default is None else default,
+        help="how to print the result",
+    )
+    shared.add_argument("-q", "--quiet", action="store_true", default=flag, help="no progress")
+    shared.add_argument("-v", "--verbose", action="store_true", default=flag, help="more detail")
+    shared.add_argument("--no-color", action="store_true", default=flag, help="plain text (NO_COLOR does the same)")
+    shared.add_argument("--debug", action="store_true", default=flag, help="show a traceback on errors")
+    return shared
+
+
+def _add_init(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("directory", nargs="?", default=".", metavar="DIR", help="where to put it (default: here)")
+    verb.add_argument("--demo", action="store_true", help="a finished experiment with its data")
+
+
+def _add_check(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--live", action="store_true", help="also ask the warehouse for tables, columns and types")
+    verb.add_argument(
+        "--refresh-schema",
+        action="store_true",
+        help="write the warehouse's columns to metrics/.schema.json, so that `check` knows them offline",
+    )
+    verb.add_argument(
+        "--fail-on", choices=("error", "warning", "never"), default="error", help="which findings give exit code 1"
+    )
+
+
+def _add_compile(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("experiment", metavar="EXPERIMENT")
+    verb.add_argument("--dialect", metavar="NAME", help="duckdb, snowflake or postgres (default: that of the profile)")
+    verb.add_argument("--as-of", metavar="INSTANT", help="rows at or after it do not count (default: now)")
+    verb.add_argument("-o", "--output", metavar="DIR", help="write DIR/EXPERIMENT/DIALECT/run.sql and manifest.json")
+
+
+def _add_run(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("experiment", metavar="EXPERIMENT")
+    verb.add_argument("--as-of", metavar="INSTANT", help="rows at or after it do not count (default: now)")
+    verb.add_argument("-o", "--output", metavar="FILE", help="also write the readout as JSON to FILE")
+    verb.add_argument("--dry-run", action="store_true", help="print the SQL instead of running it")
+    verb.add_argument(
+        "--fail-on",
+        choices=("stop", "invalid", "not_computed"),
+        action="append",
+        default=[],
+        help="exit code 1 on that result (may be repeated)",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

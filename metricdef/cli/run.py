@@ -1,0 +1,36 @@
+"""`metricdef run`: from definitions to a readout."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from metricdef.analysis.readout import Readout
+from metricdef.api import Project
+from metricdef.cli.output import Progress, use_color, width, write_file
+from metricdef.reports.text import render_text
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the readout; 1 where `--fail-on` is met."""
+    project = Project(options.project or ".")
+    if options.dry_run:
+        print(project.compile(options.experiment, None, options.as_of, options.profile).text, end="")
+        return 0
+    progress = Progress(quiet=options.quiet)
+    readout = project.run(options.experiment, options.profile, options.as_of, progress)
+    progress.done()
+    if options.output:
+        write_file(Path(options.output), readout.to_json())
+    if options.format == "json":
+        print(readout.to_json(), end="")
+    else:
+        print(render_text(readout, width(), use_color(sys.stdout, off=options.no_color), verbose=options.verbose))
+    return int(any(_met(condition, readout) for condition in options.fail_on))
+
+
+def _met(condition: str, readout: Readout) -> bool:
+    if condition == "not_computed":
+        return any(row.verdict == "not_computed" and row.reason != "before_planned_end" for row in readout.estimates)
+    return readout.decision.recommendation == condition

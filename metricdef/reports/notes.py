@@ -1,0 +1,185 @@
+"""What qualifies a metric's numbers: corrections, adjustment, caps, guards, and in verbose mode the tests themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from metricdef.analysis.readout import EstimateRow, TestRow
+from metricdef.reports import words
+from metricdef.reports.lines import visible
+from metricdef.reports.numbers import (
+    MINUS,
+    Unit,
+    count,
+    decimals_for,
+    equation,
+    number,
+    significant_decimals,
+    span,
+    unit_of,
+)
+
+
+def main_test(row: EstimateRow) -> TestRow | None:
+    """The test behind the row's p."""
+    return row.test("non_inferiority" if row.role == "guardrail" else "superiority")
+
+
+def shown_p(row: EstimateRow) -> tuple[float, float | None] | None:
+    """The adjusted p of the main test (the plain one where nothing is adjusted) and the level it is held against."""
+    test = main_test(row)
+    p = row.p_value if row.p_adjusted is None else row.p_adjusted
+    return None if p is None else (p, test.alpha if test else None)
+
+
+def of_metric(rows: Sequence[EstimateRow], extra: Sequence[str], verbose: bool) -> Iterator[str]:
+    """Notes on all arms of one metric; `extra` is one more per row. What several arms share is said once."""
+    yield from _estimators(rows)
+    yield from _caps(rows)
+    found: dict[str, list[str]] = {}
+    for row, more in zip(rows, extra, strict=True):
+        for note in [*([more] if more else []), *_of_row(row), *(_verbose(row) if verbose else ())]:
+            found.setdefault(note, []).append(visible(row.arm))
+    # What all arms share comes first, the rest arm by arm.
+    for note, arms in sorted(found.items(), key=lambda item: len(item[1]) < len(rows)):
+        yield note if len(arms) == len(rows) else f"{', '.join(dict.fromkeys(arms))}: {note}"
+
+
+def _of_row(row: EstimateRow) -> Iterator[str]:
+    if row.message and row.reason != words.NOT_YET:
+        yield visible(row.message)
+    elif row.reason and row.reason != words.NOT_YET and row.verdict != "not_computed":
+        yield words.spelled(row.reason)
+    yield from (f"also {_also(word, row)}" for word in row.also)
+    test = row.test("deterioration")
+    if test and test.rejected:
+        p = test.p_value if test.p_adjusted is None else test.p_adjusted
+        yield f"deteriorated: {equation('p', p, test.alpha)}, one-sided, {_adjusted(test)}, at {test.alpha:g}"
+    for guard in row.guards:
+        yield words.GUARDS.get(guard) or words.spelled(guard)
+    if row.baseline_value is not None and row.baseline_value < 0 and row.relative:
+        yield "the baseline is negative: the relative effect has the opposite sign of the difference"
+    if row.simultaneous and row.simultaneous != row.absolute:
+        unit = unit_of(row)
+        lower, upper = row.simultaneous.lower, row.simultaneous.upper
+        decimals = decimals_for(lower * unit.factor, upper * unit.factor, (0.0,))
+        yield f"interval that holds for the whole family: {span((lower, upper), unit, decimals)}{unit.difference_suffix}"
+
+
+def _also(word: str, row: EstimateRow) -> str:
+    return {"non_inferior": words.within(row)}.get(word) or words.spelled(word)
+
+
+def _adjusted(test: TestRow) -> str:
+    return "not adjusted" if test.procedure == "none" else f"adjusted by {words.procedure(test.procedure)}"
+
+
+def _estimators(rows: Sequence[EstimateRow]) -> Iterator[str]:
+    """How the estimates were made, where it is not simply the difference of means."""
+    groups: dict[str, list[EstimateRow]] = {}
+    for row in rows:
+        text = _estimator(row)
+        if text:
+            groups.setdefault(text, []).append(row)
+    for text, members in groups.items():
+        changes = [(visible(r.arm), _variance(r.estimator.variance_reduction)) for r in members
+                   if r.estimator and r.estimator.variance_reduction is not None]  # fmt: skip
+        same = len({change for _, change in changes}) == 1
+        shown = [changes[0][1]] if same else [f"{change} ({arm})" for arm, change in changes]
+        who = "" if len(members) == len(rows) else f"{', '.join(visible(r.arm) for r in members)}: "
+        yield f"{who}{text}, variance {', '.join(shown)}" if shown else f"{who}{text}"
+
+
+def _estimator(row: EstimateRow) -> str:
+    made = row.estimator
+    if made is None:
+        return ""
+    if made.name == "score":
+        return "score test and interval (Miettinen-Nurminen): fewer than 10 successes or failures in an arm"
+    named = ", ".join(map(words.covariate, made.covariates))
+    if made.covariates:
+        return f"{words.ESTIMATORS.get(made.name) or words.spelled(made.name)} for {named}"
+    if made.dropped:
+        return f"not adjusted: {', '.join(map(words.covariate, made.dropped))} could not be used"
+    return "" if made.name == "unadjusted" else words.spelled(made.name)
+
+
+def _variance(reduction: float) -> str:
+    """`−39%`: what adjustment did to the variance of the difference."""
+    text = f"{abs(reduction):.0%}" if abs(reduction) >= 0.0995 else f"{abs(reduction):.1%}"
+    return "unchanged" if text == "0.0%" else f"{MINUS if reduction > 0 else '+'}{text}"
+
+
+def _caps(rows: Sequence[EstimateRow]) -> Iterator[str]:
+    """`capped at 500 EUR: 12 units of control, 15 of treatment`."""
+    groups: dict[str, dict[str, int]] = {}
+    for row in rows:
+        cap = row.cap
+        if cap is None:
+            continue
+        unit = unit_of(row)
+        limits = [
+            f"{side} {words.limit(value, unit)}"
+            for side, value in (("from below at", cap.lower), ("at", cap.upper))
+            if value is not None
+        ]
+        arms = groups.setdefault(f"values capped {' and '.join(limits)}", {})
+        arms[visible(row.baseline)] = cap.capped[0]
+        arms[visible(row.arm)] = cap.capped[1]
+    for text, arms in groups.items():
+        shown = [f"{count(n)} of {arm}" for arm, n in arms.items()]
+        yield f"{text}; units cut: {', '.join(shown)}"
+
+
+def _verbose(row: EstimateRow) -> Iterator[str]:
+    """Everything that stands behind the row."""
+    unit = unit_of(row)
+    parts = [f"{count(row.units[0])} units in {visible(row.baseline)}, {count(row.units[1])} in {visible(row.arm)}"]
+    if row.absolute and row.absolute.std_error is not None:
+        size = row.absolute.std_error * unit.factor
+        parts.append(f"standard error {number(size, decimals_for(0.0, 2 * size))}{unit.difference_suffix}")
+    if row.unadjusted:
+        parts.append(_unadjusted(row, row.unadjusted))
+    yield "; ".join(parts)
+    made = row.estimator
+    if made and made.covariates and made.dropped:
+        yield f"covariates left out as constant or collinear: {', '.join(map(words.covariate, made.dropped))}"
+    for test in row.tests:
+        yield _test(test, unit)
+
+
+def _unadjusted(row: EstimateRow, plain: dict[str, object]) -> str:
+    """The comparison without covariates. Before the planned end only its estimate: nothing is tested then."""
+    unit = unit_of(row)
+    numbers = {key: float(value) for key, value in plain.items() if isinstance(value, int | float)}
+    lower, upper = numbers.get("lower", 0.0), numbers.get("upper", 0.0)
+    decimals = decimals_for(lower * unit.factor, upper * unit.factor, (0.0,))
+    text = f"unadjusted {number(numbers.get('estimate', 0.0) * unit.factor, decimals, signed=True)}{unit.difference_suffix}"
+    if row.interval_kind == "anytime":
+        return text
+    text += f" ({span((lower, upper), unit, decimals)})"
+    return f"{text}, {equation('p', numbers['p_value'])}" if "p_value" in numbers else text
+
+
+def _test(test: TestRow, unit: Unit) -> str:
+    name = words.HYPOTHESES.get(test.hypothesis) or words.spelled(test.hypothesis)
+    statistic = f"z = {number(test.statistic, 2)}"
+    if test.df is not None:
+        statistic = f"t = {number(test.statistic, 2)} with {number(test.df, 1)} df"
+    text = (
+        f"{name}{_null(test, unit)}: {statistic}, {visible(test.sidedness)} {equation('p', test.p_value, test.alpha)}"
+    )
+    if test.procedure != "none" and test.p_adjusted is not None:
+        text += f", by {words.procedure(test.procedure)} {equation('p', test.p_adjusted, test.alpha)}"
+    return f"{text}; {'shown' if test.rejected else 'not shown'} at {test.alpha:g}"
+
+
+def _null(test: TestRow, unit: Unit) -> str:
+    """The margin of a test that has one, in the metric's unit."""
+    if test.null == 0:
+        return ""
+    relative = test.null_kind == "relative"
+    value = test.null * (100 if relative else unit.factor)
+    text = number(value, max(0, significant_decimals(value, 6)), signed=True)
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return f" against {text}{'% (relative)' if relative else unit.difference_suffix}"

@@ -1,0 +1,219 @@
+"""A readout for a terminal: the decision first, then whether to trust it, then the numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from metricdef.analysis.readout import ArmRow, HealthRow, Readout
+from metricdef.reports import words
+from metricdef.reports.comparisons import render_estimates
+from metricdef.reports.lines import GAP, Pen, flow, table, visible, wrap
+from metricdef.reports.numbers import count, equation, percent
+
+NARROWEST = 24
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?Z")
+_STYLES = {"ship": "green", "stop": "red", "invalid": "red", "hold": "yellow"}
+_ORDER = {"fail": 0, "warn": 1, "skipped": 2, "pass": 3}
+_MARKS = {"fail": ("FAIL", "red"), "warn": ("warn", "yellow"), "skipped": ("skip", ""), "pass": ("pass", "green")}
+
+
+def render_text(readout: Readout, width: int = 100, color: bool = False, verbose: bool = False) -> str:
+    """The whole readout in lines of at most `width` columns; without a line break at the end.
+
+    Args:
+        readout: What a run says.
+        width: Columns of the terminal.
+        color: Whether to write ANSI colours. They add nothing that the words don't say.
+        verbose: Also every passed check, every test and the unadjusted estimates.
+    """
+    width, pen = max(NARROWEST, width), Pen(color)
+    sections = [
+        list(_title(readout, width, pen)),
+        list(_decision(readout, width, pen)),
+        list(_health(readout.health, width, pen, verbose)),
+        list(_arms(readout.arms, width, pen)),
+        render_estimates(readout, width, pen, verbose),
+        list(_remarks(readout, width)),
+        [pen(line, "dim") for line in _provenance(readout.provenance, width)],
+    ]
+    return "\n\n".join("\n".join(section) for section in sections if section)
+
+
+def _title(readout: Readout, width: int, pen: Pen) -> Iterator[str]:
+    name, label = visible(readout.experiment), visible(readout.label)
+    for line in wrap(label or name, width):
+        yield pen(line, "bold")
+    window, early = readout.window, words.is_early(readout)
+    named = [f"experiment {name}"] if label and label != name else []
+    yield from flow([*named, visible(readout.status), f"as of {words.instant(readout.as_of)}"], width)
+    parts = []
+    if "start" in window and "end" in window:
+        start, end = words.instant(window["start"]), words.instant(window["end"])
+        parts.append(f"enrolment {start.removesuffix(' UTC')} to {end}")
+    if "planned_end" in window:
+        parts.append(f"planned end {words.instant(window['planned_end'])} ({'not reached' if early else 'reached'})")
+    if parts:
+        yield from flow(parts, width)
+    if readout.hypothesis:
+        yield from wrap(visible(readout.hypothesis), width, "hypothesis: ", GAP)
+
+
+def _decision(readout: Readout, width: int, pen: Pen) -> Iterator[str]:
+    decision = readout.decision
+    word, plain = _recommendation(readout)
+    style = _STYLES.get(decision.recommendation, "")
+    lines = wrap(f"{word}: {plain}", width, "DECISION  ")
+    for i, line in enumerate(lines):
+        yield line.replace(word, pen(word, "bold", style), 1) if i == 0 and word in line else line
+    for i, reason in enumerate(decision.because):
+        yield from wrap(_reason(reason), width, "because   " if i == 0 else " " * 10)
+    if len(set(decision.by_arm.values())) > 1:
+        yield from flow(
+            [f"{visible(arm)} {visible(what)}" for arm, what in decision.by_arm.items()], width, "by arm    "
+        )
+
+
+def _recommendation(readout: Readout) -> tuple[str, str]:
+    """The decision's word, and a sentence for somebody who has never seen it."""
+    decision = readout.decision
+    arm = visible(decision.arm) if decision.arm else ""
+    if decision.recommendation == "ship":
+        return f"SHIP {arm}".rstrip(), "the rule for shipping is met"
+    if decision.recommendation == "stop":
+        return (
+            f"STOP {arm}".rstrip(),
+            "the rule for stopping is met" if arm else "the rule for stopping is met by every arm",
+        )
+    if decision.recommendation == "invalid":
+        return "INVALID", "the experiment can't be trusted, and so no estimate of it"
+    return "HOLD", "too early to decide" if words.is_early(readout) else "the rule for shipping is not met"
+
+
+def _reason(text: str) -> str:
+    """A reason without the code in front that programs read, with instants for people."""
+    return _INSTANT.sub(lambda found: words.instant(found[0]), visible(text).removeprefix(f"{words.NOT_YET}: "))
+
+
+def _health(rows: Sequence[HealthRow], width: int, pen: Pen, verbose: bool) -> Iterator[str]:
+    passed = sum(row.status == "pass" for row in rows)
+    if rows and passed == len(rows) and not verbose:
+        checks = "the only check" if passed == 1 else f"all {passed} checks"
+        yield from wrap(f"Health: {checks} passed{_srm(rows)}", width)
+        return
+    counts = [f"{n} {what}" for status, what in (("fail", "failed"), ("warn", "to look at"), ("skipped", "skipped"), ("pass", "passed"))
+              if (n := sum(row.status == status for row in rows))]  # fmt: skip
+    head = f"Health: {', '.join(counts) or 'nothing was checked'}{_srm(rows)}"
+    yield from (pen(line, "bold") for line in wrap(head, width))
+    for row in sorted(rows, key=lambda r: _ORDER.get(r.status, 0)):
+        if row.status != "pass" or verbose:
+            yield from _check(row, width, pen)
+
+
+def _srm(rows: Sequence[HealthRow]) -> str:
+    """The smallest p of the sample ratio checks, in brackets."""
+    found = [row.p_value for row in rows if row.check.startswith("srm") and row.p_value is not None]
+    return f" (SRM {equation('p', min(found))})" if found else ""
+
+
+def _check(row: HealthRow, width: int, pen: Pen) -> Iterator[str]:
+    mark, style = _MARKS.get(row.status, (visible(row.status), ""))
+    segment = ", ".join(f"{visible(k)} {visible(v)}" for k, v in (row.segment or {}).items())
+    where = f" [{segment}]" if segment else ""
+    p = ""
+    if row.p_value is not None:
+        bound = f", limit {row.threshold:g}" if row.threshold is not None and row.check.startswith("srm") else ""
+        p = f" ({equation('p', row.p_value, row.threshold if bound else None)}{bound})"
+    first, *more = wrap(f"{visible(row.check)}{where}{p}: {visible(row.message)}", width, f"{GAP}{mark}  ")
+    yield first.replace(mark, pen(mark, "bold", style), 1)
+    yield from more
+
+
+def _arms(arms: Sequence[ArmRow], width: int, pen: Pen) -> Iterator[str]:
+    if not arms:
+        return
+    yield pen("ARMS", "bold")
+    assigned = any(a.units_assigned != a.units for a in arms)
+    mixed = any(a.units_mixed for a in arms)
+    head = ["arm", "units", "share", "expected", *(["assigned"] if assigned else []), *(["mixed"] if mixed else []), ""]
+    rows = [head]
+    for i, arm in enumerate(arms):
+        more = [*([count(arm.units_assigned)] if assigned else []), *([count(arm.units_mixed)] if mixed else [])]
+        rows.append(
+            [
+                visible(arm.arm),
+                count(arm.units),
+                _share(arm.share_observed),
+                _share(arm.share_expected),
+                *more,
+                "" if i else "baseline",
+            ]
+        )
+    lines = table(rows, "<" + ">" * (len(head) - 2) + "<", width)
+    if lines:
+        yield from (pen(line, "dim") if i == 0 else line for i, line in enumerate(lines))
+        return
+    for i, row in enumerate(rows[1:]):
+        named = [
+            f"{cell} {title}" if title == "units" else f"{title} {cell}"
+            for title, cell in zip(head[1:-1], row[1:-1], strict=True)
+        ]
+        yield from flow([f"{row[0]}{'' if i else ' (baseline)'}: {named[0]}", *named[1:]], width, GAP)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value * 100:.2f}%"
+
+
+def _remarks(readout: Readout, width: int) -> Iterator[str]:
+    """What else belongs to the result: sensitivity, exclusions, deviations, error budget."""
+    for line in _sensitivity(readout):
+        yield from wrap(line, width, rest=GAP)
+    left_out = [words.excluded(reason, n) for reason, n in readout.excluded_units.items() if n]
+    if left_out:
+        yield from wrap(f"Left out: {'; '.join(left_out)}.", width, rest=GAP)
+    for deviation in readout.provenance.get("deviations") or ():
+        yield from wrap(_deviation(deviation), width, rest=GAP)
+    budget = [f"{what} at most {percent(rate)}" for key, what in (("false_ship", "a false ship"), ("false_stop", "a false stop"), ("block_good_change", "a good change held back"))
+              if isinstance(rate := readout.ledger.get(key), float)]  # fmt: skip
+    if budget:
+        yield from wrap(f"Error budget of the decision rule: {', '.join(budget)}.", width, rest=GAP)
+
+
+def _deviation(found: Any) -> str:
+    if not isinstance(found, dict):
+        return f"Deviation from the protocol: {visible(found)}"
+    who = ", ".join(visible(found[key]) for key in ("on", "by") if found.get(key))
+    why = f" Reason: {visible(found['why'])}" if found.get("why") else ""
+    return f"Deviation from the protocol ({who}): {visible(found.get('what', ''))}.{why}".replace("..", ".")
+
+
+def _sensitivity(readout: Readout) -> Iterator[str]:
+    """Whether the other analyses come to the same verdicts, and where not."""
+    main = {(row.metric, row.arm): row for row in readout.estimates if row.segment is None}
+    for analysis in dict.fromkeys(str(entry["analysis"]) for entry in readout.sensitivity):
+        entries = [e for e in readout.sensitivity if e["analysis"] == analysis and (e["metric"], e["arm"]) in main]
+        other = [e for e in entries if e["verdict"] != main[e["metric"], e["arm"]].verdict]
+        name = f"Sensitivity, {words.ANALYSES.get(analysis) or words.spelled(analysis)}"
+        if not other:
+            where = "the one comparison" if len(entries) == 1 else f"all {len(entries)} comparisons"
+            yield f"{name}: the same verdict in {where}."
+        else:
+            changes = [_change(entry, readout) for entry in other]
+            yield f"{name}: another verdict in {len(other)} of {len(entries)} comparisons: {'; '.join(changes)}."
+
+
+def _change(entry: dict[str, Any], readout: Readout) -> str:
+    row = next(r for r in readout.estimates if (r.metric, r.arm) == (entry["metric"], entry["arm"]))
+    there = replace(row, verdict=entry["verdict"], reason=entry.get("reason"))
+    return f"{visible(row.metric)}, {visible(row.arm)}: {words.verdict(there)} instead of {words.verdict(row)}"
+
+
+def _provenance(provenance: dict[str, Any], width: int) -> list[str]:
+    parts = [f"{name} {visible(provenance[key])[:cut]}" for name, key, cut in (("definitions", "definitions", 16), ("SQL", "sql", 16), ("metricdef", "metricdef", 20),
+             ("dialect", "dialect", 20), ("revision", "revision", 12)) if provenance.get(key)]  # fmt: skip
+    if "locked" in provenance:
+        parts.append("protocol locked" if provenance["locked"] else "protocol not locked")
+    return flow(parts, width) if parts else []

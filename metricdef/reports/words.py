@@ -1,0 +1,162 @@
+"""The readout's codes in words. A code without an entry is shown as itself, never left out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from metricdef.analysis.readout import EstimateRow, Readout
+from metricdef.reports.lines import visible
+from metricdef.reports.numbers import Unit, number, percent, significant_decimals
+
+NOT_YET = "before_planned_end"
+
+REASONS = {
+    "baseline_zero": "the baseline is 0",
+    "cap_degenerate": "the cap leaves nothing to compare",
+    "no_units": "no eligible units",
+    "no_variation": "the outcome doesn't vary",
+    "not_finite": "infinite or missing numbers",
+    "null_out_of_range": "the margin is impossible for a share",
+    "selection": "the arms differ in who responds",
+    "ties": "too many equal values",
+    "too_few_units": "too few units",
+    "zero_denominator": "the denominator is 0",
+    "zero_variance": "the outcome doesn't vary",
+}
+
+GUARDS = {
+    "small-sample": "small sample: the normal approximation may be off here",
+    "dominant-unit": "one unit makes up more than a tenth of the denominator of an arm",
+}
+
+PROCEDURES = {
+    "bonferroni": "Bonferroni", "holm": "Holm", "hochberg": "Hochberg", "hommel": "Hommel", "bh": "Benjamini-Hochberg",
+    "by": "Benjamini-Yekutieli", "fixed_sequence": "fixed sequence", "graph": "graph", "dunnett": "Dunnett", "max_t": "max-T",
+}  # fmt: skip
+
+ESTIMATORS = {"lin": "Lin-adjusted", "ancova": "ANCOVA-adjusted"}
+
+VERDICT_STYLES = {
+    "superior": "green",
+    "non_inferior": "green",
+    "equivalent": "green",
+    "inferior": "red",
+    "not_computed": "yellow",
+}
+
+HYPOTHESES = {"non_inferiority": "non-inferiority"}
+
+ANALYSES = {"mixed_first_arm": "mixed units kept in their first arm", "mixed_excluded": "mixed units left out"}
+
+EXCLUDED = {
+    "mixed": ("unit that saw several arms", "units that saw several arms"),
+    "outside_population": ("unit outside the population", "units outside the population"),
+    "rows_null_unit": ("exposure row without unit", "exposure rows without unit"),
+    "rows_null_time": ("exposure row without timestamp", "exposure rows without timestamp"),
+    "rows_before_start": ("exposure row before the start", "exposure rows before the start"),
+    "rows_on_or_after_end": ("exposure row on or after the end", "exposure rows on or after the end"),
+    "rows_after_as_of": ("exposure row at or after as-of", "exposure rows at or after as-of"),
+    "rows_not_loaded": ("exposure row not loaded by as-of", "exposure rows not loaded by as-of"),
+    "rows_unknown_arm": ("exposure row of an unknown arm", "exposure rows of an unknown arm"),
+}
+
+
+def spelled(code: str) -> str:
+    """A code that has no words of its own."""
+    return visible(code).replace("_", " ")
+
+
+def verdict(row: EstimateRow) -> str:
+    """The verdict as a reader of the table says it."""
+    if row.verdict == "not_computed":
+        if row.reason == NOT_YET:
+            return "not yet tested"
+        reason = row.reason or ""
+        return f"not computed: {REASONS.get(reason) or spelled(reason) or 'no reason given'}"
+    margin = margin_words(row)
+    if row.verdict == "non_inferior":
+        return within(row)
+    if row.verdict == "inconclusive" and row.role == "guardrail" and margin:
+        return f"not shown to be {within(row)}"
+    plain = {
+        "superior": "better",
+        "inferior": "worse",
+        "equivalent": "equivalent",
+        "inconclusive": "no clear difference",
+    }
+    return plain.get(row.verdict) or spelled(row.verdict)
+
+
+def within(row: EstimateRow) -> str:
+    """`within the margin of 0.3pp`."""
+    margin = margin_words(row)
+    return f"within the margin of {margin}" if margin else "within the margin"
+
+
+def margin_words(row: EstimateRow) -> str:
+    """The margin as written; a percentage says that it is relative."""
+    text = visible(row.estimator.margin) if row.estimator and row.estimator.margin else ""
+    return f"{text} (relative)" if text.endswith("%") else text
+
+
+def verdict_style(row: EstimateRow) -> str:
+    """The colour of the verdict's words."""
+    return VERDICT_STYLES.get(row.verdict, "")
+
+
+def covariate(name: str) -> str:
+    """`customers__recency` is `customers.recency`, `spend__pre` is `spend pre-period`."""
+    pre, missing = name.endswith("__pre"), name.endswith("__missing")
+    base = name.removesuffix("__pre").removesuffix("__missing")
+    ending = " pre-period" if pre else " is missing" if missing else ""
+    return visible(base).replace("__", ".") + ending
+
+
+def excluded(reason: str, found: int) -> str:
+    """`12 units outside the population`."""
+    if reason in EXCLUDED:
+        return f"{found:,} {EXCLUDED[reason][found != 1]}"
+    if reason.startswith("immature_"):
+        noun = "unit whose" if found == 1 else "units whose"
+        return f"{found:,} {noun} {spelled(reason.removeprefix('immature_'))} window is not complete yet"
+    return f"{found:,} {spelled(reason)}"
+
+
+def instant(text: str) -> str:
+    """`2008-03-15 00:00 UTC`; seconds only where there are any."""
+    moment = parse_instant(text)
+    if moment is None:
+        return visible(text)
+    seconds = moment.second or moment.microsecond
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if seconds else f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def parse_instant(text: str) -> datetime | None:
+    """An ISO timestamp in UTC, or None."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def is_early(readout: Readout) -> bool:
+    """Whether the planned end still lies ahead."""
+    now, end = parse_instant(readout.as_of), parse_instant(readout.window.get("planned_end", ""))
+    return now is not None and end is not None and now < end
+
+
+def confidence(level: float) -> str:
+    """`95%`, `97.5%`."""
+    return percent(level, 6)
+
+
+def limit(value: float, unit: Unit) -> str:
+    """A cap in the metric's unit."""
+    scaled = value * unit.factor
+    return number(scaled, max(0, significant_decimals(scaled, 4)) if scaled % 1 else 0) + unit.suffix
+
+
+def procedure(code: str) -> str:
+    """The correction's name."""
+    return PROCEDURES.get(code) or spelled(code)

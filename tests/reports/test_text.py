@@ -1,0 +1,388 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metricdef.analysis.readout import ArmRow, DecisionRow, HealthRow, Interval, RelativeInterval
+from metricdef.reports.lines import display_width
+from metricdef.reports.text import render_text
+from tests.reports import sample
+from tests.reports.sample import FAILED, LATENCY, PASSED, PLAIN, REFUNDS, REVENUE, readout, row, test_row
+
+GOLDEN = Path(__file__).parent / "golden"
+FORBIDDEN = re.compile(r"\b(nan|NaN|inf|None|null)\b|[Ss]ignificant")
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def sound(text: str, width: int) -> None:
+    for line in text.split("\n"):
+        assert display_width(line) <= width, line
+        assert line == line.rstrip(), repr(line)
+    assert not FORBIDDEN.search(text), FORBIDDEN.search(text)
+
+
+def interim():
+    """The sample before its planned end."""
+    early = {"interval_kind": "anytime", "verdict": "not_computed", "reason": "before_planned_end", "message": "no test yet", "tests": (),
+             "p_value": None, "p_adjusted": None, "family": None}  # fmt: skip
+    because = "before_planned_end: the fixed design is read at 2026-10-06T00:00:00Z, when every window is complete"
+    rows = [replace(r, **early) for r in (row(), REVENUE)]
+    return readout(*rows, as_of="2026-09-20T00:00:00Z", decision=DecisionRow("hold", None, (because,), {"new": "hold"}))
+
+
+def invalid():
+    because = (
+        "the health of the experiment failed; its estimates cannot be trusted",
+        f"srm_analysed: {FAILED[2].message}",
+    )
+    return readout(row(), health=FAILED, decision=DecisionRow("invalid", None, because))
+
+
+def several_arms():
+    """Three arms, another verdict in the sensitivity analysis, an amendment."""
+    rows = [replace(r, arm=arm) for r in (row(), REVENUE) for arm in ("new", "newer")]
+    other = {"analysis": "mixed_first_arm", "units": (1, 2), "absolute": None, "p_value": 0.1, "reason": None}
+    sensitivity = [other | {"metric": r.metric, "arm": r.arm, "verdict": r.verdict} for r in rows[:-1]]
+    sensitivity.append(other | {"metric": "revenue", "arm": "newer", "verdict": "superior"})
+    base = readout(*rows)
+    amendment = {"on": "2026-09-10", "by": "ana", "what": "end moved to 2026-09-29", "why": "a holiday"}
+    return replace(
+        base,
+        arms=(*base.arms, ArmRow("newer", 9_990, 0.0, None, 9_990, 0)),
+        sensitivity=tuple(sensitivity),
+        provenance=base.provenance | {"deviations": [amendment], "locked": True},
+        decision=DecisionRow("ship", "new", ("new: primary conversion superior",), {"new": "ship", "newer": "hold"}),
+    )
+
+
+@pytest.mark.parametrize("width", [60, 100, 120])
+@pytest.mark.parametrize("build", [readout, interim, invalid, several_arms], ids=lambda f: f.__name__)
+def test_golden(build, width, request):
+    verbose = build is readout and width == 120
+    text = render_text(build(), width, verbose=verbose)
+    sound(text, width)
+    file = GOLDEN / f"{build.__name__}_{width}{'_verbose' if verbose else ''}.txt"
+    assert text + "\n" == file.read_text(encoding="utf-8"), (
+        f"if the new text is better: python {Path(__file__).name} > golden"
+    )
+
+
+def one(*rows, width=120, **more):
+    return render_text(readout(*rows, **more), width)
+
+
+def test_the_decision_stands_before_every_number():
+    text = render_text(readout(), 100)
+    order = [
+        text.index(word)
+        for word in (
+            "New checkout",
+            "DECISION  HOLD",
+            "because",
+            "Health:",
+            "ARMS",
+            "PRIMARY",
+            "SECONDARY",
+            "GUARDRAILS",
+            "definitions",
+        )
+    ]
+    assert order == sorted(order)
+
+
+@pytest.mark.parametrize(
+    ("decision", "says"),
+    [
+        (DecisionRow("ship", "new", ()), "SHIP new: the rule for shipping is met"),
+        (DecisionRow("stop", "new", ()), "STOP new: the rule for stopping is met"),
+        (DecisionRow("stop", None, ()), "STOP: the rule for stopping is met by every arm"),
+        (DecisionRow("hold", None, ()), "HOLD: the rule for shipping is not met"),
+        (DecisionRow("invalid", None, ()), "INVALID: the experiment can't be trusted"),
+    ],
+)
+def test_decision_in_words(decision, says):
+    assert f"DECISION  {says}" in one(decision=decision)
+
+
+def test_health_is_one_line_when_all_passed():
+    assert "\nHealth: all 3 checks passed (SRM p = 0.93)\n" in one()
+
+
+def test_failed_checks_come_first():
+    text = one(health=FAILED)
+    assert "Health: 1 failed, 1 to look at, 1 skipped, 1 passed" in text
+    assert (
+        text.index("FAIL  srm_analysed (p = 7.3e-11, limit 0.0005)")
+        < text.index("warn  exposure_null_unit")
+        < text.index("skip  mixed_units")
+    )
+    assert "pass  " not in text
+
+
+def test_shares_are_percentages_and_their_differences_points():
+    text = one(row())
+    assert "10.00% → 11.00%" in text
+    assert "+1.00pp (+0.30 to +1.70)" in text
+    assert "+10.0% (+2.9 to +17.7)" in text
+
+
+def test_currency_stands_behind_the_number():
+    text = one(REVENUE)
+    assert "12.35 EUR → 12.51 EUR" in text
+    assert "+0.17 EUR (+0.01 to +0.33)" in text
+
+
+def test_a_limit_never_looks_like_the_zero_that_it_excludes():
+    text = one(row(is_share=False, absolute=Interval(1.0, 0.5, 0.0004, 2.0)))
+    assert "(+0.0004 to +2.0000)" in text
+
+
+def test_a_limit_never_looks_like_the_margin_that_it_keeps():
+    text = one(replace(REFUNDS, absolute=Interval(0.0, 0.0014, -0.00299, 0.002996)))
+    assert "(−0.2990 to +0.2996)" in text
+
+
+def test_rounding_does_not_move_p_across_alpha():
+    assert "0.0504" in one(
+        row(p_adjusted=0.0504, tests=(test_row(p=0.03, adjusted=0.0504, rejected=False),), verdict="inconclusive")
+    )
+
+
+@pytest.mark.parametrize(("p", "says"), [(0.0, "< 1e-15"), (1e-200, "< 1e-15"), (3.14e-9, "3.1e-9"), (0.00123, "0.0012"), (0.5, "0.50"), (0.999, "> 0.99"), (1.0, "1.0")])  # fmt: skip
+def test_p(p, says):
+    assert f"  {says}  better" in one(row(p_adjusted=p, tests=(test_row(p=p),)))
+
+
+@pytest.mark.parametrize(
+    ("relative", "says"),
+    [
+        (RelativeInterval(0.5, None, None, "fieller", "complement", (-3.2, 1.1)), "+50%, outside (−320%, +110%)"),
+        (
+            RelativeInterval(0.5, None, None, "fieller", "unbounded", None),
+            "+50%, not bounded (baseline too close to 0)",
+        ),
+        (RelativeInterval(None, None, None, "score", "unbounded", None), "not bounded (baseline too close to 0)"),
+        (RelativeInterval(None, 0.31, None, "score", "unbounded", None), "above +31%, not bounded"),
+        (RelativeInterval(-0.5, None, -0.11, "fieller", "unbounded", None), "−50%, below −11%, not bounded"),
+    ],
+)
+@pytest.mark.parametrize("width", [60, 160])
+def test_shapes_of_the_relative_effect(relative, says, width):
+    text = " ".join(one(row(relative=relative), width=width).split())
+    assert says in text
+
+
+def test_no_relative_effect_is_a_dash():
+    assert re.search(r"\+1.70\) +- +0\.0080  better", one(row(relative=None)))
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (row(), "better"),
+        (row(verdict="inferior"), "worse"),
+        (row(verdict="inconclusive"), "no clear difference"),
+        (row(verdict="equivalent"), "equivalent"),
+        (REFUNDS, "within the margin of 0.3pp"),
+        (replace(REFUNDS, estimator=replace(PLAIN, margin="2%")), "within the margin of 2% (relative)"),
+        (replace(REFUNDS, verdict="inconclusive"), "not shown to be within the margin of 0.3pp"),
+        (replace(REFUNDS, verdict="inconclusive", estimator=PLAIN), "no clear difference"),
+        (LATENCY, "not computed: the outcome doesn't vary"),
+        (replace(LATENCY, reason="something_new"), "not computed: something new"),
+        (replace(LATENCY, reason=None, message=None), "not computed: no reason given"),
+    ],
+)
+def test_verdicts_in_words(found, says):
+    assert f"  {says}\n" in one(found, width=160)
+    assert says in " ".join(one(found, width=50).split())
+
+
+def test_what_holds_for_the_family_is_said_in_the_heading():
+    text = one()
+    assert "PRIMARY  p two-sided, adjusted by Holm over 1 test, at 0.05" in text
+    assert "GUARDRAILS  p one-sided, against the margin, not adjusted, at 0.025" in text
+    assert text.count("95%") == 1
+
+
+def test_levels_that_differ_are_said_per_role():
+    text = one(row(), replace(REFUNDS, estimator=replace(PLAIN, confidence=0.9)))
+    assert "at 0.05 · 95% intervals" in text
+    assert "at 0.025 · 90% intervals" in text
+
+
+def test_notes():
+    text = one(width=160)
+    assert "Lin-adjusted for revenue pre-period, variance −39%" in text
+    assert "values capped at 500 EUR; units cut: 12 of control, 1,015 of new" in text
+    assert "its own interval excludes 0, but not after the holm correction over 2 tests" in text
+    assert "small sample: the normal approximation may be off here" in text
+    assert "Refund rate (refund_rate) · lower is better" in text
+    assert (
+        "Left out: 3 units that saw several arms; 1 unit whose 7d window is not complete yet; 12 exposure rows without unit."
+        in text
+    )
+
+
+def test_what_else_was_shown():
+    deteriorated = test_row("deterioration", 0.0001, adjusted=0.0002)
+    text = one(
+        row(
+            also=("non_inferior", "deteriorated", "worse than 0"),
+            tests=(test_row(), deteriorated),
+            estimator=replace(PLAIN, margin="1%"),
+        )
+    )
+    assert "also within the margin of 1% (relative)" in text
+    assert "also worse than 0" in text
+    assert "deteriorated: p = 0.00020, one-sided, adjusted by Holm, at 0.01" in text
+
+
+def test_a_note_that_all_arms_share_is_said_once():
+    text = one(row(guards=("small-sample",)), row(arm="newer", guards=("small-sample", "dominant-unit")), width=160)
+    assert text.count("small sample") == 1
+    assert "newer: one unit makes up more than a tenth" in text
+
+
+def test_before_the_planned_end_nothing_is_tested():
+    text = render_text(interim(), 120, verbose=True)
+    assert "valid at any time; not yet tested: the planned end is 2026-10-06 00:00 UTC" in text
+    assert "planned end 2026-10-06 00:00 UTC (not reached)" in text
+    assert "because   the fixed design is read at 2026-10-06 00:00 UTC, when" in text
+    # The unadjusted comparison has a fixed-sample p and interval, which do not hold here.
+    assert "unadjusted +0.17 EUR\n" in text
+    assert " p = " not in text.partition("PRIMARY")[2]
+
+
+def test_sensitivity_and_deviations():
+    text = render_text(several_arms(), 200)
+    assert (
+        "Sensitivity, mixed units kept in their first arm: another verdict in 1 of 4 comparisons: revenue, newer: better instead of no clear difference."
+        in text
+    )
+    assert "Deviation from the protocol (2026-09-10, ana): end moved to 2026-09-29. Reason: a holiday" in text
+    assert "by arm    new ship · newer hold" in text
+    same = {"analysis": "mixed_excluded", "metric": "conversion", "arm": "new", "verdict": "superior", "reason": None}
+    assert "mixed units left out: the same verdict in the one comparison." in one(row(), sensitivity=(same,))
+
+
+def test_verbose_adds_tests_and_the_unadjusted_estimate():
+    text = render_text(readout(), 200, verbose=True)
+    assert "unadjusted +0.17 EUR (−0.03 to +0.37), p = 0.10" in text
+    assert "non-inferiority against +0.3pp: t = 2.90 with 19,990.4 df, one-sided p = 0.011; shown at 0.025" in text
+    assert "covariates left out as constant or collinear: users.age is missing" in text
+    assert "pass  mixed_units" in text
+
+
+def test_provenance_is_last():
+    last = one(width=200).split("\n")[-1]
+    assert (
+        last
+        == "definitions 47c200203e4900d9 · SQL 918ea1769b23355e · metricdef 0.1.0 · dialect duckdb · revision 0123456789ab · protocol not locked"
+    )
+
+
+def test_colour_adds_nothing_but_codes():
+    for build in (readout, interim, invalid, several_arms):
+        assert ANSI.sub("", render_text(build(), 100, color=True)) == render_text(build(), 100)
+        assert "\x1b" in render_text(build(), 100, color=True)
+        assert "\x1b" not in render_text(build(), 100)
+
+
+HOSTILE = "a\x1b[2J\x07\n\r\tb\u202ec\u2066\u200b\x9b\ud800\x00 %s {x} 世界 e\u0301"
+
+
+def test_hostile_text_cannot_act_on_the_terminal():
+    hostile_row = row(HOSTILE, label=HOSTILE, arm=HOSTILE, baseline=HOSTILE, format=f"currency:{HOSTILE}", is_share=False, reason=HOSTILE, message=HOSTILE,
+                      also=(HOSTILE,), guards=(HOSTILE,), segment={HOSTILE: HOSTILE}, cap=sample.CapRow(1.0, 2.0, (1, 2)),
+                      estimator=replace(PLAIN, name=HOSTILE, covariates=(HOSTILE,), dropped=(HOSTILE,), margin=HOSTILE))  # fmt: skip
+    hostile = readout(
+        hostile_row, replace(hostile_row, role=HOSTILE, verdict="inconclusive"), replace(hostile_row, verdict="not_computed"),
+        experiment=HOSTILE, label=HOSTILE, hypothesis=HOSTILE, status=HOSTILE, as_of=HOSTILE, window={"start": HOSTILE, "end": HOSTILE, "planned_end": HOSTILE},
+        arms=(ArmRow(HOSTILE, 1, 0.5, 0.5, 2, 3),), health=(HealthRow(HOSTILE, "fail", HOSTILE, segment={HOSTILE: HOSTILE}),),
+        decision=DecisionRow("ship", HOSTILE, (HOSTILE,), {HOSTILE: "ship", "b": HOSTILE}), excluded_units={HOSTILE: 3},
+        provenance={"definitions": HOSTILE, "revision": HOSTILE, "deviations": [HOSTILE, {"what": HOSTILE, "by": HOSTILE}]},
+    )  # fmt: skip
+    for width in (40, 60, 100, 200):
+        text = render_text(hostile, width, verbose=True)
+        assert not set(text) & set("\x1b\x07\r\t\u202e\u2066\u200b\x9b\x00\ud800")
+        text.encode("utf-8")
+        for line in text.split("\n"):
+            assert display_width(line) <= width, line
+
+
+finite = st.floats(-1e9, 1e9, allow_nan=False) | st.sampled_from([0.0, -0.0, 1e-12, 5e-324, 1e300, -1e300])
+shares = st.floats(0, 1)
+shapes = st.builds(
+    RelativeInterval, st.none() | finite, st.none() | finite, st.none() | finite, st.just("fieller"), st.sampled_from(["bounded", "complement", "unbounded"]),
+    st.none() | st.tuples(finite, finite),
+)  # fmt: skip
+p_values = st.none() | shares | st.floats(0, 1e-20)
+tests = st.lists(
+    st.builds(
+        test_row, st.sampled_from(["superiority", "non_inferiority", "deterioration", "equivalence"]), shares, adjusted=shares | st.floats(0, 1e-20),
+        rejected=st.booleans(), procedure=st.sampled_from(["none", "holm", "bonferroni"]), null=finite, df=st.none() | st.floats(1, 1e6),
+        null_kind=st.sampled_from(["absolute", "relative"]),
+    ),
+    max_size=3,
+)  # fmt: skip
+rows = st.builds(
+    row, st.sampled_from(["m", "a_metric_with_a_rather_long_name_that_nobody_would_want_in_a_table"]),
+    format=st.sampled_from(["number", "percent", "duration", "currency:EUR"]), direction=st.sampled_from(["increase", "decrease", None]),
+    role=st.sampled_from(["primary", "secondary", "guardrail"]), arm=st.sampled_from(["b", "c" * 70]), is_share=st.booleans(),
+    baseline_value=st.none() | finite, arm_value=st.none() | finite, absolute=st.none() | st.builds(Interval, finite, st.none() | finite, finite, finite),
+    relative=st.none() | shapes, p_value=p_values, p_adjusted=p_values, tests=tests.map(tuple), simultaneous=st.none() | st.builds(Interval, finite, st.none(), finite, finite),
+    interval_kind=st.sampled_from(["marginal", "simultaneous", "repeated", "anytime"]),
+    estimator=st.none() | st.builds(
+        lambda name, covariates, dropped, reduction, confidence, margin: replace(PLAIN, name=name, covariates=covariates, dropped=dropped,
+                                                                                 variance_reduction=reduction, confidence=confidence, margin=margin),
+        st.sampled_from(["unadjusted", "lin", "ancova", "score"]), st.sampled_from([(), ("spend__pre",)]), st.sampled_from([(), ("x__y",)]),
+        st.none() | st.floats(-2, 1), st.sampled_from([0.9, 0.95, 0.975]), st.sampled_from([None, "0.3pp", "2%", "1.5"]),
+    ),
+    unadjusted=st.none() | st.just({"estimator": "unadjusted", "estimate": 0.1, "std_error": None, "lower": 0.0, "upper": 0.2, "p_value": None}),
+    cap=st.none() | st.builds(sample.CapRow, st.none() | finite, st.none() | finite, st.tuples(st.integers(0, 10**6), st.integers(0, 10**6))),
+    verdict=st.sampled_from(["superior", "inferior", "non_inferior", "equivalent", "inconclusive", "not_computed"]),
+    also=st.sampled_from([(), ("non_inferior",), ("better than 0",)]), guards=st.sampled_from([(), ("small-sample", "dominant-unit")]),
+    reason=st.none() | st.sampled_from(["no_units", "before_planned_end", "not_rejected_after_correction"]), message=st.none() | st.just("some message"),
+    segment=st.none() | st.just({"country": "DE"}),
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(rows, min_size=1, max_size=4),
+    st.integers(40, 200),
+    st.booleans(),
+    st.sampled_from(["ship", "stop", "hold", "invalid"]),
+)
+def test_every_combination_renders(found, width, verbose, recommendation):
+    text = render_text(
+        readout(*found, decision=DecisionRow(recommendation, None, ("because",))), width, verbose=verbose
+    )
+    sound(text, width)
+
+
+def test_an_empty_readout_renders():
+    text = render_text(
+        readout(
+            estimates=(), health=(), arms=(), provenance={}, ledger={}, window={}, excluded_units={}, hypothesis=""
+        ),
+        60,
+    )
+    sound(text, 60)
+    assert "none are shown" in text
+    assert "Health: nothing was checked" in text
+
+
+def test_checks_of_one():
+    assert "Health: the only check passed (SRM p = 0.94)" in one(health=PASSED[:1])
+
+
+if __name__ == "__main__":  # rewrites the golden files
+    for make in (readout, interim, invalid, several_arms):
+        for columns in (60, 100, 120):
+            full = make is readout and columns == 120
+            path = GOLDEN / f"{make.__name__}_{columns}{'_verbose' if full else ''}.txt"
+            path.write_text(render_text(make(), columns, verbose=full) + "\n", encoding="utf-8")
