@@ -138,7 +138,8 @@ def revision(root: Path) -> str | None:
     """The git commit of the project's folder, None outside a repository."""
     try:
         found = subprocess.run(  # noqa: S603 - fixed arguments
-            ["git", "-C", str(root), "rev-parse", "HEAD"],  # noqa: S607 - the user's own git
+            # With `-dirty` where tracked files differ from the commit: a hash alone would name other definitions.
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],  # noqa: S607
             capture_output=True,
             text=True,
             timeout=10,

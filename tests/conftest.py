@@ -1,8 +1,13 @@
 """What all tests share."""
 
 import pytest
+from hypothesis import settings
 
 from metricdef.errors import DefinitionErrors
+
+# Machines are noisy: a slow first call is no fault of the property under test.
+settings.register_profile("metricdef", deadline=None)
+settings.load_profile("metricdef")
 
 
 @pytest.hookimpl(hookwrapper=True)

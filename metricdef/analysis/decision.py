@@ -121,7 +121,7 @@ def _conditions(
                 if quantifier == "all"
                 else f"no {role} metric {words}: {', '.join(wanting)}"
             )
-    if conditions.quality == "all_pass":
+    if getattr(conditions, "quality", None) == "all_pass":
         bad = [row.check for row in health if row.status in ("warn", "fail")]
         (blockers if bad else reasons).append(
             f"health checks not all passed: {', '.join(bad)}" if bad else "all health checks passed"

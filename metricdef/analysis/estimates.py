@@ -5,19 +5,18 @@ Nothing here adjusts for several tests or judges: families.py does.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from metricdef.analysis.cells import Cells
 from metricdef.analysis.readout import CapRow, EstimateRow, Estimator, Interval, RelativeInterval, TestRow
 from metricdef.analysis.settings import Settings
 from metricdef.compiler.plan import MetricPlan
 from metricdef.errors import NotComputable
-from metricdef.metrics.effect import Effect
+from metricdef.metrics.effect import Effect, adjusted_effects
 from metricdef.metrics.fields import Size
-from metricdef.stats import effects
+from metricdef.stats import effects, srm
 from metricdef.stats.adjustment import MeanOutcome
 from metricdef.stats.anytime import half_width, tuned_rho2
 from metricdef.stats.guards import guards
@@ -27,41 +26,84 @@ from metricdef.stats.tails import t_tail, z_tail
 ANYTIME_UNITS = 10_000  # the sample size at which interim intervals are tightest; fixed in advance for all experiments
 
 
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """One arm beside the baseline."""
+
+    metric: MetricPlan
+    settings: Settings
+    baseline: Moments
+    arm: Moments
+    interim: bool
+
+    @property
+    def alpha(self) -> float:
+        """Two-sided level of the row's fixed interval."""
+        return self.settings.level(self.metric.role)
+
+    def level(self, effect: Effect) -> float:
+        """Level at which to ask for intervals: the row's own, or that of an interval valid at any time.
+
+        A confidence sequence is the fixed interval with a wider factor; the level at which Welch's interval has just
+        that factor makes Fieller's set follow with it (semantics.md, section 7).
+        """
+        if not self.interim:
+            return self.alpha
+        test = effect.superiority(self.alpha)
+        factor = half_width(1.0, self.baseline.n + self.arm.n, tuned_rho2(ANYTIME_UNITS, self.alpha), self.alpha)
+        level = 2 * (t_tail(factor, test.df) if test.df is not None else z_tail(factor))
+        return min(max(level, 1e-300), self.alpha)
+
+
 def estimate_metric(
     cells: Cells, metric: MetricPlan, settings: Settings, *, with_mixed: bool, interim: bool
 ) -> list[EstimateRow]:
     """One row per arm. What cannot be computed is a row that says why; `interim`: anytime intervals and no tests."""
     baseline, *others = (arm.name for arm in cells.plan.arms)
-    rows = [_blank(cells, metric, arm, baseline, with_mixed) for arm in others]
-    columns = tuple(dict.fromkeys((*metric.columns, *metric.covariates)))
+    found = {arm: _arm_moments(cells, metric, arm, with_mixed=with_mixed) for arm in (baseline, *others)}
+    base = found[baseline]
+    usable = {arm: moments for arm, moments in found.items() if not isinstance(moments, NotComputable)}
+    rows = {arm: _blank(cells, metric, arm, baseline, with_mixed) for arm in others}
+    if isinstance(base, NotComputable):
+        return [_failed(row, base) for row in rows.values()]
+    treatments = [arm for arm in others if arm in usable]
+    arms = [base, *(usable[arm] for arm in treatments)]
+    effects_of = dict(zip(treatments, metric.metric.effects(arms, metric.columns, metric.covariates), strict=True))
+    plain_of = dict(zip(treatments, metric.metric.effects(arms, metric.columns, ()), strict=True))
+    result = []
+    for arm, row in rows.items():
+        moments = found[arm]
+        if isinstance(moments, NotComputable):
+            result.append(_failed(row, moments))
+        else:
+            pair = _Pair(metric, settings, base, moments, interim)
+            result.append(_row(row, pair, effects_of[arm], plain_of[arm]))
+    return result
+
+
+def _arm_moments(cells: Cells, metric: MetricPlan, arm: str, *, with_mixed: bool) -> Moments | NotComputable:
+    uncapped = (metric.uncapped,) if metric.uncapped else ()
+    columns = tuple(dict.fromkeys((*metric.columns, *metric.covariates, *uncapped)))
     try:
-        arms = [cells.moments(metric.block, columns, arm, with_mixed=with_mixed) for arm in (baseline, *others)]
+        return cells.moments(metric.block, columns, arm, with_mixed=with_mixed)
     except NotComputable as error:
-        return [_failed(row, error) for row in rows]
-    found = metric.metric.effects(arms, metric.columns, metric.covariates)
-    plain = metric.metric.effects(arms, metric.columns, ()) if metric.covariates else found
-    fill = _interim if interim else _final
-    return [
-        _fill(fill, row, metric, settings, arms, position, effect, unadjusted)
-        for position, (row, effect, unadjusted) in enumerate(zip(rows, found, plain, strict=True), 1)
-    ]
+        return error
 
 
 def _blank(cells: Cells, metric: MetricPlan, arm: str, baseline: str, with_mixed: bool) -> EstimateRow:
-    units = (
-        cells.eligible(metric.block, baseline, with_mixed=with_mixed),
-        cells.eligible(metric.block, arm, with_mixed=with_mixed),
-    )
     return EstimateRow(
-        metric.name,
-        metric.metric.label or metric.name,
-        metric.metric.format,
-        metric.metric.direction,
-        metric.role,
-        arm,
-        baseline,
-        units,
-        metric.metric.takes_points,
+        metric=metric.name,
+        label=metric.metric.label or metric.name,
+        format=metric.metric.format,
+        direction=metric.metric.direction,
+        role=metric.role,
+        arm=arm,
+        baseline=baseline,
+        units=(
+            cells.eligible(metric.block, baseline, with_mixed=with_mixed),
+            cells.eligible(metric.block, arm, with_mixed=with_mixed),
+        ),
+        is_share=metric.metric.takes_points,
     )
 
 
@@ -69,136 +111,110 @@ def _failed(row: EstimateRow, error: NotComputable) -> EstimateRow:
     return replace(row, verdict="not_computed", reason=error.reason, message=error.message)
 
 
-Fill = Callable[[EstimateRow, MetricPlan, Settings, Effect], EstimateRow]
-
-
-def _fill(
-    fill: Fill,
-    row: EstimateRow,
-    metric: MetricPlan,
-    settings: Settings,
-    arms: Sequence[Moments],
-    position: int,
-    effect: Effect | NotComputable,
-    plain: Effect | NotComputable,
-) -> EstimateRow:
+def _row(row: EstimateRow, pair: _Pair, effect: Effect | NotComputable, plain: Effect | NotComputable) -> EstimateRow:
     if 0 in row.units:
         empty = row.baseline if row.units[0] == 0 else row.arm
         return _failed(row, NotComputable("no_units", f"no unit of arm `{empty}` is eligible for this metric"))
+    row = _with_values(row, pair)
     if isinstance(effect, NotComputable):
-        return _failed(_with_values(row, metric, arms, position), effect)
+        return _failed(row, effect)
     try:
         base, value = effect.values
-        row = replace(row, baseline_value=base, arm_value=value, cap=_cap(metric, arms[0], arms[position]))
-        filled = fill(row, metric, settings, effect)
+        filled = _with_intervals(replace(row, baseline_value=base, arm_value=value), pair, effect)
+        if pair.interim:
+            filled = replace(
+                filled,
+                interval_kind="anytime",
+                reason="before_planned_end",
+                message="the experiment has not reached its planned end: interval valid at any time, no test",
+            )
+        else:
+            filled = replace(filled, tests=tuple(_tests(pair, effect)))
     except NotComputable as error:
-        return _failed(_with_values(row, metric, arms, position), error)
-    warnings = guards(
-        arms[position],
-        arms[0],
-        metric.metric.outcome(metric.columns),
-        filled.absolute.std_error if filled.absolute and filled.absolute.std_error else 0.0,
+        return _failed(row, error)
+    outcome = pair.metric.metric.outcome(pair.metric.columns)
+    std_error = filled.absolute.std_error if filled.absolute else None
+    return replace(
+        filled,
+        guards=guards(pair.arm, pair.baseline, outcome, std_error or 0.0),
+        cap=_cap(pair),
+        unadjusted=_beside(pair, plain) if effect.covariates else None,
     )
-    unadjusted = (
-        _unadjusted(plain, settings.level(metric.role))
-        if effect.covariates and not isinstance(plain, NotComputable)
-        else None
-    )
-    return replace(filled, guards=warnings, unadjusted=unadjusted)
 
 
-def _with_values(row: EstimateRow, metric: MetricPlan, arms: Sequence[Moments], position: int) -> EstimateRow:
+def _with_values(row: EstimateRow, pair: _Pair) -> EstimateRow:
     """Plain arm means where there are units, so that a row without an effect still shows what was seen."""
-    outcome = metric.metric.outcome(metric.columns)
-    values = []
-    for arm in (arms[0], arms[position]):
+    outcome = pair.metric.metric.outcome(pair.metric.columns)
+    values: list[float | None] = []
+    for arm in (pair.baseline, pair.arm):
         if isinstance(outcome, MeanOutcome):
-            values.append(float(arm.mean[arm.index(outcome.column)]) if arm.n else None)
+            values.append(float(arm.mean[arm.index(outcome.column)]))
         else:
             base = float(arm.mean[arm.index(outcome.denominator)])
             values.append(float(arm.mean[arm.index(outcome.numerator)]) / base if base else None)
     return replace(row, baseline_value=values[0], arm_value=values[1])
 
 
-def _final(row: EstimateRow, metric: MetricPlan, settings: Settings, effect: Effect) -> EstimateRow:
-    alpha = settings.level(metric.role)
-    row = _intervals(row, metric, settings, effect, alpha)
-    return replace(row, tests=tuple(_tests(metric, settings, effect)))
-
-
-def _interim(row: EstimateRow, metric: MetricPlan, settings: Settings, effect: Effect) -> EstimateRow:
-    """Before the planned end: an interval that holds at any time, no p, no verdict (semantics.md, section 7)."""
-    alpha = settings.level(metric.role)
-    test = effect.superiority(alpha)
-    factor = half_width(1.0, sum(row.units), tuned_rho2(ANYTIME_UNITS, alpha), alpha)
-    # The level at which the fixed interval has exactly this half width; Fieller's set follows with the same factor.
-    level = 2 * (t_tail(factor, test.df) if test.df is not None else z_tail(factor))
-    row = _intervals(row, metric, settings, effect, min(max(level, 1e-300), alpha))
-    return replace(
-        row,
-        interval_kind="anytime",
-        reason="before_planned_end",
-        message="the experiment has not reached its planned end: interval valid at any time, no test",
-    )
-
-
-def _intervals(row: EstimateRow, metric: MetricPlan, settings: Settings, effect: Effect, alpha: float) -> EstimateRow:
-    absolute = effect.absolute(alpha)
+def _with_intervals(row: EstimateRow, pair: _Pair, effect: Effect) -> EstimateRow:
+    level = pair.level(effect)
+    absolute = effect.absolute(level)
     try:
-        relative: RelativeInterval | None = _relative(effect.relative(alpha))
+        found = effect.relative(level)
+        relative: RelativeInterval | None = RelativeInterval(
+            found.estimate, found.lower, found.upper, found.method, found.shape, found.excluded
+        )
     except NotComputable:
         relative = None
-    margin = metric.target.margin
-    confidence = round(1 - settings.level(metric.role), 12)
+    margin = pair.metric.target.margin
     estimator = Estimator(
-        effect.estimator,
-        effect.covariates,
-        effect.dropped,
-        effect.variance_reduction,
-        confidence,
-        margin.text if margin else None,
+        name=effect.estimator,
+        covariates=effect.covariates,
+        dropped=effect.dropped,
+        variance_reduction=effect.variance_reduction,
+        confidence=round(1 - pair.alpha, 12),
+        margin=margin.text if margin else None,
     )
     interval = Interval(absolute.estimate, absolute.std_error, absolute.lower, absolute.upper)
     return replace(row, absolute=interval, relative=relative, estimator=estimator)
 
 
-def _relative(found: effects.Relative) -> RelativeInterval:
-    return RelativeInterval(found.estimate, found.lower, found.upper, found.method, found.shape, found.excluded)
-
-
-def _tests(metric: MetricPlan, settings: Settings, effect: Effect) -> Iterator[TestRow]:
+def _tests(pair: _Pair, effect: Effect) -> Iterator[TestRow]:
     """Raw tests; adjusted p and rejection are those of a family of one until families.py has been there."""
+    settings, metric = pair.settings, pair.metric
     good_is_more = metric.metric.direction != "decrease"
-    alpha = settings.level(metric.role)
-    yield _row("superiority", "absolute", 0.0, effect.superiority(alpha), alpha)
+    yield _test("superiority", "absolute", 0.0, effect.superiority(pair.alpha), pair.alpha)
     if metric.target.margin is not None:
+        alpha = settings.non_inferiority_alpha
         null, relative = signed_margin(metric.target.margin, -1 if good_is_more else 1)
-        test = effect.one_sided(null, good_is_more, settings.non_inferiority_alpha, relative)
-        yield _row(
-            "non_inferiority",
-            "absolute" if relative is None else "relative",
-            null if relative is None else relative,
-            test,
-            settings.non_inferiority_alpha,
-        )
+        test = effect.one_sided(null, good_is_more, alpha, relative)
+        if relative is None:
+            yield _test("non_inferiority", "absolute", null, test, alpha)
+        else:
+            yield _test("non_inferiority", "relative", relative, test, alpha)
     if metric.role != "secondary":
-        test = effect.one_sided(0.0, not good_is_more, settings.deterioration_alpha)
-        yield _row("deterioration", "absolute", 0.0, test, settings.deterioration_alpha)
+        alpha = settings.deterioration_alpha
+        yield _test("deterioration", "absolute", 0.0, effect.one_sided(0.0, not good_is_more, alpha), alpha)
 
 
-def _row(hypothesis: Any, kind: Any, null: float, test: effects.Test, alpha: float) -> TestRow:
+def _test(
+    hypothesis: Literal["superiority", "non_inferiority", "deterioration"],
+    kind: Literal["absolute", "relative"],
+    null: float,
+    test: effects.Test,
+    alpha: float,
+) -> TestRow:
     return TestRow(
-        hypothesis,
-        null,
-        kind,
-        test.sidedness,
-        alpha,
-        test.statistic,
-        test.df,
-        test.p_value,
-        None,
-        None,
-        "none",
+        hypothesis=hypothesis,
+        null=null,
+        null_kind=kind,
+        sidedness=test.sidedness,
+        alpha=alpha,
+        statistic=test.statistic,
+        df=test.df,
+        p_value=test.p_value,
+        p_adjusted=None,
+        family=None,
+        procedure="none",
         rejected=False,
     )
 
@@ -210,23 +226,28 @@ def signed_margin(size: Size, sign: int) -> tuple[float, float | None]:
     return sign * size.value, None
 
 
-def _cap(metric: MetricPlan, baseline: Moments, arm: Moments) -> CapRow | None:
-    if metric.cap is None or (metric.cap[0] is None and metric.cap[1] is None):
+def _cap(pair: _Pair) -> CapRow | None:
+    """The cap, how unevenly it cut, and the same comparison without it."""
+    metric = pair.metric
+    if metric.cap is None or metric.uncapped is None:
         return None
     column = metric.columns[0]
-    return CapRow(
-        metric.cap[0], metric.cap[1], (int(baseline.capped[baseline.index(column)]), int(arm.capped[arm.index(column)]))
-    )
-
-
-def _unadjusted(effect: Effect, alpha: float) -> dict[str, Any] | None:
-    """The same comparison without covariates, beside the adjusted one."""
+    counts = tuple(int(m.capped[m.index(column)]) for m in (pair.baseline, pair.arm))
     try:
-        absolute, test = effect.absolute(alpha), effect.superiority(alpha)
+        p_value: float | None = srm.homogeneity(counts, (pair.baseline.n, pair.arm.n))
+    except NotComputable:
+        p_value = None  # nobody was cut, or everybody
+    (effect,) = adjusted_effects((pair.baseline, pair.arm), MeanOutcome(metric.uncapped), ())
+    return CapRow(*metric.cap, (counts[0], counts[1]), p_value, _beside(pair, effect))
+
+
+def _beside(pair: _Pair, effect: Effect | NotComputable) -> dict[str, Any] | None:
+    """A second estimate of the same comparison, shown beside the headline; no p before the planned end."""
+    if isinstance(effect, NotComputable):
+        return None
+    try:
+        absolute = effect.absolute(pair.level(effect))
+        p_value = None if pair.interim else effect.superiority(pair.alpha).p_value
     except NotComputable:
         return None
-    return {
-        "estimator": effect.estimator,
-        **asdict(absolute),
-        "p_value": test.p_value if math.isfinite(test.p_value) else None,
-    }
+    return {"estimator": effect.estimator, **asdict(absolute), "p_value": p_value}

@@ -96,11 +96,13 @@ class Estimator:
 
 @dataclass(frozen=True, slots=True)
 class CapRow:
-    """Limits of the per-unit value, and how many units they cut in baseline and arm."""
+    """Limits of the per-unit value, how many units they cut in baseline and arm, and the effect without them."""
 
     lower: float | None
     upper: float | None
     capped: tuple[int, int]
+    imbalance_p_value: float | None
+    uncapped: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,7 @@ class Readout:
 
     def to_json(self) -> str:
         """The JSON document. Raises ValueError rather than write NaN or infinity."""
-        return json.dumps(self.to_dict(), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
 
     def to_arrow(self) -> pa.Table:
         """One row per estimate, flat."""

@@ -63,6 +63,8 @@ class _Builder:
         timezone = project.settings.defaults.timezone
         self.start = microseconds(experiment.start.at(timezone))
         self.end = microseconds(experiment.end.at(timezone))
+        if self.start < 0:
+            raise UsageError(f"experiment `{self.name}` starts before 1970, which the compiled SQL cannot represent")
         as_of = microseconds(self.as_of)
         self.enrolment_end = min(self.end, as_of)
         unit = unit_of(project, experiment)
@@ -126,18 +128,14 @@ class _Builder:
         for part, window, label in zip(parts, windows, labels, strict=True):
             column = self._unit_column(label, part, self._bounds(window))
             columns.append(self._value(values, label, column.name, part).name)
+        cap = _limits(parts[0].cap) if parts[0].cap and len(parts) == 1 else None
+        uncapped = None
+        if cap is not None:
+            unit_column = self._unit_column(labels[0], parts[0], self._bounds(windows[0]))
+            uncapped = self._value(values, f"{name}__uncapped", unit_column.name, None).name
         covariates = self._covariates(name, metric, parts, labels, values)
-        cap = parts[0].cap
-        return MetricPlan(
-            name,
-            metric,
-            role,
-            target,
-            _block_name(horizon),
-            tuple(columns),
-            tuple(covariates),
-            _limits(cap) if cap and len(parts) == 1 else None,
-        )
+        block = _block_name(horizon)
+        return MetricPlan(name, metric, role, target, block, tuple(columns), tuple(covariates), cap, uncapped)
 
     def _covariates(
         self, name: str, metric: Metric, parts: tuple[Part, ...], labels: tuple[str, ...], values: list[Value]

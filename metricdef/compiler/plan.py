@@ -95,6 +95,7 @@ class MetricPlan:
     columns: tuple[str, ...]
     covariates: tuple[str, ...]
     cap: tuple[float | None, float | None] | None
+    uncapped: str | None  # column with the same value before the cap
 
 
 @dataclass(frozen=True, slots=True)

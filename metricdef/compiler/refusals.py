@@ -33,11 +33,22 @@ def refuse(project: Project, name: str) -> list[Diagnostic]:
             for key in ("dbt_model", "partition", "expect", "grain")
             if getattr(project.sources[source_name], key) is not None
         ]
+    root = next(d for d in project.documents.values() if ("version",) in d.keys)
+    for key in ("dialect", "min_units", "max_bytes", "query_timeout", "retention"):
+        if getattr(project.settings, key) is not None:
+            found.append(
+                Diagnostic(
+                    "not-yet", f"`{key}` of the project is not used yet", root.place((key,), key=True), (_REMOVE,)
+                )
+            )
     return found
 
 
+_REMOVE = "remove it to run without it"
+
+
 def _not_yet(project: Project, kind: Kind, name: str, path: tuple[str | int, ...], what: str) -> Diagnostic:
-    return Diagnostic("not-yet", what, project.place(kind, name, *path, key=True), ("remove it to run without it",))
+    return Diagnostic("not-yet", what, project.place(kind, name, *path, key=True), (_REMOVE,))
 
 
 def _experiment_features(experiment: Experiment) -> Iterator[tuple[tuple[str | int, ...], str]]:

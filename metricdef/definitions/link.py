@@ -108,7 +108,12 @@ def check_metric(project: Project, name: str, metric: Metric) -> Iterator[Diagno
         )
     if metric.covariates:
         for position, extra in enumerate(metric.covariates.extra):
-            yield from check_extra(project, extra, ("metrics", name, "covariates", "extra", position))
+            yield from check_extra(
+                project,
+                extra,
+                ("metrics", name, "covariates", "extra", position),
+                no_lookback=not metric.covariates.lookback.microseconds,
+            )
 
 
 def _check_reference(project: Project, name: str, reference: Reference) -> Iterator[Diagnostic]:

@@ -207,9 +207,26 @@ def _check_metrics(project: Project, name: str, experiment: Experiment) -> Itera
                 yield unknown(
                     "metric", metric_name, project.declared("metrics"), place, f"{role} of experiment `{name}`"
                 )
+    yield from _check_set_roles(project, name, roles)
     for metric_name, (role, target) in experiment_metrics(project, experiment).items():
         if metric_name in project.metrics:
             yield from _check_target(project, name, metric_name, role, target)
+
+
+def _check_set_roles(project: Project, name: str, roles: dict[str, str]) -> Iterator[Diagnostic]:
+    """A set may repeat a metric in its own role (the experiment's line wins), never in another one."""
+    seen = dict(roles)
+    for position, set_name in enumerate(project.experiments[name].metrics.sets):
+        metric_set = project.metric_sets.get(set_name)
+        for role in ROLES if metric_set else ():
+            for metric_name in getattr(metric_set, role):
+                if seen.setdefault(metric_name, role) != role:
+                    yield Diagnostic(
+                        "two-roles",
+                        f"metric `{metric_name}` is {seen[metric_name]} and, by set `{set_name}`, {role} in experiment `{name}`",
+                        project.place("experiments", name, "metrics", "sets", position),
+                        ("keep one role",),
+                    )
 
 
 def _check_target(project: Project, name: str, metric_name: str, role: Role, target: Target) -> Iterator[Diagnostic]:
@@ -300,8 +317,10 @@ def unit_of(project: Project, experiment: Experiment) -> str | None:
 
 def _check_analysis(project: Project, name: str, experiment: Experiment) -> Iterator[Diagnostic]:
     covariates: Covariates | None = experiment.analysis.covariates
-    for position, extra in enumerate(covariates.extra if covariates else ()):
-        yield from check_extra(project, extra, ("experiments", name, "analysis", "covariates", "extra", position))
+    if covariates is not None:
+        for position, extra in enumerate(covariates.extra):
+            path = ("experiments", name, "analysis", "covariates", "extra", position)
+            yield from check_extra(project, extra, path, no_lookback=not covariates.lookback.microseconds)
     multiplicity = experiment.analysis.multiplicity
     for role in ROLES:
         correction = getattr(multiplicity, role) if multiplicity else None
@@ -319,6 +338,13 @@ def _check_decision(project: Project, name: str, experiment: Experiment) -> Iter
     filled = {role for role, _ in metrics.values()}
     for rule in ("ship", "stop"):
         conditions = getattr(experiment.decision, rule)
+        if conditions is not None and not any(getattr(conditions, role) for role in ROLES):
+            yield Diagnostic(
+                "decision-empty",
+                f"`{rule}` of experiment `{name}` names no metrics, so it would always hold",
+                project.place("experiments", name, "decision", rule, key=True),
+                ("write for example `primary: any_superior`, or remove it for the default rule",),
+            )
         for role in ROLES:
             condition = getattr(conditions, role) if conditions else None
             if condition and role not in filled:

@@ -114,12 +114,21 @@ def check_unit(project: Project, unit: str, source_name: str, place: Place, wher
         )
 
 
-def check_extra(project: Project, extra: str, path: tuple[str | int, ...]) -> Iterator[Diagnostic]:
+def check_extra(
+    project: Project, extra: str, path: tuple[str | int, ...], *, no_lookback: bool
+) -> Iterator[Diagnostic]:
     """An extra covariate names a metric, or `source.dimension` of attributes or exposures."""
     kind, name, *rest = path
     place = project.place(kind, str(name), *rest)  # type: ignore[arg-type]  # kind is one of Kind by construction
     source_name, dot, dimension = extra.partition(".")
     if not dot:
+        if no_lookback:
+            yield Diagnostic(
+                "covariate-without-lookback",
+                f"covariate `{extra}` is a metric, and `lookback: 0d` leaves it no time",
+                place,
+                ("state a lookback, or name a dimension of attributes",),
+            )
         if extra not in project.declared("metrics"):
             yield unknown("metric", extra, project.declared("metrics"), place, "covariate")
         return

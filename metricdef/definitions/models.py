@@ -16,6 +16,7 @@ from metricdef.metrics.fields import (
     KeyField,
     NameField,
     Names,
+    OneSidedField,
     ProbabilityField,
     ShareField,
     SizeField,
@@ -206,9 +207,9 @@ class Multiplicity(Strict):
 class Alphas(Strict):
     """One-sided error rates that replace those implied by `confidence`."""
 
-    success: ProbabilityField | None = None
-    non_inferiority: ProbabilityField | None = None
-    deterioration: ProbabilityField | None = None
+    success: OneSidedField | None = None
+    non_inferiority: OneSidedField | None = None
+    deterioration: OneSidedField | None = None
     quality: ProbabilityField | None = None
 
 
@@ -244,13 +245,18 @@ class Conditions(Strict):
     primary: Condition | None = None
     secondary: Condition | None = None
     guardrail: Condition | None = None
+
+
+class ShipConditions(Conditions):
+    """What must hold to ship; `quality` means the health checks."""
+
     quality: Literal["all_pass"] | None = None
 
 
 class Decision(Strict):
     """The rule that turns verdicts into a recommendation."""
 
-    ship: Conditions | None = None
+    ship: ShipConditions | None = None
     stop: Conditions | None = None
     practical: dict[str, SizeField] = {}
     authority: Names = ()

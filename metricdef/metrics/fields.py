@@ -136,6 +136,14 @@ def parse_probability(value: object) -> float:
     return number
 
 
+def parse_one_sided(value: object) -> float:
+    """Read a one-sided error rate, `2.5%` or `0.025`, below one half."""
+    number = parse_probability(value)
+    if number >= 0.5:
+        raise ValueError(f"`{value}` must lie below 50%: it is a one-sided error rate")
+    return number
+
+
 def parse_confidence(value: object) -> float:
     """Read a confidence level such as `95%`, between 50% and 100%."""
     level = float(parse_percent(value))
@@ -226,6 +234,7 @@ WindowField = Annotated[Window, PlainValidator(Window.parse)]
 SizeField = Annotated[Size, PlainValidator(Size.parse)]
 ShareField = Annotated[Fraction, PlainValidator(parse_share)]
 ProbabilityField = Annotated[float, PlainValidator(parse_probability)]
+OneSidedField = Annotated[float, PlainValidator(parse_one_sided)]
 ConfidenceField = Annotated[float, PlainValidator(parse_confidence)]
 PercentileField = Annotated[Percentile, PlainValidator(Percentile.parse)]
 LimitField = Annotated[Percentile | float, PlainValidator(parse_limit)]

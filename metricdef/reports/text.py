@@ -187,7 +187,7 @@ def _deviation(found: Any) -> str:
         return f"Deviation from the protocol: {visible(found)}"
     who = ", ".join(visible(found[key]) for key in ("on", "by") if found.get(key))
     why = f" Reason: {visible(found['why'])}" if found.get("why") else ""
-    return f"Deviation from the protocol ({who}): {visible(found.get('what', ''))}.{why}".replace("..", ".")
+    return f"Deviation from the protocol ({who}): {visible(found.get('what', '')).rstrip('.')}.{why}"
 
 
 def _sensitivity(readout: Readout) -> Iterator[str]:

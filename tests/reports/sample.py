@@ -18,7 +18,7 @@ from metricdef.analysis.readout import (
 PLAIN = Estimator("unadjusted", (), (), None, 0.95, None)
 
 
-def test_row(hypothesis="superiority", p=0.004, *, adjusted=None, rejected=True, procedure="holm", null=0.0, **more):
+def outcome_of(hypothesis="superiority", p=0.004, *, adjusted=None, rejected=True, procedure="holm", null=0.0, **more):
     two_sided = hypothesis == "superiority"
     values = {
         "hypothesis": hypothesis, "null": null, "null_kind": "absolute", "sidedness": "two-sided" if two_sided else "one-sided",
@@ -28,16 +28,13 @@ def test_row(hypothesis="superiority", p=0.004, *, adjusted=None, rejected=True,
     return TestRow(**(values | more))
 
 
-test_row.__test__ = False
-
-
 def row(metric="conversion", **more):
     """A share that rose from 10 % to 11 %."""
     values = {
         "metric": metric, "label": metric, "format": "number", "direction": "increase", "role": "primary", "arm": "new", "baseline": "control",
         "units": (10_000, 10_012), "is_share": True, "baseline_value": 0.1, "arm_value": 0.11, "absolute": Interval(0.01, 0.0036, 0.003, 0.017),
         "relative": RelativeInterval(0.1, 0.029, 0.177, "fieller", "bounded", None), "p_value": 0.004, "p_adjusted": 0.008, "family": "primary",
-        "tests": (test_row(adjusted=0.008),), "estimator": PLAIN, "verdict": "superior",
+        "tests": (outcome_of(adjusted=0.008),), "estimator": PLAIN, "verdict": "superior",
     }  # fmt: skip
     return EstimateRow(**(values | more))
 
@@ -45,7 +42,7 @@ def row(metric="conversion", **more):
 REVENUE = row(
     "revenue", label="Revenue per user", format="currency:EUR", is_share=False, role="secondary", baseline_value=12.3456, arm_value=12.5123,
     absolute=Interval(0.1667, 0.081, 0.0079, 0.3255), relative=RelativeInterval(0.0135, 0.0006, 0.0266, "fieller", "bounded", None),
-    p_value=0.04, p_adjusted=0.08, tests=(test_row(p=0.04, adjusted=0.08, rejected=False),), verdict="inconclusive",
+    p_value=0.04, p_adjusted=0.08, tests=(outcome_of(p=0.04, adjusted=0.08, rejected=False),), verdict="inconclusive",
     estimator=Estimator("lin", ("revenue__pre",), ("users__age__missing",), 0.39, 0.95, None),
     unadjusted={"estimator": "unadjusted", "estimate": 0.17, "std_error": 0.104, "lower": -0.034, "upper": 0.374, "p_value": 0.1},
     cap=CapRow(None, 500.0, (12, 1_015)), reason="not_rejected_after_correction", guards=("small-sample",),
@@ -56,7 +53,7 @@ REFUNDS = row(
     "refund_rate", label="Refund rate", direction="decrease", role="guardrail", baseline_value=0.021, arm_value=0.0212,
     absolute=Interval(0.0002, 0.0012, -0.0022, 0.00257), relative=RelativeInterval(0.0095, -0.1, 0.131, "fieller", "bounded", None),
     p_value=0.0105, p_adjusted=0.0105, family="guardrail", estimator=replace(PLAIN, margin="0.3pp"), verdict="non_inferior",
-    tests=(test_row("non_inferiority", 0.0105, procedure="none", null=0.003), test_row("deterioration", 0.43, adjusted=0.86, rejected=False)),
+    tests=(outcome_of("non_inferiority", 0.0105, procedure="none", null=0.003), outcome_of("deterioration", 0.43, adjusted=0.86, rejected=False)),
 )  # fmt: skip
 
 LATENCY = row(

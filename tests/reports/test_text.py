@@ -10,7 +10,7 @@ from metricdef.analysis.readout import ArmRow, DecisionRow, HealthRow, Interval,
 from metricdef.reports.lines import display_width
 from metricdef.reports.text import render_text
 from tests.reports import sample
-from tests.reports.sample import FAILED, LATENCY, PASSED, PLAIN, REFUNDS, REVENUE, readout, row, test_row
+from tests.reports.sample import FAILED, LATENCY, PASSED, PLAIN, REFUNDS, REVENUE, outcome_of, readout, row
 
 GOLDEN = Path(__file__).parent / "golden"
 FORBIDDEN = re.compile(r"\b(nan|NaN|inf|None|null)\b|[Ss]ignificant")
@@ -66,7 +66,7 @@ def test_golden(build, width, request):
     sound(text, width)
     file = GOLDEN / f"{build.__name__}_{width}{'_verbose' if verbose else ''}.txt"
     assert text + "\n" == file.read_text(encoding="utf-8"), (
-        f"if the new text is better: python {Path(__file__).name} > golden"
+        "read the new text; to accept it: PYTHONPATH=. python tests/reports/test_text.py"
     )
 
 
@@ -147,13 +147,13 @@ def test_a_limit_never_looks_like_the_margin_that_it_keeps():
 
 def test_rounding_does_not_move_p_across_alpha():
     assert "0.0504" in one(
-        row(p_adjusted=0.0504, tests=(test_row(p=0.03, adjusted=0.0504, rejected=False),), verdict="inconclusive")
+        row(p_adjusted=0.0504, tests=(outcome_of(p=0.03, adjusted=0.0504, rejected=False),), verdict="inconclusive")
     )
 
 
 @pytest.mark.parametrize(("p", "says"), [(0.0, "< 1e-15"), (1e-200, "< 1e-15"), (3.14e-9, "3.1e-9"), (0.00123, "0.0012"), (0.5, "0.50"), (0.999, "> 0.99"), (1.0, "1.0")])  # fmt: skip
 def test_p(p, says):
-    assert f"  {says}  better" in one(row(p_adjusted=p, tests=(test_row(p=p),)))
+    assert f"  {says}  better" in one(row(p_adjusted=p, tests=(outcome_of(p=p),)))
 
 
 @pytest.mark.parametrize(
@@ -227,11 +227,11 @@ def test_notes():
 
 
 def test_what_else_was_shown():
-    deteriorated = test_row("deterioration", 0.0001, adjusted=0.0002)
+    deteriorated = outcome_of("deterioration", 0.0001, adjusted=0.0002)
     text = one(
         row(
             also=("non_inferior", "deteriorated", "worse than 0"),
-            tests=(test_row(), deteriorated),
+            tests=(outcome_of(), deteriorated),
             estimator=replace(PLAIN, margin="1%"),
         )
     )
@@ -322,7 +322,7 @@ shapes = st.builds(
 p_values = st.none() | shares | st.floats(0, 1e-20)
 tests = st.lists(
     st.builds(
-        test_row, st.sampled_from(["superiority", "non_inferiority", "deterioration", "equivalence"]), shares, adjusted=shares | st.floats(0, 1e-20),
+        outcome_of, st.sampled_from(["superiority", "non_inferiority", "deterioration", "equivalence"]), shares, adjusted=shares | st.floats(0, 1e-20),
         rejected=st.booleans(), procedure=st.sampled_from(["none", "holm", "bonferroni"]), null=finite, df=st.none() | st.floats(1, 1e6),
         null_kind=st.sampled_from(["absolute", "relative"]),
     ),

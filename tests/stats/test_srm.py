@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metricdef.errors import NotComputable
-from metricdef.stats.srm import _binomial_two_sided, chi_square, sequential
+from metricdef.stats.srm import _binomial_two_sided, chi_square, homogeneity, sequential
 
 from .reference import Case, agrees, cases, name
 
@@ -95,3 +95,16 @@ def test_reasons(counts: list[int], shares: list[float], reason: str) -> None:
         with pytest.raises(NotComputable) as caught:
             call()
         assert caught.value.reason == reason
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(400, 5_000)), min_size=2, max_size=5))
+def test_homogeneity_is_pearsons_test_of_the_table(table: list[tuple[int, int]]) -> None:
+    from scipy.stats import chi2_contingency
+
+    hits, totals = [x for x, _ in table], [n for _, n in table]
+    if sum(hits) in (0, sum(totals)):
+        with pytest.raises(NotComputable, match="0 or 1"):
+            homogeneity(hits, totals)
+        return
+    want = chi2_contingency([hits, [n - x for x, n in table]], correction=False).pvalue
+    assert homogeneity(hits, totals) == pytest.approx(want, rel=1e-9, abs=1e-300)

@@ -1,0 +1,164 @@
+"""Ways in which the compiled SQL could count the wrong rows without any error."""
+
+import pytest
+from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions, write_warehouse
+
+from metricdef.api import Project
+from metricdef.errors import DefinitionErrors, MetricdefError, UsageError
+
+pytestmark = pytest.mark.soundness
+BUYERS = {"primary": {"buyers": {"mde": "2%"}}}
+
+
+def values(root, metric="buyers", as_of="2026-03-01"):
+    readout = Project(root).run("test", as_of=as_of)
+    row = next(r for r in readout.estimates if r.metric == metric)
+    return row.units, row.baseline_value, row.arm_value
+
+
+def fill(root, *statements, definitions=None, **changes):
+    write_definitions(root, *(definitions or (SOURCES, METRICS)), experiment(metrics=BUYERS, **changes))
+    write_warehouse(root, *TABLES, *statements)
+
+
+def test_a_unit_without_an_attributes_row_is_in_no_segment(tmp_path):
+    """`tier IS NULL` must not hold for a unit of which nothing is known."""
+    sources = {
+        "sources": {
+            **SOURCES["sources"],
+            "users": {"kind": "attributes", "table": "users", "entities": {"user": "user_id"}, "dimensions": ["tier"]},
+        }
+    }
+    segments = {"segments": {"untiered": {"source": "users", "filter": "tier IS NULL"}}}
+    fill(
+        tmp_path,
+        "CREATE TABLE users (user_id VARCHAR, tier VARCHAR)",
+        "INSERT INTO users SELECT 'u' || i, NULL FROM range(20) AS r(i)",
+        "INSERT INTO assignments SELECT 'u' || i, 'test', CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END, TIMESTAMP '2026-01-02', 'web' FROM range(40) AS r(i)",
+        "INSERT INTO orders SELECT 'u' || i, TIMESTAMP '2026-01-03', 1, 'p', 'paid' FROM range(0, 40, 4) AS r(i)",
+        definitions=(sources, segments, METRICS), population=["untiered"],
+    )  # fmt: skip
+    assert values(tmp_path)[0] == (10, 10)
+
+
+def test_exposures_before_the_start_are_not_counted_as_after_as_of(tmp_path):
+    fill(tmp_path, "INSERT INTO assignments VALUES ('a', 'test', 'control', TIMESTAMP '2025-12-20', 'web')")
+    readout = Project(tmp_path).run("test", as_of="2025-12-10")
+    assert (readout.excluded_units["rows_before_start"], readout.excluded_units["rows_after_as_of"]) == (1, 0)
+
+
+@pytest.mark.parametrize("column", ["unit", "ts_us", "arm", "t0_us", "since_us", "m_amount", "f_1", "fact_rows"])
+def test_a_column_named_like_ours_means_the_analysts_column(tmp_path, column):
+    """An alias of the compiled SQL must not capture a column of the table in an expression."""
+    orders = {**SOURCES["sources"]["orders"], "filter": f"{column} = 'yes'"}
+    sources = {"sources": {**SOURCES["sources"], "orders": orders}}
+    fill(
+        tmp_path,
+        f"ALTER TABLE orders ADD COLUMN {column} VARCHAR",
+        "INSERT INTO assignments SELECT 'u' || i, 'test', CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END, TIMESTAMP '2026-01-02', 'web' FROM range(40) AS r(i)",
+        "INSERT INTO orders SELECT 'u' || i, TIMESTAMP '2026-01-03', 1, 'p', 'paid', CASE WHEN i % 4 = 0 THEN 'yes' ELSE 'no' END FROM range(40) AS r(i)",
+        definitions=(sources, METRICS),
+    )  # fmt: skip
+    readout = Project(tmp_path).run("test", as_of="2026-03-01")
+    (row,) = readout.estimates
+    assert (row.baseline_value, row.arm_value) == (0.5, 0.0)
+
+
+@pytest.mark.parametrize("table", ["units", "entries", "eligible", "arms", "moments"])
+def test_a_table_named_like_a_stage_is_still_the_table(tmp_path, table):
+    sources = {"sources": {**SOURCES["sources"], "orders": {**SOURCES["sources"]["orders"], "table": table}}}
+    fill(
+        tmp_path,
+        f"CREATE TABLE {table} AS SELECT 'u' || i AS user_id, TIMESTAMP '2026-01-03' AS happened_at, 1.0 AS amount, 'p' AS product, 'paid' AS status FROM range(0, 40, 4) AS r(i)",
+        "INSERT INTO assignments SELECT 'u' || i, 'test', CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END, TIMESTAMP '2026-01-02', 'web' FROM range(40) AS r(i)",
+        definitions=(sources, METRICS),
+    )  # fmt: skip
+    assert values(tmp_path) == ((20, 20), 0.5, 0.0)
+
+
+def test_a_table_named_like_a_cte_is_refused(tmp_path):
+    sources = {"sources": {**SOURCES["sources"], "orders": {**SOURCES["sources"]["orders"], "table": "md_units"}}}
+    write_definitions(tmp_path, sources, METRICS, experiment(metrics=BUYERS))
+    with pytest.raises(UsageError, match="md_"):
+        Project(tmp_path).compile("test")
+
+
+def test_time_zones(tmp_path):
+    """The same instants written with a zone, without one, and as local time give the same numbers."""
+    for name, kind, text, extra in (
+        ("aware", "TIMESTAMPTZ", "'2026-01-02 07:30:00+01:00'", {}),
+        ("naive", "TIMESTAMP", "'2026-01-02 06:30:00'", {}),
+        ("local", "TIMESTAMP", "'2026-01-02 07:30:00'", {"timezone": "Europe/Berlin"}),
+        ("day", "TIMESTAMP", "'2026-01-02 06:30:00'", {}),
+    ):
+        root = tmp_path / name
+        sources = {"sources": {**SOURCES["sources"], "orders": {**SOURCES["sources"]["orders"], **extra}}}
+        fill(
+            root,
+            f"ALTER TABLE orders ALTER happened_at SET DATA TYPE {kind}",
+            "INSERT INTO assignments VALUES ('a', 'test', 'control', TIMESTAMP '2026-01-02 06:30:00', 'web'), ('b', 'test', 'treatment', TIMESTAMP '2026-01-02 06:30:00.000001', 'web')",
+            f"INSERT INTO orders SELECT u, {kind} {text}, 1, 'p', 'paid' FROM (VALUES ('a'), ('b')) AS v(u)",
+            definitions=(sources, METRICS),
+        )  # fmt: skip
+        assert values(root) == ((1, 1), 1.0, 0.0), name
+
+
+def test_a_time_zone_on_a_column_that_has_one_is_refused(tmp_path):
+    sources = {
+        "sources": {**SOURCES["sources"], "orders": {**SOURCES["sources"]["orders"], "timezone": "Europe/Berlin"}}
+    }
+    fill(tmp_path, "ALTER TABLE orders ALTER happened_at SET DATA TYPE TIMESTAMPTZ", definitions=(sources, METRICS))
+    with pytest.raises(DefinitionErrors) as caught:
+        Project(tmp_path).run("test", as_of="2026-03-01")
+    assert caught.value.diagnostics[0].rule == "timezone-on-aware-column"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("min_units", 10), ("max_bytes", 1000), ("query_timeout", "5m"), ("retention", "7d"), ("dialect", "snowflake")],
+)
+def test_project_settings_are_not_accepted_and_ignored(tmp_path, field, value):
+    write_definitions(tmp_path, SOURCES, METRICS, experiment(metrics=BUYERS), project={**PROJECT, field: value})
+    with pytest.raises(MetricdefError) as caught:
+        Project(tmp_path).compile("test")
+    assert caught.value.diagnostics[0].rule == "not-yet"
+
+
+def test_no_p_value_before_the_planned_end(tmp_path):
+    """A look before the end must not leak a test by any door."""
+    sources = {
+        "sources": {
+            **SOURCES["sources"],
+            "users": {"kind": "attributes", "table": "users", "entities": {"user": "user_id"}, "dimensions": ["age"]},
+        }
+    }
+    metrics = {
+        "metrics": {
+            **METRICS["metrics"],
+            "revenue": {
+                **METRICS["metrics"]["revenue"],
+                "cap": {"upper": 3},
+                "covariates": {"lookback": "0d", "extra": ["users.age"]},
+            },
+        }
+    }
+    write_definitions(tmp_path, sources, metrics, experiment(metrics={"primary": {"revenue": {"mde": "2%"}}}))
+    write_warehouse(
+        tmp_path, *TABLES,
+        "CREATE TABLE users AS SELECT 'u' || i AS user_id, i % 17 AS age FROM range(400) AS r(i)",
+        "INSERT INTO assignments SELECT 'u' || i, 'test', CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END, TIMESTAMP '2026-01-02', 'web' FROM range(400) AS r(i)",
+        "INSERT INTO orders SELECT 'u' || i, TIMESTAMP '2026-01-03', i % 7 + i % 17, 'p', 'paid' FROM range(400) AS r(i)",
+    )  # fmt: skip
+    early = Project(tmp_path).run("test", as_of="2026-01-20").estimates[0]
+    final = Project(tmp_path).run("test", as_of="2026-02-01").estimates[0]
+    assert final.unadjusted["p_value"] is not None
+    assert final.cap.uncapped["p_value"] is not None
+    assert (early.p_value, early.tests, early.unadjusted["p_value"], early.cap.uncapped["p_value"]) == (
+        None,
+        (),
+        None,
+        None,
+    )
+    for inner, outer in ((final.absolute, early.absolute), (final.relative, early.relative)):
+        assert outer.lower < inner.lower < inner.upper < outer.upper
+    assert early.unadjusted["upper"] - early.unadjusted["lower"] > final.unadjusted["upper"] - final.unadjusted["lower"]
