@@ -125,7 +125,7 @@ def _rows(cells: Cells) -> Iterator[HealthRow]:
 def _attributes(cells: Cells) -> Iterator[HealthRow]:
     for key in next(iter(cells.rows.values())):
         if key.startswith("duplicates_"):
-            source = key.removeprefix("duplicates_md_attributes_")
+            source = key.removeprefix("duplicates_")
             count = sum(int(row[key] or 0) for row in cells.rows.values())
             message = f"{count:,} units have more than one row in {source}"
             if count:

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import FileSystemLoader, StrictUndefined, Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from metricdef.compiler.plan import Block, Bounds, Plan, UnitColumn, Value
+from metricdef.compiler.plan import Block, Bounds, EntryColumn, Plan, UnitColumn, Value
 from metricdef.compiler.sql_text import SqlText
 from metricdef.definitions.models import Source
 
@@ -124,8 +124,16 @@ def _entry_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
         yield Stage(
             "md_entry_values",
             ("Values at first exposure; of rows at the same instant the smallest value.",),
-            template("entry_values").render(columns=[f"e_{c.name}" for c in carried], loaded=loaded),
+            template("entry_values").render(
+                columns=[_carried(sql, "md_exposure_rows", c) for c in carried], loaded=loaded
+            ),
         )
+
+
+def _carried(sql: SqlText, table: str, column: EntryColumn) -> dict[str, str]:
+    """A value that is carried along per unit, of several rows the smallest."""
+    name = f"e_{column.name}"
+    return {"name": name, "smallest": sql.dialect.smallest.format(x=f"{table}.{name}")}
 
 
 def _attributes(plan: Plan, sql: SqlText, name: str) -> Stage:
@@ -139,7 +147,9 @@ def _attributes(plan: Plan, sql: SqlText, name: str) -> Stage:
         unit=sql.name(source.entities[plan.unit]),
         relation=sql.relation(name, source),
         **valid,
-        columns=[{"name": f"e_{c.name}", "sql": sql.expression(c.expression, name, source)} for c in columns],
+        columns=[
+            {**_carried(sql, "attribute_rows", c), "sql": sql.expression(c.expression, name, source)} for c in columns
+        ],
         conditions=[f"({sql.expression(text, name, source)})" for text in source.filter] + _loaded(plan, sql, source),
     )
     return Stage(
@@ -266,11 +276,9 @@ def _unit_stages(plan: Plan, sql: SqlText, attributes: list[str], facts: list[st
         *(f"md_attributes_{n}" for n in attributes),
         *(f"md_unit_{n}" for n in facts),
     ]
-    body = template("units").render(
-        columns=columns, joins=joins, population=population, attributes=[f"md_attributes_{n}" for n in attributes]
-    )
+    body = template("units").render(columns=columns, joins=joins, population=population, attributes=attributes)
     yield Stage("md_units", ("One row per unit: absent values are 0.",), body, shared=True)
-    counts = template("arm_counts").render(attributes=[f"md_attributes_{n}" for n in attributes])
+    counts = template("arm_counts").render(attributes=attributes)
     yield Stage("md_arm_counts", ("Units by arm of first exposure.",), counts)
 
 
@@ -313,7 +321,7 @@ def _moment_stages(plan: Plan, sql: SqlText, attributes: list[str]) -> Iterator[
     )
     body = template("result").render(
         arms=sorted(plan.arms, key=lambda arm: arm.code),
-        attributes=[f"md_attributes_{n}" for n in attributes],
+        attributes=attributes,
         audit=[f"audit_{name}" for name in AUDIT],
         blocks=labelled,
         moments=_moment_names(plan),

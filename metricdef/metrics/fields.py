@@ -16,6 +16,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator
 
 MICROSECONDS = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000, "w": 604_800_000_000}
 
+LONGEST_NAME = 48  # some engines cut longer column names without a word
+
 _DURATION = re.compile(r"(\d+)([mhdw])")
 _NUMBER = r"\d+(?:\.\d+)?"
 _PERCENT = re.compile(rf"({_NUMBER})%")
@@ -218,6 +220,10 @@ class Instant:
 def parse_name(value: object) -> str:
     """Check the name of a definition, arm, measure or step."""
     if isinstance(value, str) and _IDENTIFIER.fullmatch(value):
+        if len(value) > LONGEST_NAME:
+            raise ValueError(
+                f"`{value}` is too long for a name: use at most {LONGEST_NAME} characters, and `label` for display"
+            )
         return value
     raise ValueError(f"`{value}` is not a name: use lower-case letters, digits and _, starting with a letter")
 

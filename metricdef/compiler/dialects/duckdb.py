@@ -11,6 +11,7 @@ DUCKDB = DialectTable(
     instant="TIMESTAMP '{x}'",
     double="CAST({x} AS DOUBLE)",
     text="CAST({x} AS VARCHAR)",
+    smallest="MIN({x})",
     quoted_case="as_is",
     materialises_ctes=True,
     temporary_table="CREATE TEMPORARY TABLE {name}",

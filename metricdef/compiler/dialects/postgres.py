@@ -11,6 +11,7 @@ POSTGRES = DialectTable(
     instant="TIMESTAMP '{x}'",
     double="CAST({x} AS DOUBLE PRECISION)",
     text="CAST({x} AS VARCHAR)",
+    smallest="(ARRAY_AGG({x} ORDER BY {x} NULLS LAST))[1]",
     quoted_case="lower",
     materialises_ctes=True,
     temporary_table="CREATE TEMPORARY TABLE {name}",

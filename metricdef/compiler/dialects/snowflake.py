@@ -11,6 +11,7 @@ SNOWFLAKE = DialectTable(
     instant="CAST('{x}' AS TIMESTAMP_NTZ)",
     double="CAST({x} AS DOUBLE)",
     text="CAST({x} AS VARCHAR)",
+    smallest="MIN({x})",
     quoted_case="upper",
     materialises_ctes=False,
     temporary_table="CREATE OR REPLACE TEMPORARY TABLE {name}",

@@ -22,6 +22,7 @@ class DialectTable:
     instant: str  # the literal of a UTC timestamp, {x} as YYYY-MM-DD HH:MM:SS.ffffff
     double: str
     text: str
+    smallest: str  # aggregate: the smallest non-NULL value of any type, booleans too
     quoted_case: Literal["upper", "lower", "as_is"]  # the case of an unquoted name once it must be quoted
     materialises_ctes: bool  # a CTE read twice is computed once
     temporary_table: str  # creates a session-local table {name}, replacing one left by an earlier run
