@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from metricdef.compiler.build_plan import build_plan
 from metricdef.compiler.plan import Plan
 from metricdef.compiler.query import Query
+from metricdef.compiler.refusals import refuse
 from metricdef.compiler.render import render
 from metricdef.definitions.load import find_project, load_project
 from metricdef.definitions.project import Loaded
@@ -34,22 +35,33 @@ def _silent(message: str) -> None:
 class Project:
     """A folder of definitions. Loading collects problems; verbs other than `check` refuse to go on with errors."""
 
-    def __init__(self, path: str | Path = ".") -> None:
-        """Load the project at `path`, or the nearest one above it. Raises UsageError where there is none."""
+    def __init__(self, path: str | Path = ".", *, snapshot: bool = True) -> None:
+        """Load the project at `path`, or the nearest one above it. Raises UsageError where there is none.
+
+        `snapshot` uses the columns in metrics/.schema.json; without it columns are known from the warehouse alone.
+        """
         self.root = find_project(Path(path))
-        self.loaded: Loaded = load_project(self.root)
+        self.loaded: Loaded = load_project(self.root, snapshot=snapshot)
 
     def check(self, *, live: bool = False, profile: str | None = None) -> tuple[Diagnostic, ...]:
         """Everything wrong with the definitions; `live` also asks the warehouse for tables, columns and types."""
-        if not live or self.loaded.project is None or self.loaded.errors:
+        if self.loaded.project is None or self.loaded.errors:
             return self.loaded.diagnostics
+        found = {*self.loaded.diagnostics, *self._refusals()}
+        if not live:
+            return tuple(sorted(found, key=lambda d: d.order))
         from metricdef.warehouses.inspect import inspect_sources
 
         project = self.loaded.project
         resolved = self._profile(profile)
         with connect(resolved) as warehouse:
-            _, found = inspect_sources(project, warehouse, project.sources, dict(resolved.schemas))
-        return tuple(sorted({*self.loaded.diagnostics, *found}, key=lambda d: d.order))
+            _, seen = inspect_sources(project, warehouse, project.sources, dict(resolved.schemas))
+        return tuple(sorted({*found, *seen}, key=lambda d: d.order))
+
+    def _refusals(self) -> list[Diagnostic]:
+        """What `run` would refuse, as warnings: the definitions are right, this version is not there yet."""
+        project = self.definitions
+        return [replace(d, severity="warning") for name in project.experiments for d in refuse(project, name)]
 
     def columns(self, profile: str | None = None) -> dict[str, dict[str, str]]:
         """Columns and types of every source, as the warehouse has them."""
@@ -58,9 +70,7 @@ class Project:
         project = self.definitions
         resolved = self._profile(profile)
         with connect(resolved) as warehouse:
-            found, problems = inspect_sources(
-                replace(project, schema={}), warehouse, project.sources, dict(resolved.schemas)
-            )
+            found, problems = inspect_sources(project, warehouse, project.sources, dict(resolved.schemas))
         missing = [d for d in problems if d.rule in ("unknown-table", "source-query")]
         if missing:
             raise DefinitionErrors(missing)

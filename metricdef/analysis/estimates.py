@@ -5,7 +5,7 @@ Nothing here adjusts for several tests or judges: families.py does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -35,6 +35,7 @@ class _Pair:
     baseline: Moments
     arm: Moments
     interim: bool
+    labels: Mapping[str, str]  # of covariates, in the analyst's words
 
     @property
     def alpha(self) -> float:
@@ -54,6 +55,23 @@ class _Pair:
         level = 2 * (t_tail(factor, test.df) if test.df is not None else z_tail(factor))
         return min(max(level, 1e-300), self.alpha)
 
+    def words(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Covariates in the analyst's words; an indicator of missing values where none is missing says nothing."""
+        silent = {n for n in names if n.endswith("__missing") and not self._total(n)}
+        return tuple(self.labels[name] for name in names if name not in silent)
+
+    def _total(self, column: str) -> float:
+        return sum(float(m.total[m.index(column)]) for m in (self.baseline, self.arm))
+
+    def main_p(self, effect: Effect) -> float:
+        """P of the row's main hypothesis: non-inferiority for a guardrail, else no effect."""
+        tests = {test.hypothesis: test.p_value for test in _tests(self, effect)}
+        return (
+            tests.get("non_inferiority", tests["superiority"])
+            if self.metric.role == "guardrail"
+            else tests["superiority"]
+        )
+
 
 def estimate_metric(
     cells: Cells, metric: MetricPlan, settings: Settings, *, with_mixed: bool, interim: bool
@@ -63,22 +81,41 @@ def estimate_metric(
     found = {arm: _arm_moments(cells, metric, arm, with_mixed=with_mixed) for arm in (baseline, *others)}
     base = found[baseline]
     usable = {arm: moments for arm, moments in found.items() if not isinstance(moments, NotComputable)}
+    labels = {value.name: value.label for value in cells.plan.block(metric.block).values}
     rows = {arm: _blank(cells, metric, arm, baseline, with_mixed) for arm in others}
     if isinstance(base, NotComputable):
         return [_failed(row, base) for row in rows.values()]
     treatments = [arm for arm in others if arm in usable]
     arms = [base, *(usable[arm] for arm in treatments)]
-    effects_of = dict(zip(treatments, metric.metric.effects(arms, metric.columns, metric.covariates), strict=True))
-    plain_of = dict(zip(treatments, metric.metric.effects(arms, metric.columns, ()), strict=True))
+    found_of = dict(zip(treatments, metric.metric.effects(arms, metric.columns, metric.covariates), strict=True))
+    plain = metric.metric.effects(arms, metric.columns, ())
+    uncapped = _uncapped(metric, arms)
+    others_of = {arm: _Others(*pair) for arm, *pair in zip(treatments, plain, uncapped, strict=True)}
     result = []
     for arm, row in rows.items():
         moments = found[arm]
         if isinstance(moments, NotComputable):
             result.append(_failed(row, moments))
-        else:
-            pair = _Pair(metric, settings, base, moments, interim)
-            result.append(_row(row, pair, effects_of[arm], plain_of[arm]))
+            continue
+        pair = _Pair(metric, settings, base, moments, interim, labels)
+        empty = arm if row.units[0] else baseline
+        waiting = cells.count("units_analysed", empty, mixed=None if with_mixed else False) > 0
+        result.append(_row(row, pair, found_of[arm], others_of[arm], waiting=waiting))
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Others:
+    """The same comparison made another way, shown beside the headline."""
+
+    unadjusted: Effect | NotComputable
+    uncapped: Effect | NotComputable | None
+
+
+def _uncapped(metric: MetricPlan, arms: Sequence[Moments]) -> Sequence[Effect | NotComputable | None]:
+    if metric.uncapped is None:
+        return [None] * (len(arms) - 1)
+    return adjusted_effects(arms, MeanOutcome(metric.uncapped), metric.covariates)
 
 
 def _arm_moments(cells: Cells, metric: MetricPlan, arm: str, *, with_mixed: bool) -> Moments | NotComputable:
@@ -111,10 +148,14 @@ def _failed(row: EstimateRow, error: NotComputable) -> EstimateRow:
     return replace(row, verdict="not_computed", reason=error.reason, message=error.message)
 
 
-def _row(row: EstimateRow, pair: _Pair, effect: Effect | NotComputable, plain: Effect | NotComputable) -> EstimateRow:
+def _row(
+    row: EstimateRow, pair: _Pair, effect: Effect | NotComputable, others: _Others, *, waiting: bool
+) -> EstimateRow:
     if 0 in row.units:
         empty = row.baseline if row.units[0] == 0 else row.arm
-        return _failed(row, NotComputable("no_units", f"no unit of arm `{empty}` is eligible for this metric"))
+        if waiting:
+            return _failed(row, NotComputable("immature", f"no unit of arm `{empty}` has a complete window yet"))
+        return _failed(row, NotComputable("no_units", f"arm `{empty}` has no unit to analyse"))
     row = _with_values(row, pair)
     if isinstance(effect, NotComputable):
         return _failed(row, effect)
@@ -137,8 +178,8 @@ def _row(row: EstimateRow, pair: _Pair, effect: Effect | NotComputable, plain: E
     return replace(
         filled,
         guards=guards(pair.arm, pair.baseline, outcome, std_error or 0.0),
-        cap=_cap(pair),
-        unadjusted=_beside(pair, plain) if effect.covariates else None,
+        cap=_cap(pair, others.uncapped),
+        unadjusted=_beside(pair, others.unadjusted) if effect.covariates else None,
     )
 
 
@@ -168,8 +209,8 @@ def _with_intervals(row: EstimateRow, pair: _Pair, effect: Effect) -> EstimateRo
     margin = pair.metric.target.margin
     estimator = Estimator(
         name=effect.estimator,
-        covariates=effect.covariates,
-        dropped=effect.dropped,
+        covariates=pair.words(effect.covariates),
+        dropped=pair.words(effect.dropped),
         variance_reduction=effect.variance_reduction,
         confidence=round(1 - pair.alpha, 12),
         margin=margin.text if margin else None,
@@ -226,10 +267,10 @@ def signed_margin(size: Size, sign: int) -> tuple[float, float | None]:
     return sign * size.value, None
 
 
-def _cap(pair: _Pair) -> CapRow | None:
+def _cap(pair: _Pair, uncapped: Effect | NotComputable | None) -> CapRow | None:
     """The cap, how unevenly it cut, and the same comparison without it."""
     metric = pair.metric
-    if metric.cap is None or metric.uncapped is None:
+    if metric.cap is None:
         return None
     column = metric.columns[0]
     counts = tuple(int(m.capped[m.index(column)]) for m in (pair.baseline, pair.arm))
@@ -237,8 +278,7 @@ def _cap(pair: _Pair) -> CapRow | None:
         p_value: float | None = srm.homogeneity(counts, (pair.baseline.n, pair.arm.n))
     except NotComputable:
         p_value = None  # nobody was cut, or everybody
-    (effect,) = adjusted_effects((pair.baseline, pair.arm), MeanOutcome(metric.uncapped), ())
-    return CapRow(*metric.cap, (counts[0], counts[1]), p_value, _beside(pair, effect))
+    return CapRow(*metric.cap, (counts[0], counts[1]), p_value, None if uncapped is None else _beside(pair, uncapped))
 
 
 def _beside(pair: _Pair, effect: Effect | NotComputable) -> dict[str, Any] | None:
@@ -247,7 +287,7 @@ def _beside(pair: _Pair, effect: Effect | NotComputable) -> dict[str, Any] | Non
         return None
     try:
         absolute = effect.absolute(pair.level(effect))
-        p_value = None if pair.interim else effect.superiority(pair.alpha).p_value
+        p_value = None if pair.interim else pair.main_p(effect)
     except NotComputable:
         return None
     return {"estimator": effect.estimator, **asdict(absolute), "p_value": p_value}

@@ -13,7 +13,7 @@ from metricdef.reports.diagnostics import diagnostics_json, render_diagnostics
 
 def run(options: argparse.Namespace) -> int:
     """Print findings; 1 where one is as bad as `--fail-on`, else 0."""
-    project = Project(options.project or ".")
+    project = Project(options.project or ".", snapshot=not options.refresh_schema)
     progress = Progress(quiet=options.quiet)
     if options.refresh_schema:
         progress("asking the warehouse for columns")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -124,7 +123,7 @@ class _Builder:
         horizon = self._horizon(metric, parts, windows)
         values = self.blocks.setdefault(horizon, [])
         columns = []
-        labels = (name,) if len(parts) == 1 else (f"{name}__numerator", f"{name}__denominator")
+        labels = (name,) if len(parts) == 1 else _part_labels(name)
         for part, window, label in zip(parts, windows, labels, strict=True):
             column = self._unit_column(label, part, self._bounds(window))
             columns.append(self._value(values, label, column.name, part).name)
@@ -135,37 +134,36 @@ class _Builder:
             uncapped = self._value(values, f"{name}__uncapped", unit_column.name, None).name
         covariates = self._covariates(name, metric, parts, labels, values)
         block = _block_name(horizon)
-        return MetricPlan(name, metric, role, target, block, tuple(columns), tuple(covariates), cap, uncapped)
+        return MetricPlan(name, metric, role, target, block, tuple(columns), covariates, cap, uncapped)
 
     def _covariates(
         self, name: str, metric: Metric, parts: tuple[Part, ...], labels: tuple[str, ...], values: list[Value]
-    ) -> Iterable[str]:
+    ) -> tuple[str, ...]:
         settings = self._covariate_settings(metric)
         if settings is None:
-            return []
+            return ()
         found: list[str] = []
-        if settings.lookback.microseconds:
-            bounds = Bounds(-settings.lookback.microseconds, 0)
-            for part, label in zip(parts, labels, strict=True):
-                column = self._unit_column(f"{label}__pre", part, bounds)
-                found.append(self._value(values, f"{label}__pre", column.name, part).name)
+        lookback = settings.lookback.microseconds
+        if lookback:
+            found += [self._before(label, part, lookback, values) for part, label in zip(parts, labels, strict=True)]
         for extra in settings.extra:
             source, dot, dimension = extra.partition(".")
             if dot:
-                column_name = self._entry_column(source, dimension).name
-                found.append(self._value(values, column_name, column_name, None).name)
-                found.append(self._value(values, f"{column_name}__missing", column_name, None, missing=True).name)
-            elif settings.lookback.microseconds and extra != name:
+                column = self._entry_column(source, dimension).name
+                found.append(self._value(values, column, column, None, words=extra).name)
+                indicator = f"{column}__missing"
+                found.append(self._value(values, indicator, column, None, missing=True, words=f"{extra} missing").name)
+            elif extra != name:
                 other = self.project.metrics[extra].parts(self.project.metrics)
-                for position, part in enumerate(other):
-                    label = (
-                        f"{extra}__pre"
-                        if len(other) == 1
-                        else f"{extra}__{('numerator', 'denominator')[position]}__pre"
-                    )
-                    column = self._unit_column(label, part, Bounds(-settings.lookback.microseconds, 0))
-                    found.append(self._value(values, label, column.name, part).name)
-        return dict.fromkeys(found)
+                names = (extra,) if len(other) == 1 else _part_labels(extra)
+                found += [self._before(label, part, lookback, values) for part, label in zip(other, names, strict=True)]
+        return tuple(dict.fromkeys(found))
+
+    def _before(self, label: str, part: Part, lookback: int, values: list[Value]) -> str:
+        """The same per-unit value over the time before first exposure."""
+        column = self._unit_column(f"{label}__pre", part, Bounds(-lookback, 0))
+        words = f"{label.replace('__', ' ')} before exposure"
+        return self._value(values, f"{label}__pre", column.name, part, words=words).name
 
     def _covariate_settings(self, metric: Metric) -> Covariates | None:
         """Metric beats experiment beats project; each may say `off`."""
@@ -213,14 +211,14 @@ class _Builder:
         return self.entry_columns[source, dimension]
 
     def _value(
-        self, values: list[Value], label: str, column: str, part: Part | None, *, missing: bool = False
+        self, values: list[Value], label: str, column: str, part: Part | None, *, missing: bool = False, words: str = ""
     ) -> Value:
         lower, upper = _limits(part.cap) if part and part.cap else (None, None)
         wanted = Value("", column, lower, upper, missing)
         for value in values:
-            if replace(value, name="") == wanted:
+            if replace(value, name="", label="") == wanted:
                 return value
-        values.append(replace(wanted, name=self._name("value", label)))
+        values.append(replace(wanted, name=self._name("value", label), label=words or label))
         return values[-1]
 
     def _name(self, kind: str, label: str) -> str:
@@ -238,6 +236,10 @@ class _Builder:
 
 def _limits(cap: Any) -> tuple[float | None, float | None]:
     return tuple(None if limit is None or isinstance(limit, Percentile) else limit for limit in (cap.lower, cap.upper))  # type: ignore[return-value]  # always two
+
+
+def _part_labels(name: str) -> tuple[str, str]:
+    return f"{name}__numerator", f"{name}__denominator"
 
 
 def _block_name(horizon: int | None) -> str:

@@ -72,6 +72,7 @@ class Value:
     lower: float | None = None
     upper: float | None = None
     missing: bool = False
+    label: str = ""  # in the analyst's words
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,8 +43,8 @@ def find_project(start: Path) -> Path:
     )
 
 
-def load_project(root: Path) -> Loaded:
-    """Read, validate and link every definition below `root`/metrics."""
+def load_project(root: Path, *, snapshot: bool = True) -> Loaded:
+    """Read, validate and link every definition below `root`/metrics; `snapshot`: with the schema file's columns."""
     documents = _read(root)
     diagnostics = [d for document in documents.values() for d in document.diagnostics]
     settings_file = _shown(root, root / FOLDER / PROJECT_FILE)
@@ -71,7 +71,7 @@ def load_project(root: Path) -> Loaded:
         found["tests"],
         documents,
         origins,
-        read_schema(root),
+        read_schema(root) if snapshot else {},
     )
     diagnostics = _without_consequences(documents, [*diagnostics, *link(project)])
     return Loaded(project, _sorted(_with_severities(settings, diagnostics)))

@@ -19,6 +19,8 @@ from metricdef.reports.numbers import (
     unit_of,
 )
 
+UNEVEN = 0.001  # p below which a cap is said to cut arms unevenly
+
 
 def main_test(row: EstimateRow) -> TestRow | None:
     """The test behind the row's p."""
@@ -129,6 +131,11 @@ def _caps(rows: Sequence[EstimateRow]) -> Iterator[str]:
     for text, arms in groups.items():
         shown = [f"{count(n)} of {arm}" for arm, n in arms.items()]
         yield f"{text}; units cut: {', '.join(shown)}"
+    for row in rows:
+        if row.cap and row.cap.uncapped:
+            yield f"{visible(row.arm)} {_beside(row, row.cap.uncapped, 'uncapped')}"
+        if row.cap and row.cap.imbalance_p_value is not None and row.cap.imbalance_p_value < UNEVEN:
+            yield f"{visible(row.arm)}: the cap cuts the arms unevenly ({equation('p', row.cap.imbalance_p_value)})"
 
 
 def _verbose(row: EstimateRow) -> Iterator[str]:
@@ -139,7 +146,7 @@ def _verbose(row: EstimateRow) -> Iterator[str]:
         size = row.absolute.std_error * unit.factor
         parts.append(f"standard error {number(size, decimals_for(0.0, 2 * size))}{unit.difference_suffix}")
     if row.unadjusted:
-        parts.append(_unadjusted(row, row.unadjusted))
+        parts.append(_beside(row, row.unadjusted, "unadjusted"))
     yield "; ".join(parts)
     made = row.estimator
     if made and made.covariates and made.dropped:
@@ -148,13 +155,13 @@ def _verbose(row: EstimateRow) -> Iterator[str]:
         yield _test(test, unit)
 
 
-def _unadjusted(row: EstimateRow, plain: dict[str, object]) -> str:
-    """The comparison without covariates. Before the planned end only its estimate: nothing is tested then."""
+def _beside(row: EstimateRow, plain: dict[str, object], word: str) -> str:
+    """The same comparison made another way. Before the planned end only its estimate: nothing is tested then."""
     unit = unit_of(row)
     numbers = {key: float(value) for key, value in plain.items() if isinstance(value, int | float)}
     lower, upper = numbers.get("lower", 0.0), numbers.get("upper", 0.0)
     decimals = decimals_for(lower * unit.factor, upper * unit.factor, (0.0,))
-    text = f"unadjusted {number(numbers.get('estimate', 0.0) * unit.factor, decimals, signed=True)}{unit.difference_suffix}"
+    text = f"{word} {number(numbers.get('estimate', 0.0) * unit.factor, decimals, signed=True)}{unit.difference_suffix}"
     if row.interval_kind == "anytime":
         return text
     text += f" ({span((lower, upper), unit, decimals)})"

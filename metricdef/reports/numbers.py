@@ -68,7 +68,7 @@ def significant_decimals(value: float, digits: int) -> int:
 
 
 def number(value: float, decimals: int, signed: bool = False) -> str:
-    """A number with thousands separators; a sign also where rounding leaves 0 of something that is not 0."""
+    """A number with thousands separators. What rounds to 0 has no sign: it may be the noise of a sum."""
     if not math.isfinite(value):
         return DASH
     sign = MINUS if value < 0 else "+" if signed and value > 0 else ""
@@ -77,6 +77,7 @@ def number(value: float, decimals: int, signed: bool = False) -> str:
         digits = f"{size:.3g}"
     else:
         digits = f"{round(size, decimals) if decimals < 0 else size:,.{max(0, decimals)}f}"
+    sign = sign if any(digit in "123456789" for digit in digits) else ""
     return f"{sign}{digits.replace('-', MINUS)}"
 
 

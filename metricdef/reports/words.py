@@ -105,11 +105,8 @@ def verdict_style(row: EstimateRow) -> str:
 
 
 def covariate(name: str) -> str:
-    """`customers__recency` is `customers.recency`, `spend__pre` is `spend pre-period`."""
-    pre, missing = name.endswith("__pre"), name.endswith("__missing")
-    base = name.removesuffix("__pre").removesuffix("__missing")
-    ending = " pre-period" if pre else " is missing" if missing else ""
-    return visible(base).replace("__", ".") + ending
+    """A covariate, which the readout names in the analyst's words."""
+    return visible(name)
 
 
 def excluded(reason: str, found: int) -> str:

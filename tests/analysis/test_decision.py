@@ -23,23 +23,20 @@ SETTINGS = Settings(
 HEALTHY = (HealthRow("srm_assignment", "pass", "fine"), HealthRow("srm_analysed", "pass", "fine"))
 
 
-def test_row(hypothesis, p, sign=1.0):
+def outcome_of(hypothesis, p, sign=1.0):
     sidedness, alpha = {"superiority": ("two-sided", 0.05), "non_inferiority": ("one-sided", 0.025)}.get(
         hypothesis, ("one-sided", 0.01)
     )
     return TestRow(hypothesis, 0.0, "absolute", sidedness, alpha, sign * 2.0, 100.0, p, None, None, "none", False)
 
 
-test_row.__test__ = False
-
-
 def row(metric="m", role="primary", arm="treatment", p=0.5, effect=1.0, ni=None, worse=0.9, direction="increase"):
     """`effect`: estimate, sign included; `ni`, `worse`: p of non-inferiority and deterioration."""
-    tests = [test_row("superiority", p, effect)]
+    tests = [outcome_of("superiority", p, effect)]
     if ni is not None:
-        tests.append(test_row("non_inferiority", ni))
+        tests.append(outcome_of("non_inferiority", ni))
     if role != "secondary":
-        tests.append(test_row("deterioration", worse))
+        tests.append(outcome_of("deterioration", worse))
     return EstimateRow(
         metric, metric, "number", direction, role, arm, "control", (100, 100), baseline_value=10.0, arm_value=10 + effect,
         absolute=Interval(effect, 0.5, effect - 1, effect + 1),

@@ -3,9 +3,9 @@
 import math
 
 import pytest
-from stats.reference import agrees, cases, name
 
 from metricdef.stats.anytime import half_width, tuned_rho2
+from stats.reference import agrees, cases, name
 
 
 @pytest.mark.parametrize("case", cases("anytime", "asymptotic_cs_two_sided"), ids=name)
