@@ -59,6 +59,7 @@ install: $(DEV) ## set up .venv for development
 demo: $(RUN) ## a project with real data and its readout
 	@test -e $(DEMO)/metrics/project.yml || $(BIN)/metricdef init --demo $(DEMO)
 	@$(BIN)/metricdef --project $(DEMO) run open_bandit
+	@$(BIN)/metricdef --project $(DEMO) compile open_bandit -o $(DEMO)/target
 
 # --- checks -----------------------------------------------------------------------------------------------------------
 

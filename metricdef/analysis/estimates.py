@@ -90,7 +90,7 @@ def estimate_metric(
     found_of = dict(zip(treatments, metric.metric.effects(arms, metric.columns, metric.covariates), strict=True))
     plain = metric.metric.effects(arms, metric.columns, ())
     uncapped = _uncapped(metric, arms)
-    others_of = {arm: _Others(*pair) for arm, *pair in zip(treatments, plain, uncapped, strict=True)}
+    others_of = {arm: _Others(a, b) for arm, a, b in zip(treatments, plain, uncapped, strict=True)}
     result = []
     for arm, row in rows.items():
         moments = found[arm]

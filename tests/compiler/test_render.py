@@ -1,0 +1,139 @@
+"""The compiled SQL as text: readable, deterministic, accepted by each dialect's grammar, one scan a fact table."""
+
+import re
+from pathlib import Path
+
+import duckdb
+import pytest
+import sqlglot
+from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions, write_warehouse
+
+from metricdef.api import Project
+from metricdef.compiler.dialects import DIALECTS
+
+GOLDEN = Path(__file__).parent / "golden"
+FULL = {
+    "primary": {"buyers": {"mde": "2%"}},
+    "secondary": {"revenue": None, "order_value": None, "orders_per_user": None, "products": None, "largest": None},
+    "guardrail": {"refunds": {"margin": "1pp"}},
+}
+MORE = {
+    "metrics": {
+        "products": {
+            "type": "mean", "source": "orders", "agg": "count_distinct", "measure": "product", "window": "7d", "direction": "increase",
+        },
+        "largest": {
+            "type": "mean", "source": "orders", "agg": "max", "measure": "amount", "missing": "zero", "window": "last 7d", "direction": "increase",
+            "cap": {"lower": 0, "upper": 500}, "covariates": {"lookback": "14d", "extra": ["orders_per_user", "users.age"]},
+        },
+    },
+    "segments": {"web": {"source": "assignments", "filter": "platform = 'web'"}, "grown_up": {"source": "users", "filter": "age >= 18"},
+                 "known": {"source": "orders", "filter": "status = 'paid'", "lookback": "30d"}},
+    "sources": {"users": {"kind": "attributes", "table": "users", "entities": {"user": "user_id"}, "dimensions": ["age"]}},
+}  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = {**PROJECT, "defaults": {"timezone": "Europe/Berlin", "covariates": {"lookback": "14d"}}}
+    write_definitions(
+        tmp_path,
+        SOURCES,
+        METRICS,
+        MORE,
+        experiment(metrics=FULL, population=["web", "grown_up", "known"]),
+        project=settings,
+    )
+    return Project(tmp_path)
+
+
+def test_it_is_byte_identical_for_equal_input(project):
+    first, second = (project.compile("test", as_of="2026-03-01").text for _ in range(2))
+    assert first == second
+    reloaded = Project(project.root).compile("test", as_of="2026-03-01").text
+    assert reloaded == first
+    assert project.compile("test", as_of="2026-03-02").text != first
+
+
+def test_no_wall_clock(project):
+    text = project.compile("test", as_of="2026-03-01").text.lower()
+    assert not re.search(r"now\(|current_|getdate|sysdate|random|uuid", text)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_each_dialect_accepts_every_statement(project, dialect):
+    query = project.compile("test", dialect, as_of="2026-03-01")
+    for statement in query.statements:
+        (tree,) = sqlglot.parse(statement, read=DIALECTS[dialect].sqlglot)
+        assert tree is not None
+    assert query.text.startswith(f"-- metricdef 0.1.0: experiment test, dialect {dialect}\n")
+    assert query.text.count("{{") == query.text.count("{%") == 0
+    # Names longer than 63 characters are cut by PostgreSQL without a word.
+    assert max(map(len, re.findall(r"[A-Za-z_][A-Za-z0-9_]*", re.sub(r"--.*", "", query.text)))) <= 63
+
+
+def test_an_engine_that_computes_a_cte_twice_gets_temporary_tables(project):
+    statements = project.compile("test", "snowflake", as_of="2026-03-01").statements
+    for source in ("assignments", "orders", "users"):
+        assert sum(len(re.findall(rf"\bFROM {source}\b", statement)) for statement in statements) == 1, source
+    made = set()
+    for statement in statements:
+        used = set(re.findall(r"(?:FROM|JOIN) (md_\w+)", statement))
+        here = set(re.findall(r"^(md_\w+) AS \(", statement, re.MULTILINE))
+        assert used <= made | here, "every name is made before it is read"
+        made |= set(re.findall(r"TABLE (md_\w+) AS", statement))
+
+
+def test_each_table_is_scanned_once(project):
+    """EXPLAIN of the DuckDB plan, 9 metrics with covariates and segments: one scan per table."""
+    write_warehouse(
+        project.root,
+        *TABLES,
+        "CREATE TABLE users AS SELECT 'u' || i AS user_id, i % 50 AS age FROM range(100) AS r(i)",
+        "INSERT INTO assignments SELECT 'u' || i, 'test', CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END,"
+        " TIMESTAMP '2026-01-02' + INTERVAL 1 HOUR * i, 'web' FROM range(100) AS r(i)",
+        "INSERT INTO orders SELECT 'u' || i % 100, TIMESTAMP '2025-12-01' + INTERVAL 1 HOUR * i, i, 'p', 'paid' FROM range(2000) AS r(i)",
+    )
+    query = project.compile("test", as_of="2026-03-01")
+    with duckdb.connect(str(project.root / "warehouse.duckdb"), read_only=True) as connection:
+        plan = connection.execute("EXPLAIN (FORMAT JSON) " + query.statements[0].split("\n\n", 1)[1]).fetchall()[0][1]
+    for table in ("assignments", "orders", "users"):
+        assert len(re.findall(rf'"Table": "(?:\w+\.)*{table}"', plan)) == 1, table
+
+
+def test_a_new_metric_adds_its_columns_and_changes_no_others(project):
+    before = project.plan("test", "2026-03-01")
+    names = {column.name for column in before.unit_columns}
+    write_definitions(
+        project.root, SOURCES, METRICS, MORE,
+        {"metrics": {"spend": {"type": "mean", "source": "orders", "agg": "sum", "measure": "amount", "window": "3d", "direction": "increase"}}},
+        experiment(metrics={**FULL, "secondary": {**FULL["secondary"], "spend": None}}, population=["web", "grown_up", "known"]),
+        project={**PROJECT, "defaults": {"timezone": "Europe/Berlin", "covariates": {"lookback": "14d"}}},
+    )  # fmt: skip
+    after = Project(project.root).plan("test", "2026-03-01")
+    # Revenue before exposure is shared: only the outcome is new.
+    assert {column.name for column in after.unit_columns} - names == {"spend"}
+
+
+def test_golden(project):
+    """One whole experiment as a reviewer would read it. Rewrite with UPDATE_GOLDEN=1 and read the difference."""
+    import os
+
+    for dialect in DIALECTS:
+        path, text = GOLDEN / f"{dialect}.sql", project.compile("test", dialect, as_of="2026-03-01").text
+        if os.environ.get("UPDATE_GOLDEN"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        assert text == path.read_text()
+
+
+def test_schemas_of_a_profile(tmp_path):
+    sources = {
+        "sources": {**SOURCES["sources"], "orders": {**SOURCES["sources"]["orders"], "table": "analytics.orders"}}
+    }
+    profiles = {"prod": {"type": "snowflake", "account": "${ACCOUNT}", "schemas": {"analytics": "ANALYTICS_PROD"}}}
+    write_definitions(tmp_path, sources, METRICS, experiment(), project={**PROJECT, "profiles": profiles})
+    text = Project(tmp_path).compile("test", as_of="2026-03-01").text
+    assert "FROM ANALYTICS_PROD.orders" in text
+    assert "dialect snowflake" in text
