@@ -14,10 +14,11 @@ from metricdef.analysis.families import judge
 from metricdef.analysis.health import arm_rows, check_health
 from metricdef.analysis.readout import EstimateRow, Readout
 from metricdef.analysis.settings import Settings, analysis_settings
-from metricdef.compiler.plan import Plan
+from metricdef.compiler.plan import Block, Plan
 from metricdef.compiler.query import Query
 from metricdef.definitions.project import Project
 from metricdef.errors import NotComputable
+from metricdef.stats.moments import Moments
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -178,36 +179,51 @@ def _excluded(cells: Cells, settings: Settings) -> dict[str, int]:
 
 
 def _moments(cells: Cells, *, with_mixed: bool) -> list[dict[str, Any]]:
-    """The sufficient statistics by block and arm. A column whose sums are unusable is left out and named."""
-    found = []
-    for block in cells.plan.blocks:
-        for arm in cells.plan.arms:
-            usable, unusable = [], []
-            for value in block.values:
-                try:
-                    cells.moments(block.name, [value.name], arm.name, with_mixed=with_mixed)
-                    usable.append(value.name)
-                except NotComputable:
-                    unusable.append(value.name)
-            m = cells.moments(block.name, usable, arm.name, with_mixed=with_mixed)
-            found.append(
-                {
-                    "block": block.name,
-                    "arm": arm.name,
-                    "segment": None,
-                    "epoch": None,
-                    "n": m.n,
-                    "columns": list(m.columns),
-                    "unusable": unusable,
-                    "mean": m.mean.tolist(),
-                    "cov": m.cov.tolist() if m.n > 1 else None,
-                    "third": m.third.tolist(),
-                    "max_abs": m.max_abs.tolist(),
-                    "nonzero": m.nonzero.tolist(),
-                    "capped": m.capped.tolist(),
-                }
-            )
-    return found
+    """The sufficient statistics by block and arm.
+
+    A covariance is null where no estimate needs it. A column whose sums are unusable is left out and named.
+    """
+    return [
+        _block_moments(cells, block, arm.name, with_mixed=with_mixed)
+        for block in cells.plan.blocks
+        for arm in cells.plan.arms
+    ]
+
+
+def _block_moments(cells: Cells, block: Block, arm: str, *, with_mixed: bool) -> dict[str, Any]:
+    names = [value.name for value in block.values]
+    single: dict[str, Moments] = {}
+    for name in names:
+        try:
+            single[name] = cells.moments(block.name, [name], arm, with_mixed=with_mixed)
+        except NotComputable:
+            continue
+    usable = list(single)
+    n = cells.eligible(block.name, arm, with_mixed=with_mixed)
+    cov: list[list[float | None]] | None = None
+    if n > 1:
+        cov = [[None] * len(usable) for _ in usable]
+        for i, j in block.products:
+            if names[i] in single and names[j] in single:
+                pair = list(dict.fromkeys((names[i], names[j])))
+                value = float(cells.moments(block.name, pair, arm, with_mixed=with_mixed).cov[0, -1])
+                a, b = usable.index(names[i]), usable.index(names[j])
+                cov[a][b] = cov[b][a] = value
+    return {
+        "block": block.name,
+        "arm": arm,
+        "segment": None,
+        "epoch": None,
+        "n": n,
+        "columns": usable,
+        "unusable": [name for name in names if name not in single],
+        "mean": [float(m.mean[0]) for m in single.values()],
+        "cov": cov,
+        "third": [float(m.third[0]) for m in single.values()],
+        "max_abs": [float(m.max_abs[0]) for m in single.values()],
+        "nonzero": [int(m.nonzero[0]) for m in single.values()],
+        "capped": [int(m.capped[0]) for m in single.values()],
+    }
 
 
 def _iso(moment: datetime) -> str:

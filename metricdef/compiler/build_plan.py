@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import combinations_with_replacement
 from typing import Any
 
 from metricdef.compiler.plan import (
@@ -90,7 +91,8 @@ class _Builder:
             unit_columns=tuple(self.unit_columns.values()),
             population=population,
             blocks=tuple(
-                Block(_block_name(horizon), horizon, tuple(values)) for horizon, values in self.blocks.items()
+                Block(_block_name(horizon), horizon, tuple(values), _products(horizon, values, metrics))
+                for horizon, values in self.blocks.items()
             ),
             metrics=metrics,
             sources={n: project.sources[n] for n in sorted(sources)},
@@ -236,6 +238,17 @@ class _Builder:
 
 def _limits(cap: Any) -> tuple[float | None, float | None]:
     return tuple(None if limit is None or isinstance(limit, Percentile) else limit for limit in (cap.lower, cap.upper))  # type: ignore[return-value]  # always two
+
+
+def _products(horizon: int | None, values: list[Value], metrics: tuple[MetricPlan, ...]) -> tuple[tuple[int, int], ...]:
+    """Pairs that an estimate needs: those within one metric, its covariates and its uncapped value."""
+    position = {value.name: i for i, value in enumerate(values)}
+    found: set[tuple[int, int]] = set()
+    for metric in metrics:
+        if metric.block == _block_name(horizon):
+            names = {*metric.columns, *metric.covariates, *([metric.uncapped] if metric.uncapped else [])}
+            found |= set(combinations_with_replacement(sorted(position[name] for name in names), 2))
+    return tuple(sorted(found))
 
 
 def _part_labels(name: str) -> tuple[str, str]:

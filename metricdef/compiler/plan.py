@@ -82,6 +82,7 @@ class Block:
     name: str
     horizon: int | None
     values: tuple[Value, ...]
+    products: tuple[tuple[int, int], ...]  # positions of values whose product is summed, the smaller first
 
 
 @dataclass(frozen=True, slots=True)

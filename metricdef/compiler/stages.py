@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +35,6 @@ class Stage:
     comment: tuple[str, ...]
     body: str
     shared: bool = False
-
-
-def value_products(block: Block) -> list[tuple[int, int]]:
-    """Pairs of columns whose products leave the database, in the order of the result's columns."""
-    return list(combinations_with_replacement(range(len(block.values)), 2))
 
 
 def capped_values(block: Block) -> list[tuple[int, Value]]:
@@ -331,7 +325,7 @@ def _moment_stages(plan: Plan, sql: SqlText, attributes: list[str]) -> Iterator[
 
 def _labelled(position: int, block: Block) -> dict[str, Any]:
     names = [value.name for value in block.values]
-    products = [{"left": names[i], "right": names[j], "i": i, "j": j} for i, j in value_products(block)]
+    products = [{"left": names[i], "right": names[j], "i": i, "j": j} for i, j in block.products]
     return {"name": block.name, "prefix": f"b{position}", "columns": names, "products": products}
 
 
@@ -340,7 +334,7 @@ def _moment_names(plan: Plan) -> list[str]:
     for p, block in enumerate(plan.blocks):
         columns = range(len(block.values))
         names.append(f"n__{block.name}")
-        names += [f"s__b{p}_{i}" for i in columns] + [f"q__b{p}_{i}_{j}" for i, j in value_products(block)]
+        names += [f"s__b{p}_{i}" for i in columns] + [f"q__b{p}_{i}_{j}" for i, j in block.products]
         names += [f"{letter}__b{p}_{i}" for i in columns for letter in "kaz"] + [
             f"w__b{p}_{i}" for i, _ in capped_values(block)
         ]
