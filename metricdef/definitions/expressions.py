@@ -120,8 +120,8 @@ def parse_expression(text: str, dialect: str | None = None) -> exp.Expr:
         )
     for node in tree.walk():
         _check_scalar(node, text)
-        if dialect is None:
-            _check_portable(node, text, PORTABLE)
+    for node in tree.walk() if dialect is None else ():
+        _check_portable(node, text, PORTABLE)
     return tree
 
 
@@ -140,6 +140,8 @@ def parse_query(text: str, dialect: str | None = None) -> exp.Query:
         raise SqlProblem(
             "sql-statement", "a source's `sql` must be one SELECT", 0, len(text), ("remove everything but the SELECT",)
         )
+    if not parsed[0].selects:
+        raise SqlProblem("sql-parse", "the SELECT names no columns", 0, len(text))
     for node in parsed[0].walk():
         if isinstance(node, exp.DDL | exp.DML | exp.Command | exp.Drop | exp.Into) and not isinstance(node, exp.Query):
             raise SqlProblem("sql-statement", "a source's `sql` may only read", 0, len(text))

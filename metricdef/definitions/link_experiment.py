@@ -336,6 +336,7 @@ def _check_analysis(project: Project, name: str, experiment: Experiment) -> Iter
 def _check_decision(project: Project, name: str, experiment: Experiment) -> Iterator[Diagnostic]:
     metrics = experiment_metrics(project, experiment)
     filled = {role for role, _ in metrics.values()}
+    broken_sets = set(experiment.metrics.sets) - set(project.metric_sets)  # reported on their own
     for rule in ("ship", "stop"):
         conditions = getattr(experiment.decision, rule)
         if conditions is not None and not any(getattr(conditions, role) for role in ROLES):
@@ -347,7 +348,7 @@ def _check_decision(project: Project, name: str, experiment: Experiment) -> Iter
             )
         for role in ROLES:
             condition = getattr(conditions, role) if conditions else None
-            if condition and role not in filled:
+            if condition and role not in filled and not broken_sets:
                 yield Diagnostic(
                     "decision-empty-role",
                     f"`{rule}` of experiment `{name}` asks for {role} metrics, and there are none",

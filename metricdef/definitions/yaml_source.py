@@ -19,7 +19,7 @@ Path = tuple[str | int, ...]
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _NULLS = {"", "~", "null", "Null", "NULL"}
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-_FLOAT = re.compile(r"[-+]?(0|[1-9][0-9]*)?(\.[0-9]+|\.)?([eE][-+]?[0-9]+)?")
+_FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 # Profiles may hold secrets in clear by mistake: the lines kept for messages never show them.
 _SECRET = re.compile(r"((?:password|token|secret|passphrase|private_key)\w*[\"']?\s*:\s*)(?!\$\{)(.+)", re.IGNORECASE)
 _JINJA = re.compile(r"\{\{|\{%|\{#")
@@ -229,7 +229,7 @@ def _scalar(document: Document, node: yaml.ScalarNode, path: Path) -> Any:
         return _BOOLEANS[text]
     if _INTEGER.fullmatch(text):
         return int(text)
-    if any(character.isdigit() for character in text) and _FLOAT.fullmatch(text):
+    if _FLOAT.fullmatch(text):
         return float(text)
     return text
 
