@@ -3,10 +3,12 @@
 import os
 from datetime import UTC
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from oracle.cases import random_case
+from hypothesis import HealthCheck, given, settings
+from oracle.cases import cases, random_case
 from oracle.files import write_project, write_warehouse
 from oracle.oracle import Case, MetricMoments, analyse
 
@@ -18,6 +20,7 @@ from metricdef.warehouses import connect, open_profile
 
 CASES = int(os.environ.get("METRICDEF_ORACLE_CASES", "600"))
 CHUNK = 50
+EXAMPLES = 100
 RTOL = 1e-9
 
 
@@ -119,3 +122,11 @@ def test_generated_cases(start: int, tmp_path: Path) -> None:
         except Exception as error:
             raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}") from error
     assert partial < CHUNK / 4, "too few cases compared in full"
+
+
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+@given(cases())
+def test_hypothesis_finds_no_smaller_case(case: Case) -> None:
+    """The same comparison on cases that hypothesis draws, so that a failure comes back as small as it gets."""
+    with TemporaryDirectory() as folder:
+        assert_equal(case, compile_and_run(case, Path(folder)))
