@@ -63,7 +63,7 @@ def _judged(row: EstimateRow, settings: Settings, size: int) -> EstimateRow:
         and superiority.p_value <= superiority.alpha
     ):
         reason = "not_rejected_after_correction"
-        message = f"its own interval excludes 0, but not after the {superiority.procedure} correction over {size} tests"
+        message = f"its own interval excludes 0, but not after the {superiority.procedure.capitalize()} correction over {size} tests"
     return replace(
         row,
         verdict=verdict,

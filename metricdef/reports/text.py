@@ -32,8 +32,8 @@ def render_text(readout: Readout, width: int = 100, color: bool = False, verbose
     width, pen = max(NARROWEST, width), Pen(color)
     sections = [
         list(_title(readout, width, pen)),
-        list(_decision(readout, width, pen)),
         list(_health(readout.health, width, pen, verbose)),
+        list(_decision(readout, width, pen)),
         list(_arms(readout.arms, width, pen)),
         render_estimates(readout, width, pen, verbose),
         list(_remarks(readout, width)),

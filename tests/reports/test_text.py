@@ -74,15 +74,15 @@ def one(*rows, width=120, **more):
     return render_text(readout(*rows, **more), width)
 
 
-def test_the_decision_stands_before_every_number():
+def test_health_then_the_decision_stand_before_every_number():
     text = render_text(readout(), 100)
     order = [
         text.index(word)
         for word in (
             "New checkout",
+            "Health:",
             "DECISION  HOLD",
             "because",
-            "Health:",
             "ARMS",
             "PRIMARY",
             "SECONDARY",
