@@ -70,6 +70,11 @@ def _experiment_features(experiment: Experiment) -> Iterator[tuple[tuple[str | i
     sequential = analysis.sequential
     if sequential and (sequential.method != "fixed" or sequential.looks or sequential.futility):
         yield ("analysis", "sequential"), "sequential designs are not computed yet"
+    for rule in ("ship", "stop"):
+        conditions = getattr(experiment.decision, rule)
+        for role in ROLES if conditions else ():
+            if str(getattr(conditions, role)).endswith("_equivalent"):
+                yield ("decision", rule, role), "equivalence tests are not computed yet"
     for role in ROLES:
         correction = getattr(analysis.multiplicity, role) if analysis.multiplicity else None
         if correction and correction.method not in CORRECTIONS:
