@@ -19,7 +19,7 @@ from metricdef.definitions.project import Loaded
 from metricdef.definitions.project import Project as Definitions
 from metricdef.errors import DefinitionErrors, Diagnostic, MetricdefError, UsageError
 from metricdef.metrics.fields import Instant
-from metricdef.warehouses import Profile, connect, open_profile
+from metricdef.warehouses import Profile, connect, resolve_profile
 from metricdef.warehouses.profile import profile_type
 
 if TYPE_CHECKING:
@@ -114,6 +114,11 @@ class Project:
 
         project = self.definitions
         plan = self.plan(experiment, as_of)
+        if plan.as_of > datetime.now(UTC):
+            raise UsageError(
+                f"as-of {plan.as_of:%Y-%m-%d %H:%M} UTC lies in the future: windows would count as complete that are not",
+                ["leave `--as-of` out to read the data as they are now"],
+            )
         resolved = self._profile(profile)
         progress(f"connecting to {resolved.name} ({resolved.type})")
         with connect(resolved) as warehouse:
@@ -129,7 +134,7 @@ class Project:
 
     def _profile(self, name: str | None) -> Profile:
         settings = self.definitions.settings
-        return open_profile(name, settings.profiles, settings.default_profile, self.root)
+        return resolve_profile(name, settings.profiles, settings.default_profile, self.root)
 
 
 def read_as_of(value: str | datetime | None, timezone: str) -> datetime:

@@ -128,9 +128,6 @@ def _provenance(query: Query, settings: Settings, revision: str | None) -> dict[
 
 def _ledger(plan: Plan, settings: Settings) -> dict[str, Any]:
     """Error rates that the rule allows, each one-sided; those that need a power analysis are null."""
-    treatments = len(plan.arms) - 1
-    primaries = sum(metric.role == "primary" for metric in plan.metrics)
-    corrected = settings.methods["primary"] != "none" or primaries * treatments <= 1
     return {
         "confidence": settings.confidence,
         "alpha": {
@@ -140,10 +137,20 @@ def _ledger(plan: Plan, settings: Settings) -> dict[str, Any]:
             "quality": settings.srm_alpha,
         },
         "multiplicity": dict(settings.methods),
-        "false_ship": settings.success_alpha if corrected else None,
+        "false_ship": settings.success_alpha if _ship_is_bounded(plan, settings) else None,
         "false_stop": settings.deterioration_alpha if settings.decision.stop is None else None,
         "block_good_change": None,
     }
+
+
+def _ship_is_bounded(plan: Plan, settings: Settings) -> bool:
+    """Whether shipping takes a superior primary metric whose error is controlled over all chances to find one."""
+    treatments = len(plan.arms) - 1
+    chances = treatments * sum(metric.role == "primary" for metric in plan.metrics)
+    rule = settings.decision.ship.primary if settings.decision.ship else "any_superior"
+    if rule == "all_superior" and treatments == 1:
+        return True  # every one must be superior: intersection-union
+    return rule in ("any_superior", "all_superior") and (settings.methods["primary"] != "none" or chances <= 1)
 
 
 def _excluded(cells: Cells, settings: Settings) -> dict[str, int]:

@@ -140,7 +140,7 @@ def _has(row: EstimateRow, verdict: str) -> bool:
 
 def _practical(settings: Settings) -> Callable[[EstimateRow], bool]:
     def counts(row: EstimateRow) -> bool:
-        size = settings.decision.practical.get(row.metric)
+        size = settings.decision.practical.get(row.metric) if row.verdict == "superior" else None
         if size is None or row.absolute is None:
             return True
         sign = -1 if row.direction == "decrease" else 1

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from metricdef.analysis.cells import Cells
-from metricdef.analysis.readout import CapRow, EstimateRow, Estimator, Interval, RelativeInterval, TestRow
+from metricdef.analysis.readout import CapPart, CapRow, EstimateRow, Estimator, Interval, RelativeInterval, TestRow
 from metricdef.analysis.settings import Settings
 from metricdef.compiler.plan import MetricPlan
 from metricdef.errors import NotComputable
-from metricdef.metrics.effect import Effect, adjusted_effects
+from metricdef.metrics.effect import Effect
 from metricdef.metrics.fields import Size
 from metricdef.stats import effects, srm
 from metricdef.stats.adjustment import MeanOutcome
@@ -113,14 +113,13 @@ class _Others:
 
 
 def _uncapped(metric: MetricPlan, arms: Sequence[Moments]) -> Sequence[Effect | NotComputable | None]:
-    if metric.uncapped is None:
+    if not metric.uncapped:
         return [None] * (len(arms) - 1)
-    return adjusted_effects(arms, MeanOutcome(metric.uncapped), metric.covariates)
+    return metric.metric.effects(arms, metric.uncapped, metric.covariates)
 
 
 def _arm_moments(cells: Cells, metric: MetricPlan, arm: str, *, with_mixed: bool) -> Moments | NotComputable:
-    uncapped = (metric.uncapped,) if metric.uncapped else ()
-    columns = tuple(dict.fromkeys((*metric.columns, *metric.covariates, *uncapped)))
+    columns = tuple(dict.fromkeys((*metric.columns, *metric.covariates, *metric.uncapped)))
     try:
         return cells.moments(metric.block, columns, arm, with_mixed=with_mixed)
     except NotComputable as error:
@@ -268,17 +267,16 @@ def signed_margin(size: Size, sign: int) -> tuple[float, float | None]:
 
 
 def _cap(pair: _Pair, uncapped: Effect | NotComputable | None) -> CapRow | None:
-    """The cap, how unevenly it cut, and the same comparison without it."""
-    metric = pair.metric
-    if metric.cap is None:
-        return None
-    column = metric.columns[0]
-    counts = tuple(int(m.capped[m.index(column)]) for m in (pair.baseline, pair.arm))
-    try:
-        p_value: float | None = srm.homogeneity(counts, (pair.baseline.n, pair.arm.n))
-    except NotComputable:
-        p_value = None  # nobody was cut, or everybody
-    return CapRow(*metric.cap, (counts[0], counts[1]), p_value, None if uncapped is None else _beside(pair, uncapped))
+    """The caps, how unevenly they cut, and the same comparison without them."""
+    parts = []
+    for cap in pair.metric.caps:
+        counts = tuple(int(m.capped[m.index(cap.column)]) for m in (pair.baseline, pair.arm))
+        try:
+            p_value: float | None = srm.homogeneity(counts, (pair.baseline.n, pair.arm.n))
+        except NotComputable:
+            p_value = None  # nobody was cut, or everybody
+        parts.append(CapPart(cap.part, cap.lower, cap.upper, (counts[0], counts[1]), p_value))
+    return CapRow(tuple(parts), None if uncapped is None else _beside(pair, uncapped)) if parts else None
 
 
 def _beside(pair: _Pair, effect: Effect | NotComputable) -> dict[str, Any] | None:

@@ -112,7 +112,7 @@ def _also(row: EstimateRow, verdict: Verdict) -> list[str]:
 
 
 def _simultaneous(row: EstimateRow, settings: Settings, size: int) -> Interval | None:
-    """Bonferroni's interval, or that of a family of one; step-wise procedures have none that agrees with them here."""
+    """The interval of a family of one. Step-wise procedures have none that agrees with them."""
     if row.role == "guardrail" or row.absolute is None:
         return None
     return row.absolute if size == 1 and settings.methods[row.role] != "none" else None  # type: ignore[index]  # a role

@@ -95,13 +95,21 @@ class Estimator:
 
 
 @dataclass(frozen=True, slots=True)
-class CapRow:
-    """Limits of the per-unit value, how many units they cut in baseline and arm, and the effect without them."""
+class CapPart:
+    """Limits of one value per unit, how many units they cut in baseline and arm, and whether that is uneven."""
 
+    part: str  # value, numerator or denominator
     lower: float | None
     upper: float | None
     capped: tuple[int, int]
     imbalance_p_value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CapRow:
+    """What is capped, and the effect without any cap."""
+
+    parts: tuple[CapPart, ...]
     uncapped: dict[str, Any] | None
 
 

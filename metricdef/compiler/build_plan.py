@@ -16,6 +16,7 @@ from metricdef.compiler.plan import (
     Condition,
     EntryColumn,
     MetricPlan,
+    PartCap,
     Plan,
     UnitColumn,
     Value,
@@ -23,12 +24,12 @@ from metricdef.compiler.plan import (
 )
 from metricdef.compiler.refusals import refuse
 from metricdef.definitions.expressions import columns_of, parse_expression
-from metricdef.definitions.link_experiment import experiment_metrics, unit_of
 from metricdef.definitions.models import Experiment, Role, Target
 from metricdef.definitions.project import Project
+from metricdef.definitions.used import covariates_of, experiment_metrics, unit_of, used_by
 from metricdef.errors import DefinitionErrors, UsageError
 from metricdef.metrics import Metric, Part
-from metricdef.metrics.fields import Covariates, Percentile, Window
+from metricdef.metrics.fields import Percentile, Window
 
 MAX_NAME = 48  # PostgreSQL cuts names at 63 without a word
 
@@ -75,7 +76,7 @@ class _Builder:
             self._metric(n, role, target) for n, (role, target) in experiment_metrics(project, experiment).items()
         )
         sources = {c.source for c in self.unit_columns.values()} | {c.source for c in self.entry_columns.values()}
-        sources |= {experiment.exposure.source}
+        sources |= {experiment.exposure.source, *(condition.source for condition in population)}
         return Plan(
             experiment=self.name,
             as_of=self.as_of,
@@ -113,10 +114,11 @@ class _Builder:
             bounds = Bounds(-segment.lookback.microseconds, 0)
             column = self._unit_column(segment_name, Part(segment.source, "any", None, segment.filter, None), bounds)
             return Condition(segment_name, segment.source, segment.filter, column.name)
+        columns = {}
         for text in segment.filter:
             for column_name, _, _ in columns_of(parse_expression(text, source.dialect)):
-                self._entry_column(segment.source, column_name)
-        return Condition(segment_name, segment.source, segment.filter, None)
+                columns[column_name.casefold()] = self._entry_column(segment.source, column_name).name
+        return Condition(segment_name, segment.source, segment.filter, None, tuple(columns.items()))
 
     def _metric(self, name: str, role: Role, target: Target) -> MetricPlan:
         metric = self.project.metrics[name]
@@ -129,19 +131,25 @@ class _Builder:
         for part, window, label in zip(parts, windows, labels, strict=True):
             column = self._unit_column(label, part, self._bounds(window))
             columns.append(self._value(values, label, column.name, part).name)
-        cap = _limits(parts[0].cap) if parts[0].cap and len(parts) == 1 else None
-        uncapped = None
-        if cap is not None:
-            unit_column = self._unit_column(labels[0], parts[0], self._bounds(windows[0]))
-            uncapped = self._value(values, f"{name}__uncapped", unit_column.name, None).name
+        part_names = ("value",) if len(parts) == 1 else ("numerator", "denominator")
+        caps = tuple(
+            PartCap(part_name, column, *_limits(part.cap))
+            for part_name, column, part in zip(part_names, columns, parts, strict=True)
+            if part.cap is not None
+        )
+        uncapped = []
+        for part, window, label in zip(parts, windows, labels, strict=True) if caps else ():
+            unit_column = self._unit_column(label, part, self._bounds(window))
+            words = f"{label}__uncapped" if part.cap is not None else label
+            uncapped.append(self._value(values, words, unit_column.name, None).name)
         covariates = self._covariates(name, metric, parts, labels, values)
         block = _block_name(horizon)
-        return MetricPlan(name, metric, role, target, block, tuple(columns), covariates, cap, uncapped)
+        return MetricPlan(name, metric, role, target, block, tuple(columns), covariates, caps, tuple(uncapped))
 
     def _covariates(
         self, name: str, metric: Metric, parts: tuple[Part, ...], labels: tuple[str, ...], values: list[Value]
     ) -> tuple[str, ...]:
-        settings = self._covariate_settings(metric)
+        settings = covariates_of(self.project, self.experiment, metric)
         if settings is None:
             return ()
         found: list[str] = []
@@ -166,15 +174,6 @@ class _Builder:
         column = self._unit_column(f"{label}__pre", part, Bounds(-lookback, 0))
         words = f"{label.replace('__', ' ')} before exposure"
         return self._value(values, f"{label}__pre", column.name, part, words=words).name
-
-    def _covariate_settings(self, metric: Metric) -> Covariates | None:
-        """Metric beats experiment beats project; each may say `off`."""
-        analysis = self.experiment.analysis
-        if "covariates" in metric.model_fields_set:
-            return metric.covariates
-        if "covariates" in analysis.model_fields_set:
-            return analysis.covariates
-        return self.project.settings.defaults.covariates
 
     def _default_window(self) -> Window:
         return self.project.settings.defaults.window or Window.parse("experiment")
@@ -204,13 +203,14 @@ class _Builder:
             )
         return self.unit_columns[key]
 
-    def _entry_column(self, source: str, dimension: str) -> EntryColumn:
-        if (source, dimension) not in self.entry_columns:
-            expression = self.project.sources[source].dimensions.get(dimension, dimension)
-            self.entry_columns[source, dimension] = EntryColumn(
-                self._name("entry", f"{source}__{dimension}".lower()), source, expression
-            )
-        return self.entry_columns[source, dimension]
+    def _entry_column(self, source: str, name: str) -> EntryColumn:
+        """A dimension of that name, in whatever case, else the column."""
+        dimensions = self.project.sources[source].dimensions
+        expression = next((text for key, text in dimensions.items() if key.casefold() == name.casefold()), name)
+        if (source, name.casefold()) not in self.entry_columns:
+            column = EntryColumn(self._name("entry", f"{source}__{name}".lower()), source, expression)
+            self.entry_columns[source, name.casefold()] = column
+        return self.entry_columns[source, name.casefold()]
 
     def _value(
         self, values: list[Value], label: str, column: str, part: Part | None, *, missing: bool = False, words: str = ""
@@ -246,7 +246,7 @@ def _products(horizon: int | None, values: list[Value], metrics: tuple[MetricPla
     found: set[tuple[int, int]] = set()
     for metric in metrics:
         if metric.block == _block_name(horizon):
-            names = {*metric.columns, *metric.covariates, *([metric.uncapped] if metric.uncapped else [])}
+            names = {*metric.columns, *metric.covariates, *metric.uncapped}
             found |= set(combinations_with_replacement(sorted(position[name] for name in names), 2))
     return tuple(sorted(found))
 
@@ -266,41 +266,15 @@ def _block_name(horizon: int | None) -> str:
 
 def fingerprint(project: Project, name: str) -> str:
     """Hash of every definition that experiment `name` uses, as written: no environment, no clock, no key order."""
-    experiment = project.experiments[name]
-    metrics = set(experiment_metrics(project, experiment))
-    for metric in sorted(metrics):
-        metrics |= {r.name for r in project.metrics[metric].references() if r.kind == "metric"}
-    settings = project.settings.defaults
-    extras = {
-        extra
-        for c in (
-            settings.covariates,
-            experiment.analysis.covariates,
-            *(project.metrics[m].covariates for m in metrics),
-        )
-        if c
-        for extra in c.extra
-    }
-    metrics |= {extra for extra in extras if "." not in extra}
-    sources = {extra.split(".")[0] for extra in extras if "." in extra} | {experiment.exposure.source}
-    sources |= {project.segments[s].source for s in experiment.population}
-    for metric in metrics:
-        for reference in project.metrics[metric].references():
-            sources |= {reference.name} if reference.kind == "source" else set()
-            if reference.kind == "metric":
-                sources |= {r.name for r in project.metrics[reference.name].references() if r.kind == "source"}
+    used = used_by(project, project.experiments[name])
     root = next(d for d in project.documents.values() if ("version",) in d.keys)
-    content: dict[str, Any] = {
-        "defaults": root.data.get("defaults"),
-        "entities": root.data.get("entities"),
-        "dialect": root.data.get("dialect"),
-    }
+    content: dict[str, Any] = {key: root.data.get(key) for key in ("defaults", "entities", "dialect")}
     for kind, names in (
-        ("experiments", {name}),
-        ("metrics", metrics),
-        ("sources", sources),
-        ("segments", set(experiment.population)),
-        ("metric_sets", set(experiment.metrics.sets)),
+        ("experiments", (name,)),
+        ("metrics", used.metrics),
+        ("sources", used.sources),
+        ("segments", used.segments),
+        ("metric_sets", used.metric_sets),
     ):
-        content[kind] = {n: project.origins[kind, n].data[kind][n] for n in sorted(names)}
+        content[kind] = {n: project.origins[kind, n].data[kind][n] for n in names}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]

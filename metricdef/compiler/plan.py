@@ -61,6 +61,9 @@ class Condition:
     source: str
     filter: tuple[str, ...]
     unit_column: str | None
+    columns: tuple[
+        tuple[str, str], ...
+    ] = ()  # what the filter names, in lower case, and the entry column that holds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,16 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class PartCap:
+    """Limits of one part of a metric: its value, or a ratio's numerator or denominator."""
+
+    part: str
+    column: str
+    lower: float | None
+    upper: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class MetricPlan:
     """How a metric is read from the moments."""
 
@@ -96,8 +109,8 @@ class MetricPlan:
     block: str
     columns: tuple[str, ...]
     covariates: tuple[str, ...]
-    cap: tuple[float | None, float | None] | None
-    uncapped: str | None  # column with the same value before the cap
+    caps: tuple[PartCap, ...]  # of the parts that have one
+    uncapped: tuple[str, ...]  # the columns before any cap; empty where there is none
 
 
 @dataclass(frozen=True, slots=True)

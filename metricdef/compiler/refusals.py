@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from metricdef.definitions.link_experiment import experiment_metrics, sources_of
 from metricdef.definitions.models import ROLES, Experiment
 from metricdef.definitions.project import Kind, Project
+from metricdef.definitions.used import experiment_metrics, used_by
 from metricdef.errors import Diagnostic
 
 CORRECTIONS = ("none", "bonferroni", "holm")
@@ -16,23 +16,23 @@ def refuse(project: Project, name: str) -> list[Diagnostic]:
     """Every feature that experiment `name` uses and this version cannot compute, with its place."""
     experiment = project.experiments[name]
     found = [_not_yet(project, "experiments", name, path, what) for path, what in _experiment_features(experiment)]
-    metrics = set(experiment_metrics(project, experiment))
-    used = set(metrics)
-    for metric_name in metrics:
-        used |= {r.name for r in project.metrics[metric_name].references() if r.kind == "metric"}
-    for metric_name in sorted(used):
+    used = used_by(project, experiment)
+    for metric_name in used.metrics:
         found += [
             _not_yet(project, "metrics", metric_name, problem.path, f"metric `{metric_name}`: {problem.message}")
             for problem in project.metrics[metric_name].not_yet()
         ]
-    sources = {s for metric_name in used for s in sources_of(project, project.metrics[metric_name])}
-    sources |= {experiment.exposure.source} | {project.segments[s].source for s in experiment.population}
-    for source_name in sorted(sources):
+    for source_name in used.sources:
         found += [
             _not_yet(project, "sources", source_name, (key,), f"source `{source_name}`: `{key}` is not used yet")
             for key in ("dbt_model", "partition", "expect", "grain")
             if getattr(project.sources[source_name], key) is not None
         ]
+    for metric_name, (role, target) in experiment_metrics(project, experiment).items():
+        if target.equivalence is not None:
+            what = f"metric `{metric_name}`: equivalence tests are not computed yet"
+            found.append(_not_yet(project, "experiments", name, ("metrics", role, metric_name), what))
+    multiplicity = project.settings.defaults.multiplicity
     root = next(d for d in project.documents.values() if ("version",) in d.keys)
     for key in ("dialect", "min_units", "max_bytes", "query_timeout", "retention"):
         if getattr(project.settings, key) is not None:
@@ -41,6 +41,12 @@ def refuse(project: Project, name: str) -> list[Diagnostic]:
                     "not-yet", f"`{key}` of the project is not used yet", root.place((key,), key=True), (_REMOVE,)
                 )
             )
+    for role in ROLES:
+        correction = getattr(multiplicity, role) if multiplicity else None
+        if correction and correction.method not in CORRECTIONS:
+            what = f"the correction `{correction.method}` is not computed yet"
+            place = root.place(("defaults", "multiplicity", role), key=True)
+            found.append(Diagnostic("not-yet", what, place, (_REMOVE,)))
     return found
 
 
@@ -79,6 +85,3 @@ def _experiment_features(experiment: Experiment) -> Iterator[tuple[tuple[str | i
         correction = getattr(analysis.multiplicity, role) if analysis.multiplicity else None
         if correction and correction.method not in CORRECTIONS:
             yield ("analysis", "multiplicity", role), f"the correction `{correction.method}` is not computed yet"
-        for metric_name, target in getattr(experiment.metrics, role).items():
-            if target.equivalence is not None:
-                yield ("metrics", role, metric_name, "equivalence"), "equivalence tests are not computed yet"

@@ -13,7 +13,7 @@ from metricdef import __version__
 from metricdef.compiler.dialects import DialectTable, dialect_table
 from metricdef.compiler.plan import Plan
 from metricdef.compiler.query import Query
-from metricdef.compiler.sql_text import SqlText
+from metricdef.compiler.sql_text import LINE_BREAK, SqlText
 from metricdef.compiler.stages import Stage, stages, template
 from metricdef.definitions.expressions import parse_query, tables_of
 from metricdef.errors import UsageError
@@ -51,7 +51,8 @@ def _statement(stage: Stage, common: list[Stage], dialect: DialectTable) -> str:
             needed.insert(0, candidate)
             text += candidate.body
     target = dialect.temporary_table.format(name=stage.name) if stage.name else None
-    return template("statement").render(target=target, stages=needed, final=stage).strip()
+    rendered = template("statement").render(target=target, stages=needed, final=stage).strip()
+    return rendered.replace(LINE_BREAK, "\n")
 
 
 def _check(statement: str, dialect: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -14,6 +14,157 @@ from metricdef.compiler.dialects import DialectTable
 from metricdef.definitions.expressions import READ_DIALECT, parse_expression, parse_query
 from metricdef.definitions.models import Source
 from metricdef.errors import UsageError
+
+# Stands for a line break inside a literal until the statement is laid out: indenting must not change a value.
+LINE_BREAK = "\ue000"
+
+# Words that some engine reads as something else than a column: `user` is the login name on PostgreSQL.
+RESERVED = frozenset(
+    [
+        "account",
+        "all",
+        "analyse",
+        "analyze",
+        "and",
+        "any",
+        "array",
+        "as",
+        "asc",
+        "asymmetric",
+        "at",
+        "authorization",
+        "between",
+        "binary",
+        "both",
+        "by",
+        "case",
+        "cast",
+        "check",
+        "collate",
+        "collation",
+        "column",
+        "concurrently",
+        "connect",
+        "connection",
+        "constraint",
+        "create",
+        "cross",
+        "current",
+        "current_catalog",
+        "current_date",
+        "current_role",
+        "current_schema",
+        "current_time",
+        "current_timestamp",
+        "current_user",
+        "database",
+        "default",
+        "deferrable",
+        "delete",
+        "desc",
+        "describe",
+        "distinct",
+        "do",
+        "drop",
+        "else",
+        "end",
+        "except",
+        "exists",
+        "false",
+        "fetch",
+        "following",
+        "for",
+        "foreign",
+        "freeze",
+        "from",
+        "full",
+        "grant",
+        "group",
+        "gscluster",
+        "having",
+        "ilike",
+        "in",
+        "increment",
+        "initially",
+        "inner",
+        "insert",
+        "intersect",
+        "into",
+        "is",
+        "isnull",
+        "issue",
+        "join",
+        "lambda",
+        "lateral",
+        "leading",
+        "left",
+        "like",
+        "limit",
+        "localtime",
+        "localtimestamp",
+        "minus",
+        "natural",
+        "not",
+        "notnull",
+        "null",
+        "of",
+        "offset",
+        "on",
+        "only",
+        "or",
+        "order",
+        "organization",
+        "outer",
+        "overlaps",
+        "pivot",
+        "placing",
+        "primary",
+        "qualify",
+        "references",
+        "regexp",
+        "returning",
+        "revoke",
+        "right",
+        "rlike",
+        "row",
+        "rows",
+        "sample",
+        "schema",
+        "select",
+        "session_user",
+        "set",
+        "show",
+        "similar",
+        "some",
+        "start",
+        "summarize",
+        "symmetric",
+        "system_user",
+        "table",
+        "tablesample",
+        "then",
+        "to",
+        "trailing",
+        "trigger",
+        "true",
+        "try_cast",
+        "union",
+        "unique",
+        "unpivot",
+        "update",
+        "user",
+        "using",
+        "values",
+        "variadic",
+        "verbose",
+        "view",
+        "when",
+        "whenever",
+        "where",
+        "window",
+        "with",
+    ]
+)
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -31,7 +182,7 @@ class SqlText:
 
     def literal(self, value: str) -> str:
         """A string literal that holds exactly `value`."""
-        return exp.Literal.string(value).sql(dialect=self.dialect.sqlglot)
+        return _kept(exp.Literal.string(value).sql(dialect=self.dialect.sqlglot))
 
     def number(self, value: float) -> str:
         """A double literal that reads back as the same double."""
@@ -63,43 +214,48 @@ class SqlText:
         """A UTC timestamp as microseconds since 1970."""
         return self.dialect.epoch_us.format(x=utc)
 
-    def expression(
-        self, text: str, source_name: str, source: Source, rename: Callable[[str], str] | None = None
-    ) -> str:
-        """An analyst's scalar expression over the source's columns and dimensions.
+    def column(self, text: str, source_name: str, source: Source) -> str:
+        """A measure's or dimension's own expression: names are physical columns."""
+        return self._write(parse_expression(text, source.dialect).copy().transform(self._column), source_name, source)
 
-        `rename` replaces column names, for a filter that is applied to values carried along. Raises UsageError where
-        the source declares another dialect.
-        """
-        self._check_dialect(source_name, source)
+    def condition(self, text: str, source_name: str, source: Source) -> str:
+        """A filter over the source's columns and dimensions; a dimension's expression is put in as one value."""
+        dimensions = {name.casefold(): name for name in source.dimensions}
+
+        def resolve(node: exp.Expr) -> exp.Expr:
+            dimension = dimensions.get(node.name.casefold()) if isinstance(node, exp.Column) else None
+            if dimension is None:
+                return self._column(node)
+            inner = parse_expression(source.dimensions[dimension], source.dialect).copy().transform(self._column)
+            return inner if isinstance(inner, exp.Column) else exp.paren(inner)
+
+        return self._write(parse_expression(text, source.dialect).copy().transform(resolve), source_name, source)
+
+    def carried_condition(self, text: str, source_name: str, source: Source, names: Mapping[str, str]) -> str:
+        """A filter over values carried along per unit; `names` maps what it names, in lower case, to their columns."""
 
         def resolve(node: exp.Expr) -> exp.Expr:
             if isinstance(node, exp.Column):
-                if rename is not None:
-                    return exp.column(exp.to_identifier(rename(node.name)))
-                dimension = source.dimensions.get(node.name)
-                if dimension is not None and dimension != node.name:
-                    return exp.paren(parse_expression(dimension, source.dialect).copy().transform(resolve_column))
-            return resolve_column(node)
+                return exp.column(exp.to_identifier(names[node.name.casefold()]))
+            return self._column(node)
 
-        def resolve_column(node: exp.Expr) -> exp.Expr:
-            if isinstance(node, exp.Column):
-                return exp.column(self._identifier(node.name, quoted=node.this.quoted))
-            if isinstance(node, exp.Div) and not (
-                isinstance(node.expression, exp.Literal) and float(node.expression.this) != 0
-            ):
-                # x / 0 is infinite, NULL or an error, by engine: here it is NULL on all of them.
-                node.set("expression", exp.func("NULLIF", node.expression.copy(), exp.Literal.number(0)))
-            return node
+        return self._write(parse_expression(text, source.dialect).copy().transform(resolve), source_name, source)
 
-        tree = parse_expression(text, source.dialect).copy().transform(resolve)
-        return tree.sql(dialect=self.dialect.sqlglot)
-
-    def conditions(
-        self, texts: tuple[str, ...], source_name: str, source: Source, rename: Callable[[str], str] | None = None
-    ) -> str:
+    def conditions(self, texts: tuple[str, ...], source_name: str, source: Source) -> str:
         """Filters joined by AND."""
-        return " AND ".join(f"({self.expression(text, source_name, source, rename)})" for text in texts)
+        return " AND ".join(f"({self.condition(text, source_name, source)})" for text in texts)
+
+    def _column(self, node: exp.Expr) -> exp.Expr:
+        if isinstance(node, exp.Column):
+            return exp.column(self._identifier(node.name, quoted=node.this.quoted))
+        if isinstance(node, exp.Div | exp.Mod) and not _is_nonzero(node.expression):
+            # x / 0 is infinite, NULL or an error, by engine: here it is NULL on all of them.
+            node.set("expression", exp.func("NULLIF", node.expression.copy(), exp.Literal.number(0)))
+        return node
+
+    def _write(self, tree: exp.Expr, source_name: str, source: Source) -> str:
+        self._check_dialect(source_name, source)
+        return _kept(tree.sql(dialect=self.dialect.sqlglot))
 
     def relation(self, source_name: str, source: Source) -> str:
         """What stands after FROM for a source."""
@@ -110,6 +266,8 @@ class SqlText:
         query = parse_query(source.sql, source.dialect).copy()
         for table in query.find_all(exp.Table):
             self._table(table)
+        for literal in query.find_all(exp.Literal):
+            literal.set("this", _kept(literal.this))
         body = query.sql(dialect=self.dialect.sqlglot, pretty=True, comments=False)
         return f"(\n{body}\n) AS source_rows"
 
@@ -146,6 +304,19 @@ def _moment(us: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
 
 
+def _kept(text: str) -> str:
+    """Text whose line breaks survive the layout of the statement."""
+    if LINE_BREAK in text:
+        raise UsageError("the private character U+E000 cannot stand in SQL", ["write another character"])
+    return text.replace("\n", LINE_BREAK)
+
+
+def _is_nonzero(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Literal) and not node.is_string and float(node.this) != 0
+
+
 def _is_keyword(name: str, dialect: str) -> bool:
+    if name.lower() in RESERVED:
+        return True
     tokens = tokenize(name, read=dialect)
     return len(tokens) != 1 or tokens[0].token_type is not TokenType.VAR

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -73,7 +73,7 @@ def _entry_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
     source = plan.sources[plan.exposure_source]
     carried = [column for column in plan.entry_columns if column.source == plan.exposure_source]
     conditions = [
-        f"({sql.expression(text, plan.exposure_source, source)})" for text in (*source.filter, *plan.exposure_filter)
+        f"({sql.condition(text, plan.exposure_source, source)})" for text in (*source.filter, *plan.exposure_filter)
     ]
     loaded = _loaded(plan, sql, source)
     arms = sorted(plan.arms, key=lambda arm: arm.code)
@@ -82,7 +82,7 @@ def _entry_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
         ts_us=_ts_us(sql, source),
         arm_text=sql.text(sql.name(source.arm or "")),
         arms=[{"key": sql.literal(arm.key), "code": arm.code} for arm in arms],
-        columns=[{"name": f"e_{c.name}", "sql": sql.expression(c.expression, c.source, source)} for c in carried],
+        columns=[{"name": f"e_{c.name}", "sql": sql.column(c.expression, c.source, source)} for c in carried],
         relation=sql.relation(plan.exposure_source, source),
         key_text=sql.text(sql.name(source.experiment or "")),
         key=sql.literal(plan.experiment_key),
@@ -142,9 +142,9 @@ def _attributes(plan: Plan, sql: SqlText, name: str) -> Stage:
         relation=sql.relation(name, source),
         **valid,
         columns=[
-            {**_carried(sql, "attribute_rows", c), "sql": sql.expression(c.expression, name, source)} for c in columns
+            {**_carried(sql, "attribute_rows", c), "sql": sql.column(c.expression, name, source)} for c in columns
         ],
-        conditions=[f"({sql.expression(text, name, source)})" for text in source.filter] + _loaded(plan, sql, source),
+        conditions=[f"({sql.condition(text, name, source)})" for text in source.filter] + _loaded(plan, sql, source),
     )
     return Stage(
         f"md_attributes_{name}", (f"Attributes of units from {name}; more than one row per unit is counted.",), body
@@ -157,14 +157,14 @@ def _facts(plan: Plan, sql: SqlText, name: str) -> Iterator[Stage]:
     measures = sorted({c.measure for c in columns if c.measure is not None})
     filters = sorted({c.filter for c in columns if c.filter})
     flags = {texts: f"f_{position}" for position, texts in enumerate(filters, 1)}
-    inputs = [{"name": f"m_{m}", "sql": sql.expression(source.measures[m], name, source)} for m in measures]
+    inputs = [{"name": f"m_{m}", "sql": sql.column(source.measures[m], name, source)} for m in measures]
     inputs += [
         {"name": flag, "sql": f"CASE WHEN {sql.conditions(texts, name, source)} THEN 1 ELSE 0 END"}
         for texts, flag in flags.items()
     ]
     utc = sql.utc(source.timestamp or "", source.timezone)
     low, high = _scan_bounds(plan, columns)
-    conditions = [f"({sql.expression(text, name, source)})" for text in source.filter]
+    conditions = [f"({sql.condition(text, name, source)})" for text in source.filter]
     conditions += [f"{utc} >= {sql.instant(low)}", f"{utc} < {sql.instant(high)}", *_loaded(plan, sql, source)]
     if all(c.filter for c in columns):
         alternatives = [f"({sql.conditions(texts, name, source)})" for texts in filters]
@@ -254,10 +254,10 @@ def _unit_stages(plan: Plan, sql: SqlText, attributes: list[str], facts: list[st
         if condition.unit_column is not None:
             population.append(f"COALESCE({owners[condition.unit_column]}.u_{condition.unit_column}, 0) = 1")
             continue
-        names = {c.expression: c.name for c in plan.entry_columns if c.source == condition.source}
         source = plan.sources[condition.source]
-        names |= {d: names[text] for d, text in source.dimensions.items() if text in names}
-        text = sql.conditions(condition.filter, condition.source, source, _renamed(names))
+        names = {written: f"e_{name}" for written, name in condition.columns}
+        texts = [f"({sql.carried_condition(t, condition.source, source, names)})" for t in condition.filter]
+        text = " AND ".join(texts)
         # A unit without an attributes row is in no segment of them, whatever the filter says of NULL.
         present = (
             ""
@@ -274,10 +274,6 @@ def _unit_stages(plan: Plan, sql: SqlText, attributes: list[str], facts: list[st
     yield Stage("md_units", ("One row per unit: absent values are 0.",), body, shared=True)
     counts = template("arm_counts").render(attributes=attributes)
     yield Stage("md_arm_counts", ("Units by arm of first exposure.",), counts)
-
-
-def _renamed(names: Mapping[str, str]) -> Callable[[str], str]:
-    return lambda column: f"e_{names[column]}"
 
 
 def _moment_stages(plan: Plan, sql: SqlText, attributes: list[str]) -> Iterator[Stage]:

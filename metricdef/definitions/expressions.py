@@ -245,6 +245,13 @@ def _check_portable(node: exp.Expr, text: str, allowed: tuple[type[exp.Expr], ..
             *_find_word("cast", text),
             ("cast to DOUBLE, VARCHAR or DATE, or declare `dialect:` on the source",),
         )
+    if isinstance(node, exp.Is) and isinstance(node.expression, exp.Boolean):
+        raise SqlProblem(
+            "sql-function",
+            f"`IS {node.expression.sql()}` treats NULL differently between engines",
+            *_find_word("is", text),
+            ("write the condition itself, with COALESCE(..., FALSE) where it may be NULL",),
+        )
     if not isinstance(node, allowed):
         start, length = _find_function(node, text)
         raise SqlProblem(

@@ -5,6 +5,7 @@ A definition that failed validation still counts as declared, so that one mistak
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -17,15 +18,19 @@ from metricdef.errors import Diagnostic
 from metricdef.metrics import Metric, Reference
 from metricdef.metrics.ratio import PART_TYPES
 
-SECRET_KEYS = (
-    "password",
-    "token",
-    "private_key_password",
-    "private_key_file_pwd",
-    "passphrase",
-    "secret",
-    "private_key",
-)
+_SECRET_KEY = re.compile(r"password|token|secret|passphrase|private_key(?!_file)|api_?key", re.IGNORECASE)
+_VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+_CREDENTIALS_IN_URL = re.compile(r"://[^/\s@]*:[^/\s@$]+@|token=(?!\$\{)")
+
+
+def is_literal_secret(key: str, value: object) -> bool:
+    """Whether a profile's value holds a secret in clear: also as the default of a variable, or inside an address."""
+    if not isinstance(value, str | int):
+        return False
+    text = str(value)
+    if _SECRET_KEY.search(key) and not key.lower().endswith(("_file", "_path")):
+        return _VARIABLE.fullmatch(text) is None
+    return _CREDENTIALS_IN_URL.search(text) is not None
 
 
 def link(project: Project) -> list[Diagnostic]:
@@ -76,9 +81,15 @@ def _check_settings(project: Project) -> Iterator[Diagnostic]:
             document.place(("default_profile",)),
             "`default_profile`",
         )
+    covariates = settings.defaults.covariates
+    for position, extra in enumerate(covariates.extra if covariates else ()):
+        place = document.place(("defaults", "covariates", "extra", position))
+        yield from check_extra(
+            project, extra, place, no_lookback=covariates is not None and not covariates.lookback.microseconds
+        )
     for name, profile in settings.profiles.items():
         for key, value in profile.items():
-            if key in SECRET_KEYS and value is not None and not str(value).startswith("${"):
+            if is_literal_secret(key, value):
                 yield Diagnostic(
                     "literal-secret",
                     f"`{key}` of profile `{name}` is written in clear",
@@ -108,12 +119,8 @@ def check_metric(project: Project, name: str, metric: Metric) -> Iterator[Diagno
         )
     if metric.covariates:
         for position, extra in enumerate(metric.covariates.extra):
-            yield from check_extra(
-                project,
-                extra,
-                ("metrics", name, "covariates", "extra", position),
-                no_lookback=not metric.covariates.lookback.microseconds,
-            )
+            place = project.place("metrics", name, "covariates", "extra", position)
+            yield from check_extra(project, extra, place, no_lookback=not metric.covariates.lookback.microseconds)
 
 
 def _check_reference(project: Project, name: str, reference: Reference) -> Iterator[Diagnostic]:

@@ -8,22 +8,10 @@ from fractions import Fraction
 from metricdef.definitions.lookup import check_extra, check_filter, check_unit, unknown
 from metricdef.definitions.models import ROLES, Experiment, Role, Target
 from metricdef.definitions.project import Project
+from metricdef.definitions.used import experiment_metrics, extras_of, sources_of, unit_of
 from metricdef.errors import Diagnostic
 from metricdef.metrics import Metric
-from metricdef.metrics.fields import Covariates, Size
-
-
-def experiment_metrics(project: Project, experiment: Experiment) -> dict[str, tuple[Role, Target]]:
-    """Every metric of an experiment with its role, those of its sets included, in written order."""
-    found: dict[str, tuple[Role, Target]] = {}
-    for role in ROLES:
-        for name, target in getattr(experiment.metrics, role).items():
-            found.setdefault(name, (role, target))
-        for set_name in experiment.metrics.sets:
-            if set_name in project.metric_sets:
-                for name, target in getattr(project.metric_sets[set_name], role).items():
-                    found.setdefault(name, (role, target))
-    return found
+from metricdef.metrics.fields import Size
 
 
 def check_experiment(project: Project, name: str) -> Iterator[Diagnostic]:
@@ -216,10 +204,19 @@ def _check_metrics(project: Project, name: str, experiment: Experiment) -> Itera
 def _check_set_roles(project: Project, name: str, roles: dict[str, str]) -> Iterator[Diagnostic]:
     """A set may repeat a metric in its own role (the experiment's line wins), never in another one."""
     seen = dict(roles)
+    targets: dict[str, Target] = {}
     for position, set_name in enumerate(project.experiments[name].metrics.sets):
         metric_set = project.metric_sets.get(set_name)
         for role in ROLES if metric_set else ():
             for metric_name in getattr(metric_set, role):
+                target = getattr(metric_set, role)[metric_name]
+                if metric_name not in roles and targets.setdefault(metric_name, target) != target:
+                    yield Diagnostic(
+                        "two-targets",
+                        f"two sets of experiment `{name}` give metric `{metric_name}` different targets",
+                        project.place("experiments", name, "metrics", "sets", position),
+                        (f"state `{metric_name}` in the experiment itself: its line wins",),
+                    )
                 if seen.setdefault(metric_name, role) != role:
                     yield Diagnostic(
                         "two-roles",
@@ -296,35 +293,67 @@ def size_problem(metric: Metric, size: Size) -> tuple[str, str] | None:
     return None
 
 
-def sources_of(project: Project, metric: Metric) -> set[str]:
-    """Every source a metric reads, through its parts."""
-    found: set[str] = set()
-    for reference in metric.references():
-        if reference.kind == "source":
-            found.add(reference.name)
-        elif reference.kind == "metric" and reference.name in project.metrics and reference.name != "":
-            part = project.metrics[reference.name]
-            found |= {r.name for r in part.references() if r.kind == "source"}
-    return found
+_CORRECTION_KEYS = {"fixed_sequence": ("order",), "graph": ("alpha", "edges")}
 
 
-def unit_of(project: Project, experiment: Experiment) -> str | None:
-    """The analysed entity: the experiment's, else the project's default, else its only entity."""
-    settings = project.settings
-    only = settings.entities[0] if len(settings.entities) == 1 else None
-    return experiment.unit or settings.defaults.unit or only
+def _check_extras_in_use(project: Project, name: str, experiment: Experiment) -> Iterator[Diagnostic]:
+    """Extra covariates, wherever they are stated, must be there for this experiment's units and exposures."""
+    unit, place = unit_of(project, experiment), project.place("experiments", name)
+    for extra, user in extras_of(project, experiment).items():
+        source_name, dot, _ = extra.partition(".")
+        where = f"covariate `{extra}` of metric `{user}`"
+        source = project.sources.get(source_name) if dot else None
+        if source is not None and source.kind == "exposures" and source_name != experiment.exposure.source:
+            yield Diagnostic(
+                "covariate-source",
+                f"{where}: units of experiment `{name}` are exposed by `{experiment.exposure.source}`, not `{source_name}`",
+                place,
+            )
+        names = (
+            {source_name} if dot else sources_of(project, project.metrics[extra]) if extra in project.metrics else set()
+        )
+        for used in sorted(names):
+            if unit is not None:
+                yield from check_unit(project, unit, used, place, where)
 
 
 def _check_analysis(project: Project, name: str, experiment: Experiment) -> Iterator[Diagnostic]:
-    covariates: Covariates | None = experiment.analysis.covariates
+    document = project.origins["experiments", name]
+    covariates = experiment.analysis.covariates
     if covariates is not None:
         for position, extra in enumerate(covariates.extra):
-            path = ("experiments", name, "analysis", "covariates", "extra", position)
-            yield from check_extra(project, extra, path, no_lookback=not covariates.lookback.microseconds)
+            place = document.place(("experiments", name, "analysis", "covariates", "extra", position))
+            yield from check_extra(project, extra, place, no_lookback=not covariates.lookback.microseconds)
+    yield from _check_extras_in_use(project, name, experiment)
+    alphas, validation = experiment.analysis.alpha, experiment.validation
+    if alphas and alphas.quality is not None and validation.srm_alpha is not None:
+        yield Diagnostic(
+            "two-levels",
+            f"experiment `{name}` states `validation.srm_alpha` and `analysis.alpha.quality`, which are the same level",
+            document.place(("experiments", name, "analysis", "alpha", "quality"), key=True),
+            ("keep one",),
+        )
+    sequential = experiment.analysis.sequential
+    if sequential and sequential.method == "fixed" and sequential.model_fields_set - {"method"}:
+        yield Diagnostic(
+            "fixed-design",
+            f"experiment `{name}`: a fixed design has no {', '.join(sorted(sequential.model_fields_set - {'method'}))}",
+            document.place(("experiments", name, "analysis", "sequential"), key=True),
+            ("name a sequential `method`, or remove the rest",),
+        )
     multiplicity = experiment.analysis.multiplicity
     for role in ROLES:
         correction = getattr(multiplicity, role) if multiplicity else None
-        if correction and correction.method == "fixed_sequence" and not correction.order:
+        if correction is None:
+            continue
+        surplus = correction.model_fields_set - {"method", *_CORRECTION_KEYS.get(correction.method, ())}
+        if surplus:
+            yield Diagnostic(
+                "correction-keys",
+                f"`{correction.method}` takes no {', '.join(sorted(surplus))}",
+                project.place("experiments", name, "analysis", "multiplicity", role),
+            )
+        if correction.method == "fixed_sequence" and not correction.order:
             yield Diagnostic(
                 "fixed-sequence-needs-order",
                 f"the fixed sequence of {role} metrics has no order",
@@ -358,6 +387,13 @@ def _check_decision(project: Project, name: str, experiment: Experiment) -> Iter
         place = project.place("experiments", name, "decision", "practical", metric_name, key=True)
         if metric_name not in metrics:
             yield unknown("metric", metric_name, metrics, place, "`practical`")
+        elif metrics[metric_name][0] == "guardrail":
+            yield Diagnostic(
+                "practical-guardrail",
+                f"`practical` names `{metric_name}`, a guardrail: its size is judged by its margin",
+                place,
+                ("remove it; `practical` is for metrics that are to improve",),
+            )
         elif metric_name in project.metrics and (message := size_problem(project.metrics[metric_name], size)):
             yield Diagnostic("mde-kind", f"`practical` of `{metric_name}`: {message[0]}", place, (message[1],))
     if experiment.outcome is not None and experiment.outcome.arm not in experiment.arms:

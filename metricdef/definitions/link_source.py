@@ -80,6 +80,28 @@ def _check_keys(project: Project, name: str, source: Source) -> Iterator[Diagnos
             place,
             ("name the column that says when a row happened",),
         )
+    yield from _check_kind_keys(project, name, source)
+    if source.valid_to is not None and source.valid_from is None:
+        yield Diagnostic(
+            "missing-key",
+            f"source `{name}` has `valid_to` without `valid_from`",
+            project.place("sources", name, "valid_to", key=True),
+        )
+    if source.timezone is not None:
+        try:
+            ZoneInfo(source.timezone)
+        except (ZoneInfoNotFoundError, ValueError):
+            yield Diagnostic(
+                "invalid-value",
+                f"`{source.timezone}` is not a time zone",
+                project.place("sources", name, "timezone"),
+                ("write for example Europe/Berlin",),
+            )
+
+
+def _check_kind_keys(project: Project, name: str, source: Source) -> Iterator[Diagnostic]:
+    """Keys that only one kind of source has."""
+    place = project.place("sources", name)
     if source.kind == "exposures":
         for key in ("experiment", "arm"):
             if getattr(source, key) is None:
@@ -98,6 +120,19 @@ def _check_keys(project: Project, name: str, source: Source) -> Iterator[Diagnos
                     project.place("sources", name, key, key=True),
                     ("add `kind: exposures`, or remove it",),
                 )
+    if source.kind == "attributes" and source.timestamp is not None:
+        yield Diagnostic(
+            "unknown-key",
+            f"source `{name}` holds attributes, which have no `timestamp`",
+            project.place("sources", name, "timestamp", key=True),
+            ("write `valid_from` for the time from which a row holds",),
+        )
+    if source.kind != "events" and source.settles_after is not None:
+        yield Diagnostic(
+            "unknown-key",
+            f"`settles_after` belongs to sources of events, and `{name}` holds {source.kind}",
+            project.place("sources", name, "settles_after", key=True),
+        )
     if source.kind != "attributes":
         for key in ("valid_from", "valid_to"):
             if getattr(source, key) is not None:
@@ -106,22 +141,6 @@ def _check_keys(project: Project, name: str, source: Source) -> Iterator[Diagnos
                     f"`{key}` belongs to sources of kind attributes",
                     project.place("sources", name, key, key=True),
                 )
-    if source.valid_to is not None and source.valid_from is None:
-        yield Diagnostic(
-            "missing-key",
-            f"source `{name}` has `valid_to` without `valid_from`",
-            project.place("sources", name, "valid_to", key=True),
-        )
-    if source.timezone is not None:
-        try:
-            ZoneInfo(source.timezone)
-        except (ZoneInfoNotFoundError, ValueError):
-            yield Diagnostic(
-                "invalid-value",
-                f"`{source.timezone}` is not a time zone",
-                project.place("sources", name, "timezone"),
-                ("write for example Europe/Berlin",),
-            )
 
 
 def check_segment(project: Project, name: str) -> Iterator[Diagnostic]:

@@ -114,12 +114,8 @@ def check_unit(project: Project, unit: str, source_name: str, place: Place, wher
         )
 
 
-def check_extra(
-    project: Project, extra: str, path: tuple[str | int, ...], *, no_lookback: bool
-) -> Iterator[Diagnostic]:
+def check_extra(project: Project, extra: str, place: Place, *, no_lookback: bool) -> Iterator[Diagnostic]:
     """An extra covariate names a metric, or `source.dimension` of attributes or exposures."""
-    kind, name, *rest = path
-    place = project.place(kind, str(name), *rest)  # type: ignore[arg-type]  # kind is one of Kind by construction
     source_name, dot, dimension = extra.partition(".")
     if not dot:
         if no_lookback:
@@ -144,6 +140,14 @@ def check_extra(
         )
     elif source is not None and dimension not in source.dimensions:
         yield unknown("dimension", dimension, source.dimensions, place, f"covariate `{extra}`: source `{source_name}`")
+    elif source is not None and source.kind == "attributes" and source.valid_from is None:
+        yield Diagnostic(
+            "current-value-attribute",
+            f"covariate `{extra}` is the current value of `{source_name}`, which the treatment may have changed",
+            place,
+            ("add `valid_from` to the source, or use attributes that cannot change",),
+            "warning",
+        )
 
 
 def _column_help(column: str, known: Sequence[str]) -> str:

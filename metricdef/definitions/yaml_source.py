@@ -21,7 +21,9 @@ _NULLS = {"", "~", "null", "Null", "NULL"}
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 # Profiles may hold secrets in clear by mistake: the lines kept for messages never show them.
-_SECRET = re.compile(r"((?:password|token|secret|passphrase|private_key)\w*[\"']?\s*:\s*)(?!\$\{)(.+)", re.IGNORECASE)
+_SECRET = re.compile(
+    r"((?:\w*(?:password|token|secret|passphrase|private_key|api_?key)\w*[\"']?\s*[:=]\s*)|://)(.+)", re.IGNORECASE
+)
 _JINJA = re.compile(r"\{\{|\{%|\{#")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from metricdef.metrics.fields import Cap, CovariatesField, InstantField, Names, Strict, Window, WindowField
+from metricdef.metrics.fields import Cap, CovariatesField, FormatField, InstantField, Names, Strict, Window, WindowField
 
 if TYPE_CHECKING:
     from metricdef.errors import NotComputable
@@ -78,7 +78,7 @@ class Metric(Strict):
     owner: str | None = None
     tags: Names = ()
     direction: Literal["increase", "decrease"] | None = None
-    format: str = "number"
+    format: FormatField = "number"
     window: WindowField | None = None
     immature: Literal["exclude", "include"] | None = None
     covariates: CovariatesField = None

@@ -24,6 +24,7 @@ _PERCENT = re.compile(rf"({_NUMBER})%")
 _POINTS = re.compile(rf"({_NUMBER})pp")
 _PERCENTILE = re.compile(rf"p({_NUMBER})")
 _FRACTION = re.compile(r"(\d+)/(\d+)")
+_CURRENCY = re.compile(r"currency:[A-Z]{3}")
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -158,7 +159,7 @@ def parse_key(value: object) -> str:
     """Read the value that stands in the data for an experiment or an arm; compared as text."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | str) and str(value):
+    if isinstance(value, int | str) and str(value) and str(value).isprintable():
         return str(value)
     raise ValueError(f"`{value}` is not a key: write the text that stands in the data")
 
@@ -217,6 +218,13 @@ class Instant:
         return (self.moment if self.moment.tzinfo else self.moment.replace(tzinfo=UTC)).astimezone(UTC)
 
 
+def parse_format(value: object) -> str:
+    """Read `number`, `percent`, `duration` or `currency:EUR`."""
+    if isinstance(value, str) and (value in ("number", "percent", "duration") or _CURRENCY.fullmatch(value)):
+        return value
+    raise ValueError(f"`{value}` is not a format: write number, percent, duration or currency:EUR")
+
+
 def parse_name(value: object) -> str:
     """Check the name of a definition, arm, measure or step."""
     if isinstance(value, str) and _IDENTIFIER.fullmatch(value):
@@ -246,6 +254,7 @@ PercentileField = Annotated[Percentile, PlainValidator(Percentile.parse)]
 LimitField = Annotated[Percentile | float, PlainValidator(parse_limit)]
 InstantField = Annotated[Instant, PlainValidator(Instant.parse)]
 KeyField = Annotated[str, PlainValidator(parse_key)]
+FormatField = Annotated[str, PlainValidator(parse_format)]
 NameField = Annotated[str, PlainValidator(parse_name)]
 Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 Filter = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]

@@ -57,6 +57,9 @@ def cap_problems(cap: Cap | None) -> Iterator[Problem]:
     """A cap must state a limit, and a lower limit below the upper one."""
     if cap is None:
         return
+    if cap.zeros == "exclude" and not any(isinstance(limit, Percentile) for limit in (cap.lower, cap.upper)):
+        what = "`zeros: exclude` says which values a percentile is taken over, and the cap has none"
+        yield Problem(("cap", "zeros"), "cap-zeros", what, "remove `zeros`")
     if cap.lower is None and cap.upper is None:
         yield Problem(("cap",), "cap-empty", "the cap has no limit", "add `upper: p99.5` or `upper: 500`")
     numbers = [

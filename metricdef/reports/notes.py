@@ -113,29 +113,26 @@ def _variance(reduction: float) -> str:
 
 
 def _caps(rows: Sequence[EstimateRow]) -> Iterator[str]:
-    """`capped at 500 EUR: 12 units of control, 15 of treatment`."""
+    """`values capped at 500 EUR; units cut: 12 of control, 15 of treatment`, and the effect without the caps."""
     groups: dict[str, dict[str, int]] = {}
+    uneven = []
     for row in rows:
-        cap = row.cap
-        if cap is None:
-            continue
-        unit = unit_of(row)
-        limits = [
-            f"{side} {words.limit(value, unit)}"
-            for side, value in (("from below at", cap.lower), ("at", cap.upper))
-            if value is not None
-        ]
-        arms = groups.setdefault(f"values capped {' and '.join(limits)}", {})
-        arms[visible(row.baseline)] = cap.capped[0]
-        arms[visible(row.arm)] = cap.capped[1]
+        for part in row.cap.parts if row.cap else ():
+            unit = unit_of(row)
+            sides = (("from below at", part.lower), ("at", part.upper))
+            limits = [f"{side} {words.limit(value, unit)}" for side, value in sides if value is not None]
+            named = "values" if part.part == "value" else f"{visible(part.part)}s"
+            arms = groups.setdefault(f"{named} capped {' and '.join(limits)}", {})
+            arms[visible(row.baseline)], arms[visible(row.arm)] = part.capped
+            if part.imbalance_p_value is not None and part.imbalance_p_value < UNEVEN:
+                p = equation("p", part.imbalance_p_value)
+                uneven.append(f"{visible(row.arm)}: the cap of {named} cuts the arms unevenly ({p})")
     for text, arms in groups.items():
-        shown = [f"{count(n)} of {arm}" for arm, n in arms.items()]
-        yield f"{text}; units cut: {', '.join(shown)}"
+        yield f"{text}; units cut: {', '.join(f'{count(n)} of {arm}' for arm, n in arms.items())}"
+    yield from uneven
     for row in rows:
         if row.cap and row.cap.uncapped:
             yield f"{visible(row.arm)} {_beside(row, row.cap.uncapped, 'uncapped')}"
-        if row.cap and row.cap.imbalance_p_value is not None and row.cap.imbalance_p_value < UNEVEN:
-            yield f"{visible(row.arm)}: the cap cuts the arms unevenly ({equation('p', row.cap.imbalance_p_value)})"
 
 
 def _verbose(row: EstimateRow) -> Iterator[str]:

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 from metricdef.errors import UsageError
 from metricdef.warehouses.base import Warehouse
 from metricdef.warehouses.profile import Profile, resolve_profile
-
-ENGINES = ("duckdb",)
 
 
 def connect(profile: Profile) -> Warehouse:
@@ -25,11 +19,4 @@ def connect(profile: Profile) -> Warehouse:
     )
 
 
-def open_profile(
-    name: str | None, profiles: Mapping[str, Mapping[str, Any]], default: str | None, root: Path
-) -> Profile:
-    """The profile of that name, or the project's default, with its variables filled in."""
-    return resolve_profile(name, profiles, default, root)
-
-
-__all__ = ["ENGINES", "Profile", "Warehouse", "connect", "open_profile"]
+__all__ = ["Profile", "Warehouse", "connect", "resolve_profile"]

@@ -37,7 +37,7 @@ class DuckDBWarehouse:
         path = profile.root / str(profile.options["path"])
         if not path.is_file():
             raise UsageError(
-                f"profile `{profile.name}`: there is no file {profile.options['path']}",
+                f"profile `{profile.name}`: there is no file {profile.written['path']}",
                 ["check `path` in project.yml; it is taken from the project directory"],
             )
         try:
@@ -49,7 +49,7 @@ class DuckDBWarehouse:
                 connection.execute("SET threads = 1")
         except duckdb.Error as error:
             raise WarehouseUnavailable(
-                f"cannot open {profile.options['path']}: {_first_line(error)}",
+                f"cannot open {profile.written['path']}: {profile.redact(_first_line(error))}",
                 ["another program may hold it open for writing: try again when it is done"],
             ) from None
         return cls(connection)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from metricdef.compiler.dialects import dialect_table
 from metricdef.compiler.sql_text import SqlText
+from metricdef.definitions.expressions import columns_of, parse_expression
 from metricdef.definitions.link import link
 from metricdef.definitions.project import Columns, Project
 from metricdef.errors import Diagnostic, WarehouseError, suggest
+from metricdef.metrics import Metric
 from metricdef.warehouses.base import Warehouse
 
 _NUMERIC = ("INT", "DECIMAL", "NUMERIC", "NUMBER", "DOUBLE", "FLOAT", "REAL", "BOOL")
@@ -51,12 +53,52 @@ def inspect_sources(
     live = replace(project, schema={**project.schema, **found})
     before = set(link(project))
     diagnostics += [d for d in link(live) if d not in before]
+    diagnostics += _check_unit_types(live, found)
     for name, columns in found.items():
-        diagnostics += _check_types(live, name, columns)
+        diagnostics += _check_times(live, name, columns)
+        diagnostics += _check_measures(live, name, columns, warehouse, sql)
     return found, sorted(diagnostics, key=lambda d: d.order)
 
 
-def _check_types(project: Project, name: str, columns: Columns) -> list[Diagnostic]:
+def _check_unit_types(project: Project, found: Mapping[str, Columns]) -> list[Diagnostic]:
+    """Units are joined between sources: a conversion on the way could match '1' with '001', or round a large number."""
+    diagnostics = []
+    for entity in project.settings.entities:
+        first: tuple[str, str] | None = None
+        exposures_first = sorted(found, key=lambda name: (project.sources[name].kind != "exposures", name))
+        for name in exposures_first:
+            column = project.sources[name].entities.get(entity)
+            types = {key.casefold(): kind for key, kind in found[name].items()}
+            kind = types.get(str(column).casefold())
+            if column is None or kind is None:
+                continue
+            family = _unit_family(kind)
+            place = project.place("sources", name, "entities", entity)
+            if family == "floating":
+                message = f"source `{name}`: `{column}` is {kind}, which cannot identify a {entity} exactly"
+                diagnostics.append(Diagnostic("unit-type", message, place, ("use a text or whole-number column",)))
+            elif first is None:
+                first = (name, family)
+            elif family != first[1]:
+                message = f"source `{name}`: `{column}` is {kind}, but {entity} is {first[1]} in `{first[0]}`"
+                help_ = "give both sources the same type, for example in the source's `sql`"
+                diagnostics.append(Diagnostic("unit-type", message, place, (help_,)))
+    return diagnostics
+
+
+def _unit_family(kind: str) -> str:
+    """text, whole number, floating, or the type itself."""
+    upper = kind.upper()
+    if any(word in upper for word in ("CHAR", "TEXT", "STRING")):
+        return "text"
+    if "INT" in upper and "INTERVAL" not in upper:
+        return "a whole number"
+    if any(word in upper for word in ("DOUBLE", "FLOAT", "REAL")):
+        return "floating"
+    return upper
+
+
+def _check_times(project: Project, name: str, columns: Columns) -> list[Diagnostic]:
     """A time zone on a column that already has one would shift it twice."""
     source = project.sources[name]
     types = {column.casefold(): kind for column, kind in columns.items()}
@@ -82,23 +124,45 @@ def _check_types(project: Project, name: str, columns: Columns) -> list[Diagnost
                     ("remove `timezone`",),
                 )
             )
+    return diagnostics
+
+
+def _check_measures(
+    project: Project, name: str, columns: Columns, warehouse: Warehouse, sql: SqlText
+) -> list[Diagnostic]:
+    """Measures that are summed or compared must be numbers, and must be expressions the warehouse accepts."""
+    source = project.sources[name]
+    diagnostics = []
     for measure, text in source.measures.items():
-        measured = types.get(text.casefold())
-        summed = [
-            m
-            for m, metric in project.metrics.items()
-            for r in metric.references()
-            if r.kind == "measure"
-            and r.source == name
-            and r.name == measure
-            and getattr(metric, "agg", None) in ("sum", "min", "max")
-        ]
-        if measured and summed and not measured.upper().startswith(_NUMERIC) and "INT" not in measured.upper():
+        place = project.place("sources", name, "measures", measure)
+        known = {column.casefold() for column in columns}
+        if any(column.casefold() not in known for column, _, _ in columns_of(parse_expression(text, source.dialect))):
+            continue  # reported where columns are checked
+        try:
+            written = sql.column(text, name, source)
+            kind = warehouse.describe(f"(SELECT {written} AS measure FROM {sql.relation(name, source)}) AS measures")[
+                "measure"
+            ]
+        except WarehouseError as error:
+            message = f"measure `{measure}` of source `{name}`: {error.message}"
             diagnostics.append(
-                Diagnostic(
-                    "measure-not-numeric",
-                    f"measure `{measure}` of source `{name}` is {measured}; metric `{summed[0]}` needs a number",
-                    project.place("sources", name, "measures", measure),
-                )
+                Diagnostic("measure-refused", message, place, ("try the expression in a query of your own",))
+            )
+            continue
+        users = [
+            metric_name
+            for metric_name, metric in project.metrics.items()
+            for r in metric.references()
+            if r.kind == "measure" and r.source == name and r.name == measure and _needs_number(metric, r.path)
+        ]
+        if users and not kind.upper().startswith(_NUMERIC) and "INT" not in kind.upper():
+            message = f"measure `{measure}` of source `{name}` is {kind}; metric `{users[0]}` needs a number"
+            diagnostics.append(
+                Diagnostic("measure-not-numeric", message, place, ("cast it to DOUBLE, or use `agg: count_distinct`",))
             )
     return diagnostics
+
+
+def _needs_number(metric: Metric, path: tuple[str | int, ...]) -> bool:
+    part = getattr(metric, str(path[0])) if len(path) > 1 else metric
+    return getattr(part, "agg", None) in ("sum", "min", "max")

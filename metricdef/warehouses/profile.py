@@ -24,6 +24,15 @@ class Profile:
     root: Path
     options: Mapping[str, Any]
     schemas: Mapping[str, str]
+    written: Mapping[str, Any]  # the options as project.yml has them, variables by name
+
+    def redact(self, text: str) -> str:
+        """A message with what came from the environment replaced by its variable."""
+        for key, value in self.options.items():
+            written = str(self.written.get(key, ""))
+            if "${" in written and str(value):
+                text = text.replace(str(value), written)
+        return text
 
     def __repr__(self) -> str:
         """Without the options, which may hold secrets."""
@@ -59,7 +68,8 @@ def resolve_profile(
     filled = {
         key: _fill(value, chosen, key) for key, value in profiles[chosen].items() if key not in ("type", "schemas")
     }
-    return Profile(chosen, kind, root, filled, schemas)
+    written = {key: value for key, value in profiles[chosen].items() if key in filled}
+    return Profile(chosen, kind, root, filled, schemas, written)
 
 
 def _fill(value: Any, profile: str, key: str) -> Any:

@@ -16,7 +16,7 @@ from metricdef.analysis.cells import Cells, read_cells
 from metricdef.api import Project
 from metricdef.compiler.render import render
 from metricdef.errors import NotComputable
-from metricdef.warehouses import connect, open_profile
+from metricdef.warehouses import connect, resolve_profile
 
 CASES = int(os.environ.get("METRICDEF_ORACLE_CASES", "600"))
 CHUNK = 50
@@ -30,7 +30,7 @@ def compile_and_run(case: Case, folder: Path) -> Cells:
     project = Project(folder)
     plan = project.plan(case.experiment, case.as_of.replace(tzinfo=UTC))
     settings = project.definitions.settings
-    with connect(open_profile(None, settings.profiles, None, folder)) as warehouse:
+    with connect(resolve_profile(None, settings.profiles, None, folder)) as warehouse:
         return read_cells(plan, warehouse.execute(render(plan, "duckdb").statements))
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from metricdef.analysis.readout import (
     ArmRow,
+    CapPart,
     CapRow,
     DecisionRow,
     EstimateRow,
@@ -45,7 +46,7 @@ REVENUE = row(
     p_value=0.04, p_adjusted=0.08, tests=(outcome_of(p=0.04, adjusted=0.08, rejected=False),), verdict="inconclusive",
     estimator=Estimator("lin", ("revenue before exposure",), ("users.age missing",), 0.39, 0.95, None),
     unadjusted={"estimator": "unadjusted", "estimate": 0.17, "std_error": 0.104, "lower": -0.034, "upper": 0.374, "p_value": 0.1},
-    cap=CapRow(None, 500.0, (12, 1_015), 0.0004, {"estimator": "unadjusted", "estimate": 0.21, "std_error": 0.15, "lower": -0.08, "upper": 0.5, "p_value": 0.16}), reason="not_rejected_after_correction", guards=("small-sample",),
+    cap=CapRow((CapPart("value", None, 500.0, (12, 1_015), 0.0004),), {"estimator": "unadjusted", "estimate": 0.21, "std_error": 0.15, "lower": -0.08, "upper": 0.5, "p_value": 0.16}), reason="not_rejected_after_correction", guards=("small-sample",),
     message="its own interval excludes 0, but not after the holm correction over 2 tests",
 )  # fmt: skip
 

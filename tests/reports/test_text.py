@@ -296,7 +296,7 @@ HOSTILE = "a\x1b[2J\x07\n\r\tb\u202ec\u2066\u200b\x9b\ud800\x00 %s {x} 世界 e\
 
 def test_hostile_text_cannot_act_on_the_terminal():
     hostile_row = row(HOSTILE, label=HOSTILE, arm=HOSTILE, baseline=HOSTILE, format=f"currency:{HOSTILE}", is_share=False, reason=HOSTILE, message=HOSTILE,
-                      also=(HOSTILE,), guards=(HOSTILE,), segment={HOSTILE: HOSTILE}, cap=sample.CapRow(1.0, 2.0, (1, 2), None, None),
+                      also=(HOSTILE,), guards=(HOSTILE,), segment={HOSTILE: HOSTILE}, cap=sample.CapRow((sample.CapPart(HOSTILE, 1.0, 2.0, (1, 2), None),), None),
                       estimator=replace(PLAIN, name=HOSTILE, covariates=(HOSTILE,), dropped=(HOSTILE,), margin=HOSTILE))  # fmt: skip
     hostile = readout(
         hostile_row, replace(hostile_row, role=HOSTILE, verdict="inconclusive"), replace(hostile_row, verdict="not_computed"),
@@ -342,7 +342,7 @@ rows = st.builds(
         st.none() | st.floats(-2, 1), st.sampled_from([0.9, 0.95, 0.975]), st.sampled_from([None, "0.3pp", "2%", "1.5"]),
     ),
     unadjusted=st.none() | st.just({"estimator": "unadjusted", "estimate": 0.1, "std_error": None, "lower": 0.0, "upper": 0.2, "p_value": None}),
-    cap=st.none() | st.builds(sample.CapRow, st.none() | finite, st.none() | finite, st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), st.none() | st.floats(0, 1), st.none()),
+    cap=st.none() | st.builds(sample.CapRow, st.tuples(st.builds(sample.CapPart, st.sampled_from(["value", "numerator"]), st.none() | finite, st.none() | finite, st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)), st.none() | st.floats(0, 1))), st.none()),
     verdict=st.sampled_from(["superior", "inferior", "non_inferior", "equivalent", "inconclusive", "not_computed"]),
     also=st.sampled_from([(), ("non_inferior",), ("better than 0",)]), guards=st.sampled_from([(), ("small-sample", "dominant-unit")]),
     reason=st.none() | st.sampled_from(["no_units", "before_planned_end", "not_rejected_after_correction"]), message=st.none() | st.just("some message"),

@@ -1,0 +1,407 @@
+"""Ways in which a definition could mean another number than the one that is printed."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions, write_warehouse
+
+from metricdef.api import Project
+from metricdef.errors import DefinitionErrors, UsageError
+
+pytestmark = pytest.mark.soundness
+
+UNITS = (
+    "INSERT INTO assignments SELECT 'u' || i, 'test', CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END,"
+    " TIMESTAMP '2026-01-02', CASE WHEN i % 4 < 2 THEN 'web' ELSE 'app' END FROM range(400) AS r(i)"
+)
+ORDERS = (
+    "INSERT INTO orders SELECT 'u' || i, TIMESTAMP '2026-01-03', 10 + i % 7, 'p', CASE WHEN i % 3 = 0 THEN 'paid' ELSE 'open' END"
+    " FROM range(0, 400, 2) AS r(i)"
+)
+USERS = {"kind": "attributes", "table": "users", "entities": {"user": "user_id"}, "dimensions": ["age"]}
+
+
+def source(kind="orders", **changes):
+    return {"sources": {**SOURCES["sources"], kind: {**SOURCES["sources"][kind], **changes}}}
+
+
+def metric(**changes):
+    return {"metrics": {**METRICS["metrics"], **changes}}
+
+
+def project(root, *documents, statements=(UNITS, ORDERS), settings=None, **changes):
+    write_definitions(root, *documents, experiment(**changes), project={**PROJECT, **(settings or {})})
+    if statements:
+        write_warehouse(root, *TABLES, *statements)
+    return Project(root)
+
+
+def rows(loaded, as_of="2026-03-01"):
+    return {row.metric: row for row in loaded.run("test", as_of=as_of).estimates}
+
+
+BUYERS = {"primary": {"buyers": {"mde": "2%"}}}
+REVENUE = {"primary": {"revenue": {"mde": "2%"}}}
+
+
+def rules(loaded):
+    return {d.rule for d in loaded.loaded.errors}
+
+
+def test_a_dimension_is_put_into_a_segment_once(tmp_path):
+    """`score: score * 2` was doubled twice where a segment or covariate carried it along."""
+    definitions = source("assignments", dimensions={"score": "LENGTH(platform) * 2"})
+    definitions["sources"]["assignments"]["dimensions"]["platform"] = "platform || platform"
+    segments = {
+        "segments": {"low": {"source": "assignments", "filter": "score = 6 AND PLATFORM IN ('webweb', 'appapp')"}}
+    }
+    loaded = project(tmp_path, definitions, METRICS, segments, population=["low"], metrics=BUYERS)
+    assert rows(loaded)["buyers"].units == (200, 200)
+
+
+def test_dimensions_that_swap_columns(tmp_path):
+    definitions = source("orders", dimensions={"status": "product", "product": "status"})
+    metrics = metric(
+        paid={"type": "proportion", "source": "orders", "filter": "product = 'paid'", "direction": "increase"}
+    )
+    assert rows(project(tmp_path, definitions, metrics, metrics={"primary": {"paid": {"mde": "2%"}}}))[
+        "paid"
+    ].baseline_value == pytest.approx(67 / 200)
+
+
+def test_a_dimension_in_the_place_of_a_column_leaves_measures_alone(tmp_path):
+    plain = rows(project(tmp_path / "a", SOURCES, METRICS, metrics=REVENUE))["revenue"]
+    shadowed = rows(
+        project(
+            tmp_path / "b",
+            source("orders", dimensions={"amount": "FLOOR(amount / 10)", "status": "status"}),
+            METRICS,
+            metrics=REVENUE,
+        )
+    )["revenue"]
+    assert shadowed.baseline_value == plain.baseline_value
+
+
+@pytest.mark.parametrize("name", ["status", "STATUS", "Status"])
+def test_a_dimension_is_found_in_any_case(tmp_path, name):
+    definitions = source("orders", dimensions={"status": "UPPER(status)"})
+    metrics = metric(
+        paid={"type": "proportion", "source": "orders", "filter": f"{name} = 'PAID'", "direction": "increase"}
+    )
+    found = rows(project(tmp_path, definitions, metrics, metrics={"primary": {"paid": {"mde": "2%"}}}))["paid"]
+    assert found.baseline_value == pytest.approx(67 / 200)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {
+            "type": "mean",
+            "source": "orders",
+            "agg": "sum",
+            "measure": "amount",
+            "cap": {"upper": "p90"},
+            "direction": "increase",
+        },
+        {
+            "type": "mean",
+            "source": "orders",
+            "agg": "max",
+            "measure": "amount",
+            "missing": "exclude",
+            "direction": "increase",
+        },
+        {"type": "mean", "source": "orders", "agg": "active_days", "direction": "increase"},
+        {
+            "type": "quantile",
+            "source": "orders",
+            "agg": "sum",
+            "measure": "amount",
+            "quantile": "p50",
+            "missing": "zero",
+            "direction": "increase",
+        },
+    ],
+)
+@pytest.mark.parametrize("where", ["metric", "experiment", "project"])
+def test_an_extra_covariate_that_cannot_be_computed_is_refused(tmp_path, extra, where):
+    covariates = {"lookback": "14d", "extra": ["odd"]}
+    metrics = metric(odd=extra)
+    changes, settings = {"metrics": REVENUE}, {}
+    if where == "metric":
+        metrics["metrics"]["revenue"] = {**METRICS["metrics"]["revenue"], "covariates": covariates}
+    elif where == "experiment":
+        changes["analysis"] = {"covariates": covariates}
+    else:
+        settings = {"defaults": {"covariates": covariates}}
+    loaded = project(tmp_path, SOURCES, metrics, statements=(), settings=settings, **changes)
+    with pytest.raises(DefinitionErrors) as caught:
+        loaded.compile("test")
+    assert {d.rule for d in caught.value.diagnostics} == {"not-yet"}
+
+
+def test_the_fingerprint_changes_with_every_definition_that_is_used(tmp_path):
+    """Also with a part of a ratio that is used as a covariate, a set, a segment, a default."""
+    ratio = {"type": "ratio", "numerator": "refunds", "denominator": "orders_per_user", "direction": "decrease"}
+
+    def fingerprint(name, sources=SOURCES, margin="1pp", platform="web", window="14d", **metrics):
+        documents = (
+            sources, metric(rr=ratio, **metrics), {"segments": {"web": {"source": "assignments", "filter": f"platform = '{platform}'"}}},
+            {"metric_sets": {"health": {"guardrail": {"refunds": {"margin": margin}}}}},
+        )  # fmt: skip
+        loaded = project(
+            tmp_path / name, *documents, statements=(), settings={"defaults": {"window": window}}, population=["web"],
+            metrics={**REVENUE, "sets": ["health"]}, analysis={"covariates": {"lookback": "7d", "extra": ["rr"]}},
+        )  # fmt: skip
+        return loaded.plan("test").fingerprint
+
+    base = fingerprint("base")
+    assert fingerprint("same") == base
+    changed = [
+        fingerprint("a", refunds={**METRICS["metrics"]["refunds"], "filter": "status = 'open'"}),
+        fingerprint("b", orders_per_user={**METRICS["metrics"]["orders_per_user"], "filter": "amount > 1"}),
+        fingerprint("c", margin="2pp"), fingerprint("d", platform="app"), fingerprint("e", window="7d"),
+        fingerprint("f", sources=source("orders", settles_after="1d")),
+        fingerprint("g", revenue={**METRICS["metrics"]["revenue"], "cap": {"upper": 5}}),
+    ]  # fmt: skip
+    assert len({base, *changed}) == 8
+    assert fingerprint("unused", buyers={**METRICS["metrics"]["buyers"], "filter": "amount > 1"}) == base
+
+
+def test_a_line_break_in_a_literal_stays_a_line_break(tmp_path):
+    """Indenting the SQL must not change a value."""
+    metrics = metric(
+        odd={"type": "proportion", "source": "orders", "filter": "status = 'a\nb'", "direction": "increase"}
+    )
+    statements = (
+        UNITS,
+        "INSERT INTO orders SELECT 'u' || i, TIMESTAMP '2026-01-03', 1, 'p', 'a' || chr(10) || 'b' FROM range(0, 400, 4) AS r(i)",
+    )
+    found = rows(
+        project(tmp_path, SOURCES, metrics, statements=statements, metrics={"primary": {"odd": {"mde": "2%"}}})
+    )["odd"]
+    assert found.baseline_value == 0.5
+
+
+@pytest.mark.parametrize(("kind", "rule"), [("BIGINT", "unit-type"), ("DOUBLE", "unit-type")])
+def test_units_of_different_types_are_not_joined(tmp_path, kind, rule):
+    """'1' and '001' are two units; a cast would give both the same orders."""
+    loaded = project(
+        tmp_path,
+        SOURCES,
+        METRICS,
+        statements=("ALTER TABLE orders ALTER user_id SET DATA TYPE " + kind,),
+        metrics=BUYERS,
+    )
+    with pytest.raises(DefinitionErrors) as caught:
+        loaded.run("test", as_of="2026-03-01")
+    assert {d.rule for d in caught.value.diagnostics} == {rule}
+
+
+def test_a_future_as_of_is_refused(tmp_path):
+    """It would call windows complete that are not, and give a verdict before the end."""
+    loaded = project(tmp_path, SOURCES, METRICS, metrics=BUYERS)
+    with pytest.raises(UsageError, match="future"):
+        loaded.run("test", as_of=datetime.now(UTC) + timedelta(hours=1))
+
+
+def test_equivalence_in_a_set_is_refused(tmp_path):
+    sets = {"metric_sets": {"s": {"secondary": {"revenue": {"equivalence": "1%"}}}}}
+    loaded = project(tmp_path, SOURCES, METRICS, sets, statements=(), metrics={**BUYERS, "sets": ["s"]})
+    with pytest.raises(DefinitionErrors):
+        loaded.compile("test")
+
+
+def test_two_sets_that_disagree_are_an_error(tmp_path):
+    sets = {
+        "metric_sets": {
+            "a": {"guardrail": {"refunds": {"margin": "1%"}}},
+            "b": {"guardrail": {"refunds": {"margin": "50%"}}},
+        }
+    }
+    assert rules(project(tmp_path, SOURCES, METRICS, sets, statements=(), metrics={**BUYERS, "sets": ["a", "b"]})) == {
+        "two-targets"
+    }
+    own = {**BUYERS, "guardrail": {"refunds": {"margin": "2%"}}, "sets": ["a", "b"]}
+    assert rules(project(tmp_path / "own", SOURCES, METRICS, sets, statements=(), metrics=own)) == set()
+
+
+@pytest.mark.parametrize(
+    ("ship", "primary", "bounded"),
+    [
+        (None, "holm", True),
+        ({"primary": "any_superior"}, "none", False),
+        ({"primary": "all_superior"}, "none", True),
+        ({"secondary": "any_superior"}, "holm", False),
+        ({"guardrail": "any_non_inferior"}, "holm", False),
+    ],
+)
+def test_the_ledger_claims_only_what_the_rule_bounds(tmp_path, ship, primary, bounded):
+    metrics = {
+        "primary": {"buyers": {"mde": "2%"}, "revenue": {"mde": "2%"}},
+        "secondary": {"order_value": None},
+        "guardrail": {"refunds": {"margin": "9pp"}},
+    }
+    changes = {"decision": {"ship": ship}} if ship else {}
+    loaded = project(
+        tmp_path, SOURCES, METRICS, metrics=metrics, analysis={"multiplicity": {"primary": primary}}, **changes
+    )
+    ledger = loaded.run("test", as_of="2026-03-01").ledger
+    assert (ledger["false_ship"] == 0.025) is bounded
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"defaults": {"covariates": {"lookback": "7d", "extra": ["nope"]}}}, "unknown-metric"),
+        ({"defaults": {"covariates": {"lookback": "0d", "extra": ["refunds"]}}}, "covariate-without-lookback"),
+    ],
+)
+def test_project_defaults_are_checked(tmp_path, settings, rule):
+    assert rule in rules(project(tmp_path, SOURCES, METRICS, statements=(), settings=settings, metrics=BUYERS))
+
+
+def test_a_default_correction_that_is_not_computed_is_refused(tmp_path):
+    loaded = project(
+        tmp_path,
+        SOURCES,
+        METRICS,
+        statements=(),
+        settings={"defaults": {"multiplicity": {"primary": "hochberg"}}},
+        metrics=BUYERS,
+    )
+    with pytest.raises(DefinitionErrors):
+        loaded.compile("test")
+
+
+def test_a_current_value_that_adjusts_is_a_warning(tmp_path):
+    definitions = {"sources": {**SOURCES["sources"], "users": USERS}}
+    loaded = project(
+        tmp_path,
+        definitions,
+        METRICS,
+        statements=(),
+        metrics=BUYERS,
+        analysis={"covariates": {"lookback": "0d", "extra": ["users.age"]}},
+    )
+    assert "current-value-attribute" in {d.rule for d in loaded.loaded.diagnostics if d.severity == "warning"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "rule"),
+    [("orders", {"timestamp": None}, "missing-key"), ("assignments", {"settles_after": "2d"}, "unknown-key")],
+)
+def test_source_keys_without_effect_are_errors(tmp_path, kind, changes, rule):
+    assert rule in rules(project(tmp_path, source(kind, **changes), METRICS, statements=(), metrics=BUYERS))
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"validation": {"srm_alpha": 0.01}, "analysis": {"alpha": {"quality": 0.02}}}, "two-levels"),
+        ({"analysis": {"multiplicity": {"primary": {"method": "holm", "order": ["buyers"]}}}}, "correction-keys"),
+        ({"analysis": {"sequential": {"method": "fixed", "spending": "pocock"}}}, "fixed-design"),
+        (
+            {
+                "metrics": {**BUYERS, "guardrail": {"refunds": {"margin": "1pp"}}},
+                "decision": {"practical": {"refunds": "1pp"}},
+            },
+            "practical-guardrail",
+        ),
+    ],
+)
+def test_experiment_keys_without_effect_are_errors(tmp_path, changes, rule):
+    assert rules(project(tmp_path, SOURCES, METRICS, statements=(), **{"metrics": BUYERS, **changes})) == {rule}
+
+
+@pytest.mark.parametrize("name", ["Percent", "bananas", "currency:euro"])
+def test_a_format_is_one_of_those_known(tmp_path, name):
+    metrics = metric(buyers={**METRICS["metrics"]["buyers"], "format": name})
+    assert "invalid-value" in rules(project(tmp_path, SOURCES, metrics, statements=(), metrics=BUYERS))
+
+
+@pytest.mark.parametrize("name", ["user", "order", "group", "at", "timestamp", "select"])
+def test_a_reserved_word_as_a_column_is_quoted_everywhere(tmp_path, name):
+    """On PostgreSQL a bare `user` is the login name: every row would be one unit."""
+    definitions = source("orders", entities={"user": name})
+    loaded = project(tmp_path, definitions, METRICS, statements=(), metrics=BUYERS)
+    for dialect, quoted in (("duckdb", f'"{name}"'), ("postgres", f'"{name}"'), ("snowflake", f'"{name.upper()}"')):
+        assert f"{quoted} AS unit" in loaded.compile("test", dialect).text
+
+
+@pytest.mark.parametrize("text", ["flag IS NOT TRUE", "flag IS FALSE", "(a > 1) IS TRUE"])
+def test_three_valued_tests_are_refused(tmp_path, text):
+    """One engine's writer turns them into NOT, which drops rows with NULL."""
+    metrics = metric(buyers={**METRICS["metrics"]["buyers"], "filter": text})
+    assert rules(project(tmp_path, SOURCES, metrics, statements=(), metrics=BUYERS)) == {"sql-function"}
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        {"password": "${PW:-hunter2}"}, {"PASSWORD": "hunter2"}, {"api_key": "hunter2"}, {"uri": "postgres://u:hunter2@db/x"},
+        {"path": "md:x?motherduck_token=hunter2"},
+    ],
+)  # fmt: skip
+def test_secrets_in_clear_are_found_and_never_shown(tmp_path, profile, capsys, monkeypatch):
+    from metricdef.cli.main import main
+
+    project(
+        tmp_path,
+        SOURCES,
+        METRICS,
+        statements=(),
+        settings={"profiles": {"local": {"type": "duckdb", **profile}}},
+        metrics=BUYERS,
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["check"]) == 1
+    shown = capsys.readouterr()
+    assert "literal-secret" in shown.out
+    assert "hunter2" not in shown.out + shown.err
+
+
+def test_a_value_from_the_environment_never_reaches_a_message(tmp_path, capsys, monkeypatch):
+    from metricdef.cli.main import main
+
+    project(
+        tmp_path,
+        SOURCES,
+        METRICS,
+        statements=(),
+        settings={"profiles": {"local": {"type": "duckdb", "path": "${WAREHOUSE}"}}},
+        metrics=BUYERS,
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WAREHOUSE", "hunter2.duckdb")
+    assert main(["run", "test"]) == 2
+    (tmp_path / "hunter2.duckdb").write_bytes(b"not a database")
+    assert main(["run", "test"]) == 3
+    shown = capsys.readouterr()
+    assert "hunter2" not in shown.out + shown.err
+    assert "${WAREHOUSE}" in shown.err
+
+
+def test_a_segment_on_attributes_without_columns(tmp_path):
+    definitions = {"sources": {**SOURCES["sources"], "users": USERS}}
+    segments = {"segments": {"known": {"source": "users", "filter": "1 = 1"}}}
+    statements = (UNITS, ORDERS, "CREATE TABLE users AS SELECT 'u' || i AS user_id, 1 AS age FROM range(100) AS r(i)")
+    assert rows(
+        project(tmp_path, definitions, METRICS, segments, statements=statements, population=["known"], metrics=BUYERS)
+    )["buyers"].units == (50, 50)
+
+
+def test_an_attribute_valid_since_ever(tmp_path):
+    definitions = {"sources": {**SOURCES["sources"], "users": {**USERS, "valid_from": "since", "valid_to": "until"}}}
+    segments = {"segments": {"known": {"source": "users", "filter": "age = 1"}}}
+    statements = (
+        UNITS, ORDERS,
+        (
+            "CREATE TABLE users AS SELECT 'u' || i AS user_id, 1 AS age,"
+            " CASE i % 3 WHEN 0 THEN '-infinity'::TIMESTAMP WHEN 1 THEN NULL ELSE TIMESTAMP '2025-01-01' END AS since,"
+            " CASE i % 2 WHEN 0 THEN 'infinity'::TIMESTAMP END AS until FROM range(100) AS r(i)"
+        ),
+    )  # fmt: skip
+    assert rows(
+        project(tmp_path, definitions, METRICS, segments, statements=statements, population=["known"], metrics=BUYERS)
+    )["buyers"].units == (50, 50)
