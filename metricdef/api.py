@@ -61,7 +61,11 @@ class Project:
     def _refusals(self) -> list[Diagnostic]:
         """What `run` would refuse, as warnings: the definitions are right, this version is not there yet."""
         project = self.definitions
-        return [replace(d, severity="warning") for name in project.experiments for d in refuse(project, name)]
+        found = [replace(d, severity="warning") for name in project.experiments for d in refuse(project, name)]
+        for name in project.tests:
+            message = f"test `{name}`: tests of metrics are not run yet"
+            found.append(Diagnostic("not-yet", message, project.place("tests", name), (), "warning"))
+        return found
 
     def columns(self, profile: str | None = None) -> dict[str, dict[str, str]]:
         """Columns and types of every source, as the warehouse has them."""
