@@ -15,6 +15,7 @@ from metricdef.compiler.query import Query
 from metricdef.compiler.refusals import refuse
 from metricdef.compiler.render import render
 from metricdef.definitions.load import find_project, load_project
+from metricdef.definitions.lookup import source_columns
 from metricdef.definitions.project import Loaded
 from metricdef.definitions.project import Project as Definitions
 from metricdef.errors import DefinitionErrors, Diagnostic, MetricdefError, UsageError
@@ -66,6 +67,11 @@ class Project:
             message = f"test `{name}`: tests of metrics are not run yet"
             found.append(Diagnostic("not-yet", message, project.place("tests", name), (), "warning"))
         return found
+
+    def without_columns(self) -> list[str]:
+        """Sources whose columns are not known without asking the warehouse."""
+        project = self.loaded.project
+        return [name for name in project.sources if source_columns(project, name) is None] if project else []
 
     def columns(self, profile: str | None = None) -> dict[str, dict[str, str]]:
         """Columns and types of every source, as the warehouse has them."""

@@ -5,7 +5,7 @@ Nothing here adjusts for several tests or judges: families.py does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -35,7 +35,6 @@ class _Pair:
     baseline: Moments
     arm: Moments
     interim: bool
-    labels: Mapping[str, str]  # of covariates, in the analyst's words
 
     @property
     def alpha(self) -> float:
@@ -58,7 +57,7 @@ class _Pair:
     def words(self, names: Sequence[str]) -> tuple[str, ...]:
         """Covariates in the analyst's words; an indicator of missing values where none is missing says nothing."""
         silent = {n for n in names if n.endswith("__missing") and not self._total(n)}
-        return tuple(self.labels[name] for name in names if name not in silent)
+        return tuple(self.metric.covariate_words[name] for name in names if name not in silent)
 
     def _total(self, column: str) -> float:
         return sum(float(m.total[m.index(column)]) for m in (self.baseline, self.arm))
@@ -81,7 +80,6 @@ def estimate_metric(
     found = {arm: _arm_moments(cells, metric, arm, with_mixed=with_mixed) for arm in (baseline, *others)}
     base = found[baseline]
     usable = {arm: moments for arm, moments in found.items() if not isinstance(moments, NotComputable)}
-    labels = {value.name: value.label for value in cells.plan.block(metric.block).values}
     rows = {arm: _blank(cells, metric, arm, baseline, with_mixed) for arm in others}
     if isinstance(base, NotComputable):
         return [_failed(row, base) for row in rows.values()]
@@ -97,7 +95,7 @@ def estimate_metric(
         if isinstance(moments, NotComputable):
             result.append(_failed(row, moments))
             continue
-        pair = _Pair(metric, settings, base, moments, interim, labels)
+        pair = _Pair(metric, settings, base, moments, interim)
         empty = arm if row.units[0] else baseline
         waiting = cells.count("units_analysed", empty, mixed=None if with_mixed else False) > 0
         result.append(_row(row, pair, found_of[arm], others_of[arm], waiting=waiting))

@@ -43,7 +43,7 @@ def check_health(cells: Cells, arms: Sequence[ArmRow], settings: Settings, *, fi
         *_mixed(arms, settings),
         *_rows(cells),
         *_attributes(cells),
-        *_empty(arms),
+        *(_empty(arms) if cells.audit("rows") else ()),
     )
 
 
@@ -114,6 +114,11 @@ _ROW_CHECKS = (
 def _rows(cells: Cells) -> Iterator[HealthRow]:
     """Exposure rows that were left out, by reason; those that point to a mistake warn."""
     total = cells.audit("rows")
+    if total == 0:
+        plan = cells.plan
+        source = plan.sources[plan.exposure_source]
+        message = f"no row of `{plan.exposure_source}` has `{source.experiment}` = `{plan.experiment_key}`: check `exposure.key`"
+        yield HealthRow("exposure_rows", "warn", message, 0.0, None, 0.0)
     for name, what, advice in _ROW_CHECKS:
         count = cells.audit(name)
         if count or advice:

@@ -33,5 +33,10 @@ def run(options: argparse.Namespace) -> int:
         print(diagnostics_json(found, files), end="")
     else:
         print(render_diagnostics(found, files, color=use_color(sys.stdout, off=options.no_color)))
+    if not options.live and not options.quiet:
+        unknown = project.without_columns()
+        if unknown:
+            hint = "ask the warehouse with --live, or keep its columns with --refresh-schema"
+            print(f"· columns of {', '.join(unknown)} were not checked: {hint}", file=sys.stderr)
     limits = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
     return int(any(d.severity in limits[options.fail_on] for d in found))

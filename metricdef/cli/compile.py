@@ -17,7 +17,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the SQL, or write it below `-o DIR`."""
     query = Project(options.project or ".").compile(options.experiment, options.dialect, options.as_of, options.profile)
     if not options.output:
-        print(query.text, end="")
+        print(shown(query, options.format), end="")
         return 0
     folder = Path(options.output) / query.plan.experiment / query.dialect
     write_file(folder / "run.sql", query.text)
@@ -25,6 +25,15 @@ def run(options: argparse.Namespace) -> int:
     if not options.quiet:
         print(f"wrote {folder / 'run.sql'}", file=sys.stderr)
     return 0
+
+
+def shown(query: Query, form: str) -> str:
+    """The SQL as text, or as JSON with the manifest."""
+    if form == "text":
+        return query.text
+    return (
+        json.dumps({**manifest(query), "session": query.session, "sql_statements": query.statements}, indent=2) + "\n"
+    )
 
 
 def manifest(query: Query) -> dict[str, object]:

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import NoReturn
 
 from metricdef import __version__
@@ -25,6 +26,9 @@ _OVERVIEW = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 fine, 1 findings, 2 usage, 3 no connection."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without Unicode shows `?`, not a traceback
     options = _parser().parse_args(arguments)
     try:
         code = _run(options)
@@ -43,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     verb: Callable[[argparse.Namespace], int] = import_module(f"metricdef.cli.{options.verb}").run
     code = verb(options)
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     return code
 
 

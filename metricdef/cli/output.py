@@ -10,10 +10,18 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+from metricdef.errors import UsageError
 
-def use_color(stream: TextIO, *, off: bool = False) -> bool:
+
+def use_color(stream: TextIO | None, *, off: bool = False) -> bool:
     """Colour only for a person at a terminal who has not said no."""
-    return not off and not os.environ.get("NO_COLOR") and stream.isatty() and os.environ.get("TERM") != "dumb"
+    return (
+        not off
+        and stream is not None
+        and not os.environ.get("NO_COLOR")
+        and stream.isatty()
+        and os.environ.get("TERM") != "dumb"
+    )
 
 
 def width() -> int:
@@ -47,6 +55,8 @@ class Progress:
 
 def write_file(path: Path, text: str) -> None:
     """Write a file whole or not at all: to a temporary file beside it, then rename."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder", ["name a file"])
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metricdef.analysis.readout import Readout
 from metricdef.api import Project
+from metricdef.cli.compile import shown
 from metricdef.cli.output import Progress, use_color, width, write_file
 from metricdef.reports.text import render_text
 
@@ -16,7 +17,8 @@ def run(options: argparse.Namespace) -> int:
     """Print the readout; 1 where `--fail-on` is met."""
     project = Project(options.project or ".")
     if options.dry_run:
-        print(project.compile(options.experiment, None, options.as_of, options.profile).text, end="")
+        query = project.compile(options.experiment, None, options.as_of, options.profile)
+        print(shown(query, options.format), end="")
         return 0
     progress = Progress(quiet=options.quiet)
     readout = project.run(options.experiment, options.profile, options.as_of, progress)

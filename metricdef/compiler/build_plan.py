@@ -144,36 +144,41 @@ class _Builder:
             uncapped.append(self._value(values, words, unit_column.name, None).name)
         covariates = self._covariates(name, metric, parts, labels, values)
         block = _block_name(horizon)
-        return MetricPlan(name, metric, role, target, block, tuple(columns), covariates, caps, tuple(uncapped))
+        return MetricPlan(
+            name, metric, role, target, block, tuple(columns), tuple(covariates), covariates, caps, tuple(uncapped)
+        )
 
     def _covariates(
         self, name: str, metric: Metric, parts: tuple[Part, ...], labels: tuple[str, ...], values: list[Value]
-    ) -> tuple[str, ...]:
+    ) -> dict[str, str]:
         settings = covariates_of(self.project, self.experiment, metric)
         if settings is None:
-            return ()
-        found: list[str] = []
+            return {}
+        found: dict[str, str] = {}  # column and what this metric's analyst calls it
         lookback = settings.lookback.microseconds
         if lookback:
-            found += [self._before(label, part, lookback, values) for part, label in zip(parts, labels, strict=True)]
+            found |= {
+                self._before(label, part, lookback, values): _words(label)
+                for part, label in zip(parts, labels, strict=True)
+            }
         for extra in settings.extra:
             source, dot, dimension = extra.partition(".")
             if dot:
                 column = self._entry_column(source, dimension).name
-                found.append(self._value(values, column, column, None, words=extra).name)
-                indicator = f"{column}__missing"
-                found.append(self._value(values, indicator, column, None, missing=True, words=f"{extra} missing").name)
+                found[self._value(values, column, column, None).name] = extra
+                indicator = self._value(values, f"{column}__missing", column, None, missing=True)
+                found[indicator.name] = f"{extra} missing"
             elif extra != name:
                 other = self.project.metrics[extra].parts(self.project.metrics)
                 names = (extra,) if len(other) == 1 else _part_labels(extra)
-                found += [self._before(label, part, lookback, values) for part, label in zip(other, names, strict=True)]
-        return tuple(dict.fromkeys(found))
+                for part, label in zip(other, names, strict=True):
+                    found.setdefault(self._before(label, part, lookback, values), _words(label))
+        return found
 
     def _before(self, label: str, part: Part, lookback: int, values: list[Value]) -> str:
         """The same per-unit value over the time before first exposure."""
         column = self._unit_column(f"{label}__pre", part, Bounds(-lookback, 0))
-        words = f"{label.replace('__', ' ')} before exposure"
-        return self._value(values, f"{label}__pre", column.name, part, words=words).name
+        return self._value(values, f"{label}__pre", column.name, part).name
 
     def _default_window(self) -> Window:
         return self.project.settings.defaults.window or Window.parse("experiment")
@@ -213,14 +218,14 @@ class _Builder:
         return self.entry_columns[source, name.casefold()]
 
     def _value(
-        self, values: list[Value], label: str, column: str, part: Part | None, *, missing: bool = False, words: str = ""
+        self, values: list[Value], label: str, column: str, part: Part | None, *, missing: bool = False
     ) -> Value:
         lower, upper = _limits(part.cap) if part and part.cap else (None, None)
         wanted = Value("", column, lower, upper, missing)
         for value in values:
-            if replace(value, name="", label="") == wanted:
+            if replace(value, name="") == wanted:
                 return value
-        values.append(replace(wanted, name=self._name("value", label), label=words or label))
+        values.append(replace(wanted, name=self._name("value", label)))
         return values[-1]
 
     def _name(self, kind: str, label: str) -> str:
@@ -249,6 +254,10 @@ def _products(horizon: int | None, values: list[Value], metrics: tuple[MetricPla
             names = {*metric.columns, *metric.covariates, *metric.uncapped}
             found |= set(combinations_with_replacement(sorted(position[name] for name in names), 2))
     return tuple(sorted(found))
+
+
+def _words(label: str) -> str:
+    return f"{label.replace('__', ' ')} before exposure"
 
 
 def _part_labels(name: str) -> tuple[str, str]:

@@ -75,7 +75,6 @@ class Value:
     lower: float | None = None
     upper: float | None = None
     missing: bool = False
-    label: str = ""  # in the analyst's words
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +108,7 @@ class MetricPlan:
     block: str
     columns: tuple[str, ...]
     covariates: tuple[str, ...]
+    covariate_words: Mapping[str, str]  # what the analyst calls them
     caps: tuple[PartCap, ...]  # of the parts that have one
     uncapped: tuple[str, ...]  # the columns before any cap; empty where there is none
 

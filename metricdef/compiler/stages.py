@@ -141,13 +141,14 @@ def _attributes(plan: Plan, sql: SqlText, name: str) -> Stage:
         unit=sql.name(source.entities[plan.unit]),
         relation=sql.relation(name, source),
         **valid,
-        columns=[
-            {**_carried(sql, "attribute_rows", c), "sql": sql.column(c.expression, name, source)} for c in columns
-        ],
+        ever=-(2**62),
+        columns=[{**_carried(sql, "valid_rows", c), "sql": sql.column(c.expression, name, source)} for c in columns],
         conditions=[f"({sql.condition(text, name, source)})" for text in source.filter] + _loaded(plan, sql, source),
     )
     return Stage(
-        f"md_attributes_{name}", (f"Attributes of units from {name}; more than one row per unit is counted.",), body
+        f"md_attributes_{name}",
+        (f"Attributes of units from {name}; the latest valid at first exposure; several are counted.",),
+        body,
     )
 
 

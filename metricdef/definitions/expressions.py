@@ -229,6 +229,8 @@ def _check_scalar(node: exp.Expr, text: str) -> None:
         )
     if isinstance(node, exp.Star | exp.Placeholder | exp.Parameter | exp.Lambda | exp.Alias):
         raise SqlProblem("sql-parse", f"`{node.sql()}` is not a scalar expression", 0, len(text))
+    if isinstance(node, exp.Tuple) and not isinstance(node.parent, exp.In):
+        raise SqlProblem("sql-parse", "this is a list of values, not one", 0, len(text))
     if isinstance(node, exp.Column) and node.table:
         raise SqlProblem(
             "sql-column", f"`{node.sql()}` has a table in front", 0, len(text), (f"write `{node.name}` alone",)
@@ -251,6 +253,13 @@ def _check_portable(node: exp.Expr, text: str, allowed: tuple[type[exp.Expr], ..
             f"`IS {node.expression.sql()}` treats NULL differently between engines",
             *_find_word("is", text),
             ("write the condition itself, with COALESCE(..., FALSE) where it may be NULL",),
+        )
+    if isinstance(node, exp.Like) and "\\" in node.expression.sql():
+        raise SqlProblem(
+            "sql-function",
+            "a backslash in a LIKE pattern escapes on some engines and not on others",
+            *_find_word("like", text),
+            ("compare with =, or write the pattern without a backslash",),
         )
     if not isinstance(node, allowed):
         start, length = _find_function(node, text)

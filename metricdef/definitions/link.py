@@ -6,7 +6,7 @@ A definition that failed validation still counts as declared, so that one mistak
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from metricdef.definitions.link_experiment import check_experiment
@@ -14,12 +14,14 @@ from metricdef.definitions.link_source import check_segment, check_source
 from metricdef.definitions.lookup import check_extra, check_filter, unknown
 from metricdef.definitions.models import ROLES
 from metricdef.definitions.project import Project
-from metricdef.errors import Diagnostic
+from metricdef.definitions.yaml_source import Document
+from metricdef.errors import Diagnostic, suggest
 from metricdef.metrics import Metric, Reference
 from metricdef.metrics.ratio import PART_TYPES
 
 _SECRET_KEY = re.compile(r"password|token|secret|passphrase|private_key(?!_file)|api_?key", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+_VARIABLES = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*(?::-[^}]*)?\}")
 _CREDENTIALS_IN_URL = re.compile(r"://[^/\s@]*:[^/\s@$]+@|token=(?!\$\{)")
 
 
@@ -88,6 +90,7 @@ def _check_settings(project: Project) -> Iterator[Diagnostic]:
             project, extra, place, no_lookback=covariates is not None and not covariates.lookback.microseconds
         )
     for name, profile in settings.profiles.items():
+        yield from _check_profile(document, name, profile)
         for key, value in profile.items():
             if is_literal_secret(key, value):
                 yield Diagnostic(
@@ -96,6 +99,27 @@ def _check_settings(project: Project) -> Iterator[Diagnostic]:
                     document.place(("profiles", name, key), key=True),
                     (f"put it into the environment and write `{key}: ${{{key.upper()}}}`",),
                 )
+
+
+PROFILE_TYPES = ("duckdb", "snowflake", "postgres", "spark", "clickhouse")
+
+
+def _check_profile(document: Document, name: str, profile: Mapping[str, object]) -> Iterator[Diagnostic]:
+    kind = profile.get("type")
+    if kind not in PROFILE_TYPES:
+        similar = suggest(str(kind), PROFILE_TYPES)
+        help_ = f"did you mean `{similar[0]}`?" if similar else f"types: {', '.join(PROFILE_TYPES)}"
+        message = f"profile `{name}`: `{kind}` is not a type of warehouse"
+        yield Diagnostic("invalid-value", message, document.place(("profiles", name, "type")), (help_,))
+    for key, value in profile.items():
+        place = document.place(("profiles", name, key), key=True)
+        if kind == "duckdb" and key not in ("type", "path", "schemas") and not is_literal_secret(key, value):
+            similar = suggest(key, ("path", "schemas"))
+            help_ = f"did you mean `{similar[0]}`?" if similar else "keys: path, schemas, type"
+            yield Diagnostic("unknown-key", f"`{key}` is not a key of a duckdb profile", place, (help_,))
+        if isinstance(value, str) and _VARIABLES.sub("", value).count("${"):
+            message = f"profile `{name}`: a variable in `{key}` is not closed"
+            yield Diagnostic("invalid-value", message, place, ("write ${NAME} or ${NAME:-default}",))
 
 
 def check_metric(project: Project, name: str, metric: Metric) -> Iterator[Diagnostic]:

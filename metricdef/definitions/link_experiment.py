@@ -17,6 +17,11 @@ from metricdef.metrics.fields import Size
 def check_experiment(project: Project, name: str) -> Iterator[Diagnostic]:
     """Everything that can be wrong with one experiment's protocol."""
     experiment = project.experiments[name]
+    for key, value in (("hypothesis", experiment.hypothesis.strip()), ("owners", experiment.owners)):
+        if not value:
+            yield Diagnostic(
+                "missing-key", f"`{key}` of experiment `{name}` is empty", project.place("experiments", name, key)
+            )
     yield from _check_arms(project, name, experiment)
     yield from _check_time(project, name, experiment)
     yield from _check_exposure(project, name, experiment)
@@ -44,7 +49,7 @@ def _check_arms(project: Project, name: str, experiment: Experiment) -> Iterator
             "shares-not-100",
             f"the shares of experiment `{name}` sum to {total:.10g}%, not 100%",
             place,
-            ("write thirds as `1/3`",) if len(stated) == 3 else (),
+            ("write thirds as `1/3`",) if 99 < total < 101 else (),
         )
     if experiment.baseline not in experiment.arms:
         stated_baseline = ("experiments", name, "baseline") in project.origins["experiments", name].values
@@ -70,6 +75,9 @@ def _check_arms(project: Project, name: str, experiment: Experiment) -> Iterator
             yield unknown(
                 "arm", arm, experiment.arms, project.place("experiments", name, "prefer", position), "`prefer`"
             )
+        elif arm == experiment.baseline:
+            place = project.place("experiments", name, "prefer", position)
+            yield Diagnostic("prefer-baseline", f"`prefer` names the baseline `{arm}`, which cannot ship", place)
 
 
 def _check_time(project: Project, name: str, experiment: Experiment) -> Iterator[Diagnostic]:
@@ -362,6 +370,16 @@ def _check_analysis(project: Project, name: str, experiment: Experiment) -> Iter
             )
 
 
+_POSSIBLE = {
+    ("ship", "primary"): ("superior", "equivalent"),
+    ("ship", "secondary"): ("superior", "equivalent"),
+    ("ship", "guardrail"): ("non_inferior",),
+    ("stop", "primary"): ("inferior",),
+    ("stop", "secondary"): ("inferior",),
+    ("stop", "guardrail"): ("inferior",),
+}
+
+
 def _check_decision(project: Project, name: str, experiment: Experiment) -> Iterator[Diagnostic]:
     metrics = experiment_metrics(project, experiment)
     filled = {role for role, _ in metrics.values()}
@@ -377,6 +395,14 @@ def _check_decision(project: Project, name: str, experiment: Experiment) -> Iter
             )
         for role in ROLES:
             condition = getattr(conditions, role) if conditions else None
+            possible = _POSSIBLE[rule, role]
+            if condition and condition.partition("_")[2] not in possible:
+                yield Diagnostic(
+                    "decision-condition",
+                    f"`{rule}` of experiment `{name}` asks for {role} metrics `{condition}`, which is no reason to {rule}",
+                    project.place("experiments", name, "decision", rule, role),
+                    (f"write {' or '.join(f'any_{p} or all_{p}' for p in possible)}",),
+                )
             if condition and role not in filled and not broken_sets:
                 yield Diagnostic(
                     "decision-empty-role",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -12,6 +13,8 @@ from metricdef.definitions.lookup import check_column, check_expression, check_f
 from metricdef.definitions.models import Source
 from metricdef.definitions.project import Project
 from metricdef.errors import Diagnostic, suggest
+
+_TABLE = re.compile(r"""(?:[\w$-]+|"[^"]+")(?:\.(?:[\w$-]+|"[^"]+")){0,2}""")
 
 
 def check_source(project: Project, name: str) -> Iterator[Diagnostic]:
@@ -26,6 +29,10 @@ def check_source(project: Project, name: str) -> Iterator[Diagnostic]:
             tuple(_did_you_mean(source.dialect)),
         )
         return
+    if source.table and not _TABLE.fullmatch(source.table):
+        message = f"source `{name}`: `{source.table}` is not the name of a table"
+        place = project.place("sources", name, "table")
+        yield Diagnostic("invalid-value", message, place, ("write schema.table, or put a query into `sql`",))
     if source.sql is not None:
         try:
             parse_query(source.sql, source.dialect)
@@ -63,7 +70,7 @@ def _check_dimension(project: Project, name: str, dimension: str, text: str) -> 
 
 def _check_keys(project: Project, name: str, source: Source) -> Iterator[Diagnostic]:
     place = project.place("sources", name)
-    given = [key for key in ("table", "sql", "dbt_model") if getattr(source, key) is not None]
+    given = [key for key in ("table", "sql", "dbt_model") if getattr(source, key)]
     if len(given) != 1:
         what = f"has both {' and '.join(f'`{g}`' for g in given)}" if given else "says nothing of where its rows are"
         yield Diagnostic(

@@ -231,6 +231,7 @@ def _with_severities(settings: ProjectSettings, diagnostics: list[Diagnostic]) -
 def _without_consequences(documents: dict[str, Document], diagnostics: list[Diagnostic]) -> list[Diagnostic]:
     """One mistake, one error: names missing because their file cannot be read are no mistakes of their own."""
     unreadable = any(document.diagnostics and not document.data for document in documents.values())
+    unreadable |= any(d.rule == "unknown-key" and d.message.endswith("kind of definition") for d in diagnostics)
     cut = ("jinja-in-yaml", "flow-sql-comma")  # what YAML made of the rest of such a line means nothing
     spoilt = {(d.place.file, d.place.line) for d in diagnostics if d.rule in cut and d.place}
     return [

@@ -34,7 +34,7 @@ def source_columns(project: Project, name: str) -> list[str] | None:
     if name in project.schema:
         return list(project.schema[name])
     source = project.sources.get(name)
-    if source is None or source.sql is None:
+    if source is None or source.sql is None or source.table is not None:
         return None
     try:
         return output_columns(parse_query(source.sql, source.dialect))
@@ -105,7 +105,8 @@ def check_column(project: Project, source_name: str, column: str | None, *path: 
 def check_unit(project: Project, unit: str, source_name: str, place: Place, where: str) -> Iterator[Diagnostic]:
     """A source used by an experiment must hold the experiment's unit."""
     source: Source | None = project.sources.get(source_name)
-    if source is not None and unit not in source.entities:
+    misspelt = source is not None and not set(source.entities) <= set(project.settings.entities)  # reported there
+    if source is not None and unit not in source.entities and not misspelt:
         yield Diagnostic(
             "unit-not-in-source",
             f"{where}: source `{source_name}` has no column for unit `{unit}`",

@@ -40,7 +40,11 @@ def _diagnostics(
     model: type[BaseModel], error: ValidationError, data: object, document: Document, path: Path
 ) -> Iterator[Diagnostic]:
     seen: set[tuple[Path, str]] = set()
-    for item in error.errors(include_url=False):
+    items = error.errors(include_url=False)
+    written = [str(item["loc"][-1]) for item in items if item["type"] == "extra_forbidden"]
+    for item in items:
+        if item["type"] == "missing" and suggest(str(item["loc"][-1]), written):
+            continue  # it is there, misspelt
         location = _in_tree(item["loc"], data)
         full = (*path, *location)
         kind = item["type"]

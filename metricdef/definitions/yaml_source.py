@@ -24,6 +24,7 @@ _FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+
 _SECRET = re.compile(
     r"((?:\w*(?:password|token|secret|passphrase|private_key|api_?key)\w*[\"']?\s*[:=]\s*)|://)(.+)", re.IGNORECASE
 )
+_LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML takes for one
 _JINJA = re.compile(r"\{\{|\{%|\{#")
 
 
@@ -86,12 +87,15 @@ class Document:
 
 def parse_yaml(file: str, text: str) -> Document:
     """Parse one file. Problems are collected in `diagnostics`; `data` holds what could be read."""
-    lines = text.splitlines()
+    lines = _LINE_BREAK.split(text)
     document = Document(file, [_SECRET.sub(_mask, line) for line in lines] if file.endswith("project.yml") else lines)
     try:
         nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
     except yaml.YAMLError as error:
         document.diagnostics.append(_syntax_error(document, error))
+        return document
+    except RecursionError:
+        document.diagnostics.append(Diagnostic("yaml-syntax", "the YAML is nested too deeply", Place(file, 1, 1)))
         return document
     if len(nodes) > 1:
         document.diagnostics.append(
@@ -133,6 +137,12 @@ def _mask(match: re.Match[str]) -> str:
 def _find_anchors(document: Document, text: str) -> bool:
     """Anchors and merge keys defeat positions and review."""
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            place = document.at(event.start_mark)
+            message = "tags such as `!!str` are not used here"
+            document.diagnostics.append(Diagnostic("yaml-anchor", message, place, ("write the value alone",)))
+            return True
         anchor = getattr(event, "anchor", None)
         if anchor:
             document.diagnostics.append(

@@ -194,17 +194,15 @@ def adjusted_effects(
 
 
 def binary_effects(arms: Sequence[Moments], column: str, covariates: Sequence[str]) -> list[Effect | NotComputable]:
-    """As `adjusted_effects`; the score family for an unadjusted 0/1 outcome that is rare (or rarely absent)."""
+    """As `adjusted_effects`; the score family for a 0/1 outcome that is rare, or rarely absent, in one of the arms.
+
+    Also where covariates are declared: with a handful of events their adjustment gains nothing, and its normal theory
+    rejects about twice as often as it says (docs/adr/0008-rare-proportions.md).
+    """
     found = adjusted_effects(arms, adjustment.MeanOutcome(column), covariates)
     counts = [(round(float(arm.mean[arm.index(column)]) * arm.n), arm.n) for arm in arms]
-    for position, effect in enumerate(found, 1):
-        rare = any(min(x, n - x) < RARE for x, n in (counts[0], counts[position]))
-        if (
-            not isinstance(effect, NotComputable)
-            and effect.estimator == "unadjusted"
-            and rare
-            and counts[0][1]
-            and counts[position][1]
-        ):
-            found[position - 1] = ScoreEffect(*counts[position], *counts[0], dropped=effect.dropped)
+    for position in range(1, len(arms)):
+        pair = (counts[0], counts[position])
+        if all(n for _, n in pair) and any(min(x, n - x) < RARE for x, n in pair):
+            found[position - 1] = ScoreEffect(*counts[position], *counts[0], dropped=tuple(covariates))
     return found

@@ -18,6 +18,9 @@ MICROSECONDS = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000, "w": 6
 
 LONGEST_NAME = 48  # some engines cut longer column names without a word
 
+FIRST_YEAR, LAST_YEAR = 1971, 2200  # the compiled SQL counts microseconds since 1970
+LONGEST = 3650 * MICROSECONDS["d"]
+
 _DURATION = re.compile(r"(\d+)([mhdw])")
 _NUMBER = r"\d+(?:\.\d+)?"
 _PERCENT = re.compile(rf"({_NUMBER})%")
@@ -47,7 +50,10 @@ class Duration:
         match = _DURATION.fullmatch(value) if isinstance(value, str) else None
         if not match:
             raise ValueError(f"`{value}` is not a duration: write for example 30m, 12h, 7d or 4w")
-        return cls(int(match[1]) * MICROSECONDS[match[2]], str(value))
+        microseconds = int(match[1]) * MICROSECONDS[match[2]]
+        if microseconds > LONGEST:
+            raise ValueError(f"`{value}` is too long: use at most ten years (3650d)")
+        return cls(microseconds, str(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +156,7 @@ def parse_one_sided(value: object) -> float:
 def parse_confidence(value: object) -> float:
     """Read a confidence level such as `95%`, between 50% and 100%."""
     level = float(parse_percent(value))
-    if not 0.5 <= level < 1:
+    if not 0.5 <= level <= 0.9999:
         raise ValueError(f"`{value}` is not a confidence level: write for example 95%")
     return level
 
@@ -203,12 +209,19 @@ class Instant:
         text = value if isinstance(value, str) else ""
         try:
             if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-                return cls(text, date.fromisoformat(text), None)
+                return cls._between(text, date.fromisoformat(text), None)
             if re.match(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}", text):
-                return cls(text, None, datetime.fromisoformat(text))
+                return cls._between(text, None, datetime.fromisoformat(text))
         except ValueError:
             pass
         raise ValueError(f"`{value}` is not a date: write for example 2026-09-01 or 2026-09-01T08:30:00Z")
+
+    @classmethod
+    def _between(cls, text: str, day: date | None, moment: datetime | None) -> Instant:
+        year = (day or moment or date.min).year
+        if not FIRST_YEAR <= year <= LAST_YEAR:
+            raise ValueError
+        return cls(text, day, moment)
 
     def at(self, timezone: str) -> datetime:
         """The instant in UTC; a date is its midnight in `timezone`, a timestamp without zone is UTC."""

@@ -108,7 +108,7 @@ def _estimator(row: EstimateRow) -> str:
 
 def _variance(reduction: float) -> str:
     """`−39%`: what adjustment did to the variance of the difference."""
-    text = f"{abs(reduction):.0%}" if abs(reduction) >= 0.0995 else f"{abs(reduction):.1%}"
+    text = f"{abs(reduction):.0%}" if 0.0995 <= abs(reduction) < 0.99 else f"{abs(reduction):.1%}"
     return "unchanged" if text == "0.0%" else f"{MINUS if reduction > 0 else '+'}{text}"
 
 
@@ -132,7 +132,8 @@ def _caps(rows: Sequence[EstimateRow]) -> Iterator[str]:
     yield from uneven
     for row in rows:
         if row.cap and row.cap.uncapped:
-            yield f"{visible(row.arm)} {_beside(row, row.cap.uncapped, 'uncapped')}"
+            without_p = {key: value for key, value in row.cap.uncapped.items() if key != "p_value"}
+            yield f"{visible(row.arm)} {_beside(row, without_p, 'uncapped')}"
 
 
 def _verbose(row: EstimateRow) -> Iterator[str]:

@@ -134,6 +134,9 @@ class Figures:
     relative_interval: str
 
 
+NOISE = 1e-9  # a size below which an estimate is rounding noise of its sums
+
+
 def figures(row: EstimateRow) -> Figures:
     """The row's numbers, rounded together."""
     unit, found = unit_of(row), row.absolute
@@ -149,7 +152,7 @@ def figures(row: EstimateRow) -> Figures:
     relative, around = _relative(row)
     if found is None:
         return Figures(shown[0], shown[1], "", "", relative, around)
-    difference = number(found.estimate * unit.factor, decimals, signed=True) + unit.difference_suffix
+    difference = _estimate(found.estimate * unit.factor, decimals) + unit.difference_suffix
     return Figures(
         shown[0], shown[1], difference, f"({span((found.lower, found.upper), unit, decimals)})", relative, around
     )
@@ -167,8 +170,15 @@ def _relative(row: EstimateRow) -> tuple[str, str]:
     nulls = [0.0, *(test.null for test in row.tests if test.null_kind == "relative")]
     limits = found.excluded if found.shape == "complement" else (found.lower, found.upper)
     decimals = _relative_decimals(found.estimate, limits, nulls)
-    estimate = "" if found.estimate is None else number(found.estimate * 100, decimals, signed=True) + "%"
+    estimate = "" if found.estimate is None else _estimate(found.estimate * 100, decimals) + "%"
     return estimate, _confidence_set(found, decimals)
+
+
+def _estimate(value: float, decimals: int) -> str:
+    """An estimate at its interval's digits, and at two of its own where a wide interval would change it by a fifth."""
+    if abs(value) > NOISE and abs(round(value, decimals) - value) > abs(value) / 5:
+        decimals = max(decimals, min(significant_decimals(value, 2), decimals + 3))
+    return number(value, decimals, signed=True)
 
 
 def _relative_decimals(estimate: float | None, limits: Sequence[float | None] | None, nulls: Iterable[float]) -> int:

@@ -175,7 +175,10 @@ def _contrast(est: ArmEstimates, arm: int, baseline: int, factor: float) -> tupl
     weights[baseline] -= factor
     variance = quadratic(weights, est.cov)
     if variance <= 0.0:
-        raise NotComputable("zero_variance", "the outcome doesn't vary, so the difference has no standard error")
+        raise NotComputable(
+            "zero_variance",
+            "the estimates have no variance: the outcome does not vary, or the covariates explain all of it",
+        )
     return float(weights @ est.means), variance
 
 
@@ -189,7 +192,10 @@ def degrees_of_freedom(est: ArmEstimates, arm: int, baseline: int = 0) -> float:
         return est.pooled_df
     v1, v0 = float(est.arm_variance[arm]), float(est.arm_variance[baseline])
     if v1 + v0 <= 0.0:
-        raise NotComputable("zero_variance", "the outcome doesn't vary, so the difference has no standard error")
+        raise NotComputable(
+            "zero_variance",
+            "the estimates have no variance: the outcome does not vary, or the covariates explain all of it",
+        )
     share = v1 / (v1 + v0)  # as shares: squares of tiny variances would underflow
     return 1.0 / (share**2 / float(est.arm_df[arm]) + (1 - share) ** 2 / float(est.arm_df[baseline]))
 

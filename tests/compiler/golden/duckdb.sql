@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect duckdb
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions 81b685f96b34a474, sql eb2100b2c0aec7ff
+-- definitions 81b685f96b34a474, sql d9d1d7e328097811
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -59,21 +59,26 @@ md_entry_values AS (
   GROUP BY md_entries.unit
 ),
 
--- Attributes of units from users; more than one row per unit is counted.
+-- Attributes of units from users; the latest valid at first exposure; several are counted.
 md_attributes_users AS (
   SELECT
-    md_entries.unit AS unit,
+    unit,
     COUNT(*) AS attribute_rows,
-    MIN(attribute_rows.e_users__age) AS e_users__age
+    MIN(valid_rows.e_users__age) AS e_users__age
   FROM (
     SELECT
-      user_id AS unit,
-      age AS e_users__age
-    FROM users
-  ) AS attribute_rows
-  INNER JOIN md_entries
-    ON md_entries.unit = attribute_rows.unit
-  GROUP BY md_entries.unit
+      md_entries.unit AS unit,
+      attribute_rows.e_users__age AS e_users__age
+    FROM (
+      SELECT
+        user_id AS unit,
+        age AS e_users__age
+      FROM users
+    ) AS attribute_rows
+    INNER JOIN md_entries
+      ON md_entries.unit = attribute_rows.unit
+  ) AS valid_rows
+  GROUP BY unit
 ),
 
 -- Rows of orders that some value needs, of exposed units only: one scan.
