@@ -6,6 +6,7 @@ WORKERS ?= 4
 # More arguments for pytest: make test ARGS="-k ratio"
 ARGS ?=
 DEMO ?= demo
+AS_OF ?= 2020-01-01
 UPGRADE ?=
 
 VENV := .venv
@@ -58,8 +59,8 @@ install: $(DEV) ## set up .venv for development
 .PHONY: demo
 demo: $(RUN) ## a project with real data and its readout
 	@test -e $(DEMO)/metrics/project.yml || $(BIN)/metricdef init --demo $(DEMO)
-	@$(BIN)/metricdef --project $(DEMO) run open_bandit
-	@$(BIN)/metricdef --project $(DEMO) compile open_bandit -o $(DEMO)/target
+	@$(BIN)/metricdef --project $(DEMO) run open_bandit --as-of $(AS_OF)
+	@$(BIN)/metricdef --project $(DEMO) compile open_bandit --as-of $(AS_OF) -o $(DEMO)/target
 
 # --- checks -----------------------------------------------------------------------------------------------------------
 

@@ -224,6 +224,7 @@ def _block_moments(cells: Cells, block: Block, arm: str, *, with_mixed: bool) ->
         "n": n,
         "columns": usable,
         "unusable": [name for name in names if name not in single],
+        "centre": [cells.centre(block.name, name) for name in usable],
         "mean": [float(m.mean[0]) for m in single.values()],
         "cov": cov,
         "third": [float(m.third[0]) for m in single.values()],

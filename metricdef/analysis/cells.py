@@ -42,6 +42,12 @@ class Cells:
         """Units of an arm in a block."""
         return self.count(f"n__{block}", arm, mixed=None if with_mixed else False)
 
+    def centre(self, block_name: str, column: str) -> float:
+        """The constant that was taken off a column before its products were summed."""
+        position = next(i for i, block in enumerate(self.plan.blocks) if block.name == block_name)
+        at = [value.name for value in self.plan.blocks[position].values].index(column)
+        return _number(next(iter(self.rows.values()))[f"c__b{position}_{at}"], column)
+
     def moments(self, block_name: str, columns: Sequence[str], arm: str, *, with_mixed: bool) -> Moments:
         """Moments of some columns of a block in one arm. Raises NotComputable where the warehouse's sums are unusable."""
         position = next(i for i, block in enumerate(self.plan.blocks) if block.name == block_name)
