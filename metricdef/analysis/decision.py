@@ -10,6 +10,7 @@ from metricdef.analysis.health import is_invalid
 from metricdef.analysis.readout import DecisionRow, EstimateRow, HealthRow
 from metricdef.analysis.settings import Settings
 from metricdef.definitions.models import ROLES, Conditions
+from metricdef.stats.shrinkage import dersimonian_laird
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,21 @@ def _choose(shipping: list[str], rows: Sequence[EstimateRow], settings: Settings
         if row.metric == first and row.arm in shipping and row.absolute
     }
     chosen = max(sizes, key=lambda arm: (sizes[arm], -shipping.index(arm))) if sizes else shipping[0]
-    return chosen, (
-        f"{', '.join(shipping)} all qualify; {chosen} has the largest effect on {first}, which such a choice overstates",
+    why = (
+        f"{', '.join(shipping)} all qualify; {chosen} has the largest effect on {first}, which such a choice overstates"
     )
+    shrunk = _shrunk(chosen, [row for row in rows if row.metric == first])
+    return chosen, (f"{why}: {shrunk}" if shrunk else why,)
+
+
+def _shrunk(chosen: str, rows: Sequence[EstimateRow]) -> str | None:
+    """The chosen arm's effect pulled towards that of all arms, in words; None where it cannot be computed."""
+    found = {row.arm: row.absolute for row in rows if row.absolute and row.absolute.std_error}
+    if chosen not in found or len(found) < 2:
+        return None
+    values = list(found.values())
+    result = dersimonian_laird([v.estimate for v in values], [v.std_error or 0.0 for v in values])
+    pulled = result.estimates[list(found).index(chosen)]
+    share = next(row.is_share for row in rows if row.arm == chosen)
+    factor, unit = (100, "pp") if share else (1, "")
+    return f"{found[chosen].estimate * factor:+.3g}{unit} as estimated, {pulled * factor:+.3g}{unit} shrunk towards all arms"

@@ -167,6 +167,8 @@ def test_several_arms():
     found = decision(*rows)
     assert (found.recommendation, found.arm) == ("ship", "b")
     assert found.by_arm == {"a": "ship", "b": "ship", "c": "hold"}
+    # Three arms with se 0.5 and effects 1, 2, 1: Q = 2.67, tau2 = (2.67 - 2) / 8, mean 4/3.
+    assert "+2 as estimated, +1.5 shrunk towards all arms" in found.because[0]
     assert decision(*rows, settings=replace(SETTINGS, prefer=("c", "a"))).arm == "a"
     one_bad = decision(row(arm="a", p=0.5), row(arm="b", p=0.5, worse=0.0001))
     assert one_bad.recommendation == "hold"
