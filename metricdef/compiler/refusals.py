@@ -34,7 +34,7 @@ def refuse(project: Project, name: str) -> list[Diagnostic]:
             found.append(_not_yet(project, "experiments", name, ("metrics", role, metric_name), what))
     multiplicity = project.settings.defaults.multiplicity
     root = next(d for d in project.documents.values() if ("version",) in d.keys)
-    for key in ("dialect", "min_units", "max_bytes", "query_timeout", "retention"):
+    for key in ("dialect", "dbt_manifest", "min_units", "max_bytes", "query_timeout", "retention"):
         if getattr(project.settings, key) is not None:
             found.append(
                 Diagnostic(

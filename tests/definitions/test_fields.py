@@ -1,0 +1,101 @@
+"""Every field of every definition has a fate: it makes numbers, is refused, is checked, or is only shown.
+
+A field that nobody lists here would be accepted and ignored. Add it with what it does, and test that.
+"""
+
+import pytest
+from pydantic import BaseModel
+
+from metricdef.definitions import models
+from metricdef.metrics import TYPES, base, fields, funnel, ratio
+
+# used: it changes the SQL or the analysis. checked: `check` holds it against other definitions. refused: `run` names it
+# as not computed yet, where it is set to anything but its default. shown: it is printed and means nothing else.
+FATES = {
+    "Source": {
+        "used": "kind table sql dialect entities timestamp timezone loaded_at settles_after filter measures dimensions experiment arm valid_from valid_to",
+        "refused": "dbt_model partition grain expect",
+        "shown": "description",
+    },
+    "Expectations": {"refused": "not_null unique accepted fresh_within max_late"},
+    "Segment": {"used": "source filter lookback", "shown": "description"},
+    "Target": {"used": "margin", "checked": "mde", "refused": "equivalence"},
+    "MetricSet": {"used": "primary secondary guardrail", "shown": "description"},
+    "Trigger": {"refused": "source filter"},
+    "Exposure": {"used": "source key filter mixed", "refused": "trigger", "shown": "assignment"},
+    "Arm": {"used": "share key", "shown": "description"},
+    "RampStep": {"refused": "start shares"},
+    "Validation": {"used": "hold srm_alpha", "refused": "aa_lookback"},
+    "Outcomes": {"used": "primary secondary guardrail sets"},
+    "Futility": {"refused": "spending gamma binding"},
+    "Sequential": {
+        "used": "method",
+        "refused": "spending bounds gamma looks unplanned planned_units futility anytime_alpha final_alpha",
+    },
+    "Correction": {"used": "method", "refused": "order alpha edges"},
+    "Multiplicity": {"used": "primary secondary guardrail"},
+    "Alphas": {"used": "success non_inferiority deterioration quality"},
+    "Analysis": {
+        "used": "confidence alpha covariates sequential multiplicity",
+        "refused": "strata sensitivity breakdowns bayes",
+    },
+    "Conditions": {"used": "primary secondary guardrail"},
+    "ShipConditions": {"used": "primary secondary guardrail quality"},
+    "Decision": {"used": "ship stop practical", "shown": "authority"},
+    "Amendment": {"shown": "on by what why"},
+    "Outcome": {"checked": "arm", "shown": "decided note"},
+    "Flag": {"shown": "provider key rollback"},
+    "Experiment": {
+        "used": "unit exposure population arms baseline start end validation metrics analysis decision prefer",
+        "refused": "cluster cluster_effect ramp",
+        "checked": "outcome",
+        "shown": "label description owners status hypothesis amendments flag",
+    },
+    "GivenExposure": {"refused": "arm at"},
+    "MetricTest": {"refused": "description metric exposures given as_of expect expect_units"},
+    "Defaults": {"used": "unit timezone window immature confidence covariates multiplicity srm_alpha"},
+    "ProjectSettings": {
+        "used": "version entities defaults profiles default_profile lint",
+        "refused": "dialect dbt_manifest min_units max_bytes query_timeout retention",
+        "shown": "name output_schema",
+    },
+    "Cap": {"used": "lower upper", "refused": "zeros"},
+    "Covariates": {"used": "lookback extra"},
+    "Deprecated": {"checked": "use", "shown": "since"},
+    "InlinePart": {"used": "source agg measure filter"},
+    "Step": {"refused": "name source filter within"},
+    "MeanMetric": {"used": "source agg measure filter missing cap", "refused": "per"},
+    "ProportionMetric": {"used": "source filter"},
+    "RatioMetric": {"used": "numerator denominator"},
+    "ThresholdMetric": {"refused": "source agg measure filter missing cap at_least more_than at_most less_than"},
+    "RetentionMetric": {"refused": "source filter min_rows"},
+    "FunnelMetric": {"refused": "steps order"},
+    "QuantileMetric": {"refused": "source measure filter quantile of agg missing"},
+}
+OF_EVERY_METRIC = {
+    "used": "type window immature covariates direction format",
+    "checked": "deprecated",
+    "shown": "description label owner tags renamed_from",
+}
+MODULES = (models, base, fields, ratio, funnel)
+
+
+def all_models() -> dict[str, type[BaseModel]]:
+    found = {t.__name__: t for t in TYPES.values()}
+    for module in MODULES:
+        for value in vars(module).values():
+            if isinstance(value, type) and issubclass(value, BaseModel) and value.model_fields:
+                found[value.__name__] = value
+    return {name: model for name, model in found.items() if name != "Metric"}
+
+
+def test_every_model_is_listed():
+    assert set(FATES) == set(all_models())
+
+
+@pytest.mark.parametrize("name", FATES)
+def test_every_field_has_one_fate(name):
+    fates = [FATES[name]] + ([OF_EVERY_METRIC] if name.endswith("Metric") else [])
+    listed = [field for fate in fates for names in fate.values() for field in names.split()]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == set(all_models()[name].model_fields)
