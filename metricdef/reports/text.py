@@ -89,6 +89,8 @@ def _recommendation(readout: Readout) -> tuple[str, str]:
         )
     if decision.recommendation == "invalid":
         return "INVALID", "the experiment can't be trusted, and so no estimate of it"
+    if not readout.estimates:
+        return "HOLD", "results are held back, only health is shown"
     return "HOLD", "too early to decide" if words.is_early(readout) else "the rule for shipping is not met"
 
 

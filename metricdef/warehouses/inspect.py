@@ -10,6 +10,7 @@ from metricdef.compiler.sql_text import SqlText
 from metricdef.definitions.expressions import columns_of, parse_expression
 from metricdef.definitions.link import link
 from metricdef.definitions.project import Columns, Project
+from metricdef.definitions.used import extras_of
 from metricdef.errors import Diagnostic, Place, WarehouseError, suggest
 from metricdef.metrics import Metric
 from metricdef.warehouses.base import Warehouse
@@ -57,6 +58,7 @@ def inspect_sources(
     for name, columns in found.items():
         diagnostics += _check_times(live, name, columns)
         diagnostics += _check_measures(live, name, columns, warehouse, sql)
+        diagnostics += _check_covariates(live, name, warehouse, sql)
         diagnostics += _check_filters(live, name, columns, warehouse, sql)
     return found, sorted(diagnostics, key=lambda d: d.order)
 
@@ -161,6 +163,30 @@ def _check_measures(
             diagnostics.append(
                 Diagnostic("measure-not-numeric", message, place, ("cast it to DOUBLE, or use `agg: count_distinct`",))
             )
+    return diagnostics
+
+
+def _check_covariates(project: Project, name: str, warehouse: Warehouse, sql: SqlText) -> list[Diagnostic]:
+    """Dimensions that adjust an estimate must be numbers."""
+    source = project.sources[name]
+    diagnostics = []
+    for experiment_name, experiment in project.experiments.items():
+        for extra, user in extras_of(project, experiment).items():
+            source_name, _, dimension = extra.partition(".")
+            if source_name != name or dimension not in source.dimensions:
+                continue
+            written = sql.column(source.dimensions[dimension], name, source)
+            try:
+                kind = warehouse.describe(f"(SELECT {written} AS x FROM {sql.relation(name, source)}) AS covariates")[
+                    "x"
+                ]
+            except WarehouseError:
+                continue  # reported where columns are checked
+            if not kind.upper().startswith(_NUMERIC) and "INT" not in kind.upper():
+                message = f"covariate `{extra}` of metric `{user}` is {kind}, not a number"
+                place = project.place("experiments", experiment_name)
+                help_ = "make it a number in the source's `dimensions`, or use it as a segment"
+                diagnostics.append(Diagnostic("covariate-not-numeric", message, place, (help_,)))
     return diagnostics
 
 

@@ -481,3 +481,22 @@ def test_a_key_that_no_row_has_is_named(tmp_path):
     exposure = {"source": "assignments", "key": "tset"}
     readout = project(tmp_path, SOURCES, METRICS, metrics=BUYERS, exposure=exposure).run("test", as_of="2026-03-01")
     assert "`tset`" in next(h for h in readout.health if h.check == "exposure_rows").message
+
+
+def test_a_covariate_that_is_no_number_is_located(tmp_path):
+    definitions = {"sources": {**SOURCES["sources"], "users": {**USERS, "dimensions": ["country"]}}}
+    statements = ("CREATE TABLE users (user_id VARCHAR, country VARCHAR)",)
+    loaded = project(
+        tmp_path, definitions, METRICS, statements=statements, metrics=BUYERS, analysis={"covariates": {"lookback": "0d", "extra": ["users.country"]}}
+    )  # fmt: skip
+    with pytest.raises(DefinitionErrors) as caught:
+        loaded.run("test", as_of="2026-03-01")
+    assert {d.rule for d in caught.value.diagnostics} == {"covariate-not-numeric"}
+
+
+def test_a_filter_that_is_no_condition_is_located(tmp_path):
+    metrics = metric(buyers={**METRICS["metrics"]["buyers"], "filter": "amount"})
+    loaded = project(tmp_path, SOURCES, metrics, metrics=BUYERS)
+    with pytest.raises(DefinitionErrors) as caught:
+        loaded.run("test", as_of="2026-03-01")
+    assert {d.rule for d in caught.value.diagnostics} == {"filter-not-boolean"}
