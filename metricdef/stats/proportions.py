@@ -15,6 +15,8 @@ from metricdef.errors import NotComputable
 from metricdef.stats.effects import Shape
 from metricdef.stats.tails import z_quantile, z_tail
 
+VANISHING = 1e-14  # a difference that leaves no digits in 1 - p - difference; its variance is that at 0
+
 _METHOD = "miettinen_nurminen"
 
 
@@ -97,14 +99,14 @@ def _smaller_rate(xa: int, na: int, xb: int, nb: int, delta: float) -> float:
     from scipy.optimize import brentq
 
     low, high = xa == 0, xb == nb
+    top = 1.0 - delta
 
     def score(p: float) -> float:
-        r = 1.0 - p - delta
+        r = top - p  # exactly 0 at the end: 1 - p - delta has a sign of its own there
         u = -na if low else xa - na * p
         v = nb if high else xb - nb * (p + delta)
         return u * (p + delta) * (1.0 if high else r) + v * (1.0 if low else p) * (1.0 - p)
 
-    top = 1.0 - delta
     if top <= 0.0 or score(0.0) <= 0.0:
         return 0.0
     if score(top) >= 0.0:
@@ -114,7 +116,7 @@ def _smaller_rate(xa: int, na: int, xb: int, nb: int, delta: float) -> float:
 
 def _z_difference(t: _Table, delta: float) -> float:
     """Score statistic of p1 - p0 = delta; +-inf where the null has variance 0 and the data contradict it."""
-    if delta == 0.0:
+    if abs(delta) < VANISHING:
         successes, n = t.x1 + t.x0, t.n1 + t.n0
         variance = successes * (n - successes) / n / n * (1 / t.n1 + 1 / t.n0)
     else:
