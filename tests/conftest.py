@@ -1,12 +1,15 @@
 """What all tests share."""
 
+import os
+
 import pytest
 from hypothesis import settings
 
 from metricdef.errors import DefinitionErrors
 
-# Machines are noisy: a slow first call is no fault of the property under test.
-settings.register_profile("metricdef", deadline=None)
+# Machines are noisy: a slow first call is no fault of the property under test. The same examples are drawn every time,
+# so that a change is judged by itself; METRICDEF_EXPLORE=1 draws new ones.
+settings.register_profile("metricdef", deadline=None, derandomize=not os.environ.get("METRICDEF_EXPLORE"))
 settings.load_profile("metricdef")
 
 
