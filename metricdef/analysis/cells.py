@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metricdef.compiler.plan import Block, Plan
+from metricdef.compiler.stages import capped_values, result_columns
 from metricdef.errors import NotComputable, WarehouseError
 from metricdef.stats.moments import Moments, empty, from_shifted_sums, merge
 
@@ -71,6 +72,12 @@ def read_cells(plan: Plan, table: pa.Table) -> Cells:
         raise WarehouseError(
             "the result does not have one row per arm", ["run the SQL as `metricdef compile` writes it"]
         )
+    missing = sorted(result_columns(plan) - set(next(iter(rows.values()))))
+    if missing:
+        # An absent sum must not be read as 0.
+        raise WarehouseError(
+            f"the result lacks columns: {', '.join(missing[:5])}", ["run the SQL as `metricdef compile` writes it"]
+        )
     return Cells(plan, rows)
 
 
@@ -82,7 +89,9 @@ def _moments(row: Row, position: int, block: Block, columns: Sequence[str]) -> M
         return empty(tuple(columns))
 
     def read(letter: str) -> list[float]:
-        return [_number(row.get(f"{letter}__b{position}_{i}"), names[i]) for i in at]
+        return [_number(row[f"{letter}__b{position}_{i}"], names[i]) for i in at]
+
+    capped = {i for i, _ in capped_values(block)}
 
     products = np.zeros((len(at), len(at)))
     for a, i in enumerate(at):
@@ -97,7 +106,7 @@ def _moments(row: Row, position: int, block: Block, columns: Sequence[str]) -> M
         read("k"),
         read("a"),
         [int(x) for x in read("z")],
-        [int(x) for x in read("w")],
+        [int(row[f"w__b{position}_{i}"] or 0) if i in capped else 0 for i in at],
     )
 
 

@@ -338,6 +338,20 @@ def _moment_names(plan: Plan) -> list[str]:
     return names
 
 
+def result_columns(plan: Plan) -> set[str]:
+    """Every column that the last statement returns, whatever the dialect."""
+    names = {
+        "arm",
+        "mixed",
+        "units_assigned",
+        "units_analysed",
+        *_moment_names(plan),
+        *(f"audit_{name}" for name in AUDIT),
+    }
+    names |= {f"duplicates_{name}" for name, source in plan.sources.items() if source.kind == "attributes"}
+    return names | {f"c__b{p}_{i}" for p, block in enumerate(plan.blocks) for i in range(len(block.values))}
+
+
 def _value(sql: SqlText, plan: Plan, block: Block, value: Value, kind: str) -> dict[str, Any]:
     raw = f"{kind}_{value.column}"
     if value.missing:

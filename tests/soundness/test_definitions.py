@@ -6,7 +6,7 @@ import pytest
 from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions, write_warehouse
 
 from metricdef.api import Project
-from metricdef.errors import DefinitionErrors, UsageError
+from metricdef.errors import DefinitionErrors, UsageError, WarehouseError
 
 pytestmark = pytest.mark.soundness
 
@@ -500,3 +500,19 @@ def test_a_filter_that_is_no_condition_is_located(tmp_path):
     with pytest.raises(DefinitionErrors) as caught:
         loaded.run("test", as_of="2026-03-01")
     assert {d.rule for d in caught.value.diagnostics} == {"filter-not-boolean"}
+
+
+def test_a_result_that_lacks_a_column_is_refused(tmp_path):
+    """An absent sum was read as 0."""
+    from metricdef.analysis.cells import read_cells
+    from metricdef.warehouses import connect, resolve_profile
+
+    loaded = project(tmp_path, SOURCES, METRICS, metrics=REVENUE)
+    query = loaded.compile("test", as_of="2026-03-01")
+    with connect(resolve_profile(None, loaded.definitions.settings.profiles, None, tmp_path)) as warehouse:
+        table = warehouse.execute(query.statements)
+    read_cells(query.plan, table)
+    for name in table.column_names:
+        if name not in ("arm", "mixed"):
+            with pytest.raises(WarehouseError, match=name):
+                read_cells(query.plan, table.drop_columns([name]))
