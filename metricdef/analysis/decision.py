@@ -105,8 +105,8 @@ def _conditions(
             continue
         quantifier, _, verdict = condition.partition("_")
         members = [row for row in rows if row.role == role]
-        good = [row for row in members if _has(row, verdict) and counts(row)]
-        small = [row for row in members if _has(row, verdict) and not counts(row)]
+        good = [row for row in members if row.verdict == verdict and counts(row)]
+        small = [row for row in members if row.verdict == verdict and not counts(row)]
         words = verdict.replace("_", "-")
         if (good and quantifier == "any") or (len(good) == len(members) and quantifier == "all"):
             reasons.append(f"{role} {', '.join(row.metric for row in good)} {words}")
@@ -128,15 +128,6 @@ def _conditions(
             f"health checks not all passed: {', '.join(bad)}" if bad else "all health checks passed"
         )
     return reasons, blockers
-
-
-def _has(row: EstimateRow, verdict: str) -> bool:
-    if row.verdict == verdict:
-        return True
-    # Being better than 0 is a fortiori being within the margin.
-    return verdict == "non_inferior" and (
-        (test := row.test("non_inferiority")) is not None and test.rejected and row.verdict != "inferior"
-    )
 
 
 def _practical(settings: Settings) -> Callable[[EstimateRow], bool]:
@@ -163,7 +154,7 @@ def _choose(shipping: list[str], rows: Sequence[EstimateRow], settings: Settings
     preferred = next((arm for arm in settings.prefer if arm in shipping), None)
     if preferred is not None:
         return preferred, (f"{', '.join(shipping)} all qualify; `prefer` names {preferred}",)
-    first = next(row.metric for row in rows if row.role == "primary")
+    first = next((row.metric for row in rows if row.role == "primary"), rows[0].metric)
     sizes = {
         row.arm: (-1 if row.direction == "decrease" else 1) * row.absolute.estimate
         for row in rows

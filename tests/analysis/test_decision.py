@@ -170,6 +170,12 @@ def test_several_arms():
     # Three arms with se 0.5 and effects 1, 2, 1: Q = 2.67, tau2 = (2.67 - 2) / 8, mean 4/3.
     assert "+2 as estimated, +1.5 shrunk towards all arms" in found.because[0]
     assert decision(*rows, settings=replace(SETTINGS, prefer=("c", "a"))).arm == "a"
+    # A declared rule without primary metrics chooses by the first metric there is.
+    secondary = [
+        row("s", "secondary", arm="a", p=0.001, effect=3.0),
+        row("s", "secondary", arm="b", p=0.001, effect=1.0),
+    ]
+    assert decision(*secondary, settings=rule(ship=ShipConditions(secondary="any_superior"))).arm == "a"
     one_bad = decision(row(arm="a", p=0.5), row(arm="b", p=0.5, worse=0.0001))
     assert one_bad.recommendation == "hold"
     assert "stop arm b" in one_bad.because[0]
