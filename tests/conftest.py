@@ -13,6 +13,10 @@ settings.register_profile("metricdef", deadline=None, derandomize=not os.environ
 settings.load_profile("metricdef")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--reference-dir", help="folder of reference cases (default: tests/reference)")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """Definition errors say what they are about, also in a test's report."""

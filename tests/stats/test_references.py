@@ -1,0 +1,34 @@
+"""Every reference case that lies in --reference-dir, one test a case, from sufficient statistics alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .reference import FOLDER, name
+
+
+def checks(topic: str) -> dict[str, Callable[[Any], None]]:
+    found: dict[str, Callable[[Any], None]] = import_module(f"{__package__}.references.{topic}").CHECKS
+    return found
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "reference_case" in metafunc.fixturenames:
+        folder = Path(metafunc.config.getoption("--reference-dir") or FOLDER)
+        files = sorted(folder.glob("*.json"))
+        found = [(path.stem, case) for path in files for case in json.loads(path.read_text(encoding="utf-8"))]
+        if not found:
+            raise pytest.UsageError(f"no reference cases in {folder}")
+        metafunc.parametrize(("topic", "reference_case"), found, ids=[f"{t}:{name(case)}" for t, case in found])
+
+
+def test_reference(topic: str, reference_case: Any) -> None:
+    check = checks(topic).get(reference_case["method"])
+    assert check is not None, f"nothing checks the method {reference_case['method']} of {topic}"
+    check(reference_case)
