@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from metricdef.errors import NotComputable
-from metricdef.stats.effects import ArmEstimates, quadratic, ratio_gradient, unadjusted_mean, unadjusted_ratio
-from metricdef.stats.moments import EPS, Floats, Moments
+from metricdef.stats.effects import ArmEstimates, unadjusted_mean, unadjusted_ratio
+from metricdef.stats.moments import EPS, Floats, SecondMoments, quadratic, ratio_gradient
 
 RANK_TOLERANCE = 1e-8
 
@@ -48,7 +48,7 @@ class _Arm:
     xx: Floats
 
 
-def unadjusted(arms: Sequence[Moments], outcome: Outcome) -> ArmEstimates:
+def unadjusted(arms: Sequence[SecondMoments], outcome: Outcome) -> ArmEstimates:
     """The unadjusted estimator of either kind of outcome; see `unadjusted_mean` and `unadjusted_ratio`."""
     if isinstance(outcome, RatioOutcome):
         return unadjusted_ratio(arms, outcome.numerator, outcome.denominator)
@@ -56,7 +56,7 @@ def unadjusted(arms: Sequence[Moments], outcome: Outcome) -> ArmEstimates:
 
 
 def usable(
-    arms: Sequence[Moments], covariates: Sequence[str], per_arm: bool
+    arms: Sequence[SecondMoments], covariates: Sequence[str], per_arm: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Split covariates into (kept, dropped): a constant or collinear one is dropped, the earlier of a pair is kept.
 
@@ -96,7 +96,7 @@ def _solve(xx: Floats, rhs: Floats) -> Floats:
     return solution / (scale if rhs.ndim == 1 else scale[:, None])
 
 
-def _linearise(arm: Moments, outcome: Outcome, kept: Sequence[str]) -> _Arm:
+def _linearise(arm: SecondMoments, outcome: Outcome, kept: Sequence[str]) -> _Arm:
     if isinstance(outcome, RatioOutcome):
         estimate, weights = ratio_gradient(arm, outcome.numerator, outcome.denominator)
     else:
@@ -108,7 +108,7 @@ def _linearise(arm: Moments, outcome: Outcome, kept: Sequence[str]) -> _Arm:
     return _Arm(arm.n, estimate, arm.mean[at], quadratic(weights, arm.comoment), arm.comoment[at] @ weights, xx)
 
 
-def _prepare(arms: Sequence[Moments], outcome: Outcome, kept: Sequence[str]) -> tuple[list[_Arm], Floats, Floats]:
+def _prepare(arms: Sequence[SecondMoments], outcome: Outcome, kept: Sequence[str]) -> tuple[list[_Arm], Floats, Floats]:
     """Linearised arms, the (K, k) distances D of the arms' covariate means from the grand mean, and Sx = T_xx / N."""
     for arm in arms:
         if arm.n < len(kept) + 2:
@@ -131,7 +131,7 @@ def _residual(yy: float, yx: Floats, slopes: Floats) -> float:
     return rss if rss > 64 * EPS * (len(slopes) + 1) * yy else 0.0
 
 
-def _reduction(cov: Floats, arms: Sequence[Moments], outcome: Outcome) -> Floats:
+def _reduction(cov: Floats, arms: Sequence[SecondMoments], outcome: Outcome) -> Floats:
     """1 - adjusted / unadjusted variance of each difference to the baseline (entry 0: of the baseline's mean)."""
     before = unadjusted(arms, outcome).cov
     out = np.zeros(len(arms))
@@ -145,7 +145,7 @@ def _reduction(cov: Floats, arms: Sequence[Moments], outcome: Outcome) -> Floats
     return out
 
 
-def lin(arms: Sequence[Moments], column: str, covariates: Sequence[str]) -> ArmEstimates:
+def lin(arms: Sequence[SecondMoments], column: str, covariates: Sequence[str]) -> ArmEstimates:
     """Lin's estimator of arm means: per-arm slopes, superpopulation variance.
 
     b_a = S_a,xx^-1 S_a,xy; mu_a = m_y,a - b_a'd_a, d_a = m_x,a - m_x., m_x. the mean over all arms given;
@@ -165,7 +165,9 @@ def lin(arms: Sequence[Moments], column: str, covariates: Sequence[str]) -> ArmE
     return _lin(arms, MeanOutcome(column), covariates)
 
 
-def lin_ratio(arms: Sequence[Moments], numerator: str, denominator: str, covariates: Sequence[str]) -> ArmEstimates:
+def lin_ratio(
+    arms: Sequence[SecondMoments], numerator: str, denominator: str, covariates: Sequence[str]
+) -> ArmEstimates:
     """`lin` for a ratio of sums: the linearised outcome L = (y - R_a d) / m_d,a, estimate R_a - b_a'd_a.
 
     Deng, Xu, Kohavi & Walker (2013), appendix B; Lin (2013).
@@ -176,7 +178,7 @@ def lin_ratio(arms: Sequence[Moments], numerator: str, denominator: str, covaria
     return _lin(arms, RatioOutcome(numerator, denominator), covariates)
 
 
-def _lin(arms: Sequence[Moments], outcome: Outcome, covariates: Sequence[str]) -> ArmEstimates:
+def _lin(arms: Sequence[SecondMoments], outcome: Outcome, covariates: Sequence[str]) -> ArmEstimates:
     kept, dropped = usable(arms, covariates, per_arm=True)
     k = len(kept)
     parts, distance, sx = _prepare(arms, outcome, kept)
@@ -192,7 +194,7 @@ def _lin(arms: Sequence[Moments], outcome: Outcome, covariates: Sequence[str]) -
     return ArmEstimates("lin", means, cov, variance, df, None, kept, dropped, _reduction(cov, arms, outcome))
 
 
-def ancova(arms: Sequence[Moments], column: str, covariates: Sequence[str]) -> ArmEstimates:
+def ancova(arms: Sequence[SecondMoments], column: str, covariates: Sequence[str]) -> ArmEstimates:
     """ANCOVA of arm means: one within-arm slope, one residual variance.
 
     b = W_xx^-1 W_xy; mu_a = m_y,a - b'd_a; s2 = (W_yy - b'W_xy) / (N - k - K);
@@ -211,7 +213,9 @@ def ancova(arms: Sequence[Moments], column: str, covariates: Sequence[str]) -> A
     return _ancova(arms, MeanOutcome(column), covariates)
 
 
-def ancova_ratio(arms: Sequence[Moments], numerator: str, denominator: str, covariates: Sequence[str]) -> ArmEstimates:
+def ancova_ratio(
+    arms: Sequence[SecondMoments], numerator: str, denominator: str, covariates: Sequence[str]
+) -> ArmEstimates:
     """`ancova` for a ratio of sums, through the linearised outcome of `lin_ratio`.
 
     Raises:
@@ -220,7 +224,7 @@ def ancova_ratio(arms: Sequence[Moments], numerator: str, denominator: str, cova
     return _ancova(arms, RatioOutcome(numerator, denominator), covariates)
 
 
-def _ancova(arms: Sequence[Moments], outcome: Outcome, covariates: Sequence[str]) -> ArmEstimates:
+def _ancova(arms: Sequence[SecondMoments], outcome: Outcome, covariates: Sequence[str]) -> ArmEstimates:
     kept, dropped = usable(arms, covariates, per_arm=False)
     k = len(kept)
     parts, distance, sx = _prepare(arms, outcome, kept)
@@ -238,7 +242,7 @@ def _ancova(arms: Sequence[Moments], outcome: Outcome, covariates: Sequence[str]
     return ArmEstimates("ancova", means, cov, arm_part.diagonal(), every, df, kept, dropped, reduction)
 
 
-def choose(arms: Sequence[Moments], outcome: Outcome, covariates: Sequence[str]) -> ArmEstimates:
+def choose(arms: Sequence[SecondMoments], outcome: Outcome, covariates: Sequence[str]) -> ArmEstimates:
     """The default estimator, by size and rank only, never by significance.
 
     n >= 20 (k + 1) in every arm: Lin; else n >= k + 10 in every arm: ANCOVA; else unadjusted. k counts the

@@ -7,14 +7,15 @@ test, its interval and Fieller's interval share one t quantile and one df, so th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from metricdef.errors import NotComputable
-from metricdef.stats.moments import EPS, Floats, Moments
+from metricdef.stats.moments import Floats, Ints, SecondMoments, quadratic, ratio_gradient
 from metricdef.stats.tails import t_quantile, t_tail
 
 Shape = Literal["bounded", "complement", "unbounded"]
@@ -26,7 +27,7 @@ class ArmEstimates:
     """Estimated arm means, baseline first, with the covariance of the estimates.
 
     Attributes:
-        estimator: "unadjusted", "lin" or "ancova".
+        estimator: "unadjusted", "lin", "ancova", "cuped", "stratified", "quantile", ...
         means: (K,) estimates; the entry of an arm with `arm_df` <= 0 is no estimate (comparisons with it raise).
         cov: (K, K) covariance, with the term that all arms share through the estimated covariate mean.
         arm_variance: (K,) arm-specific variances V_a, which enter Welch's df.
@@ -36,6 +37,8 @@ class ArmEstimates:
         dropped: Names not used because they are constant or collinear.
         variance_reduction: (K,) 1 - adjusted / unadjusted variance of the difference to the baseline; entry 0 is
             that of the baseline's own mean. None for an unadjusted estimator.
+        slopes: (K, k) slopes on `covariates` by arm; None for an unadjusted estimator.
+        refused: Arms that have no estimate, with the reason; a comparison with one raises it.
     """
 
     estimator: str
@@ -47,10 +50,12 @@ class ArmEstimates:
     covariates: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     variance_reduction: Floats | None = None
+    slopes: Floats | None = None
+    refused: Mapping[int, NotComputable] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Freeze the arrays."""
-        for name in ("means", "cov", "arm_variance", "arm_df", "variance_reduction"):
+        for name in ("means", "cov", "arm_variance", "arm_df", "variance_reduction", "slopes"):
             value = getattr(self, name)
             if value is not None:
                 array = np.array(value, dtype=np.float64)
@@ -104,7 +109,7 @@ class Test:
     p_value: float
 
 
-def unadjusted_mean(arms: Sequence[Moments], column: str) -> ArmEstimates:
+def unadjusted_mean(arms: Sequence[SecondMoments], column: str) -> ArmEstimates:
     """Arm means of a column: mu_a = m_a, V_a = S_a / n_a (divisor n - 1), df_a = n_a - 1, arms independent.
 
     An arm with fewer than 2 units is kept so that the others can be compared; comparisons with it raise.
@@ -120,7 +125,7 @@ def unadjusted_mean(arms: Sequence[Moments], column: str) -> ArmEstimates:
     return ArmEstimates("unadjusted", means, np.diag(variance), variance, df)
 
 
-def unadjusted_ratio(arms: Sequence[Moments], numerator: str, denominator: str) -> ArmEstimates:
+def unadjusted_ratio(arms: Sequence[SecondMoments], numerator: str, denominator: str) -> ArmEstimates:
     """Arm ratios R_a = sum y / sum d by the delta method.
 
     V_a = (S_yy - 2 R S_yd + R^2 S_dd) / (m_d^2 n_a), df_a = n_a - 1. Units with d = 0 stay in n.
@@ -138,34 +143,55 @@ def unadjusted_ratio(arms: Sequence[Moments], numerator: str, denominator: str) 
     return ArmEstimates("unadjusted", means, np.diag(variance), variance, df)
 
 
-def ratio_gradient(arm: Moments, numerator: str, denominator: str) -> tuple[float, Floats]:
-    """The ratio R of an arm and the weights w over its columns: w'(row - mean) = (y - R d) / m_d is R's influence.
+def normal_theory(est: ArmEstimates) -> ArmEstimates:
+    """The same estimates with their variances taken as known: every test and interval uses the normal distribution."""
+    return replace(est, pooled_df=math.inf)
+
+
+def baseline_contrasts(count: int, baseline: int = 0) -> Floats:
+    """(count - 1, count) weights of the differences of every other arm to the baseline, in the order of the arms."""
+    weights = np.delete(np.eye(count), baseline, axis=0)
+    weights[:, baseline] = -1.0
+    return weights
+
+
+def contrast_covariance(est: ArmEstimates, contrasts: ArrayLike) -> Floats:
+    """Joint covariance C V C' of several contrasts of the arm estimates, for simultaneous inference.
+
+    For differences to one baseline of independent arms the off-diagonal is the baseline's variance; for adjusted or
+    stratified estimates it has the shared terms of `est.cov` too.
+
+    Args:
+        est: The arm estimates.
+        contrasts: (m, K) weights, one row a contrast; see `baseline_contrasts`.
 
     Raises:
-        NotComputable: `zero_denominator`.
+        NotComputable: An arm with weight has no estimate.
     """
-    y, d = arm.index(numerator), arm.index(denominator)
-    base = float(arm.mean[d])
-    if base == 0.0:
-        raise NotComputable("zero_denominator", f"the denominator {denominator} sums to 0 in an arm of {arm.n} units")
-    ratio = float(arm.mean[y]) / base
-    weights = np.zeros(len(arm.columns))
-    weights[y] += 1 / base
-    weights[d] -= ratio / base
-    return ratio, weights
+    c = np.atleast_2d(np.asarray(contrasts, dtype=np.float64))
+    if c.shape[1] != len(est.means):
+        raise ValueError(f"a contrast of {c.shape[1]} weights for {len(est.means)} arms")
+    _usable(est, np.flatnonzero(np.any(c != 0.0, axis=0)))
+    cov = c @ est.cov @ c.T
+    cov = (cov + cov.T) / 2
+    np.fill_diagonal(cov, [quadratic(row, est.cov) for row in c])
+    return cov
 
 
-def quadratic(weights: Floats, cov: Floats) -> float:
-    """The variance w' C w, with a value that is only cancellation noise set to 0 (a variance is never negative)."""
-    terms = np.outer(weights, weights) * cov
-    value = float(terms.sum())
-    return value if value > 64 * EPS * float(np.abs(terms).sum()) else 0.0
-
-
-def _usable(est: ArmEstimates, arm: int, baseline: int) -> None:
-    for a in (arm, baseline):
+def _usable(est: ArmEstimates, arms: Sequence[int] | Ints) -> None:
+    for a in arms:
+        refusal = est.refused.get(int(a))
+        if refusal is not None:
+            raise NotComputable(refusal.reason, refusal.message)
         if not est.arm_df[a] > 0:
             raise NotComputable("too_few_units", "an arm has too few units for a variance (at least 2 are needed)")
+
+
+def _no_variance() -> NotComputable:
+    return NotComputable(
+        "zero_variance",
+        "the estimates have no variance: the outcome does not vary, or the covariates explain all of it",
+    )
 
 
 def _contrast(est: ArmEstimates, arm: int, baseline: int, factor: float) -> tuple[float, float]:
@@ -175,43 +201,78 @@ def _contrast(est: ArmEstimates, arm: int, baseline: int, factor: float) -> tupl
     weights[baseline] -= factor
     variance = quadratic(weights, est.cov)
     if variance <= 0.0:
-        raise NotComputable(
-            "zero_variance",
-            "the estimates have no variance: the outcome does not vary, or the covariates explain all of it",
-        )
+        raise _no_variance()
     return float(weights @ est.means), variance
 
 
-def degrees_of_freedom(est: ArmEstimates, arm: int, baseline: int = 0) -> float:
-    """Degrees of freedom of the difference: pooled_df, or Welch-Satterthwaite (V1 + V0)^2 / (V1^2 / df1 + V0^2 / df0).
+def satterthwaite(variances: ArrayLike, df: ArrayLike) -> float:
+    """Degrees of freedom of a sum of independent variance estimates: (sum V)^2 / sum(V^2 / df). Satterthwaite (1946).
 
-    Welch (1947), Satterthwaite (1946). With zero variance in one arm it is the other arm's df.
-    """
-    _usable(est, arm, baseline)
-    if est.pooled_df is not None:
-        return est.pooled_df
-    v1, v0 = float(est.arm_variance[arm]), float(est.arm_variance[baseline])
-    if v1 + v0 <= 0.0:
-        raise NotComputable(
-            "zero_variance",
-            "the estimates have no variance: the outcome does not vary, or the covariates explain all of it",
-        )
-    share = v1 / (v1 + v0)  # as shares: squares of tiny variances would underflow
-    return 1.0 / (share**2 / float(est.arm_df[arm]) + (1 - share) ** 2 / float(est.arm_df[baseline]))
-
-
-def difference(est: ArmEstimates, arm: int, alpha: float, baseline: int = 0) -> Difference:
-    """Difference of two arms: d = mu_1 - mu_0, se^2 = C_11 + C_00 - 2 C_10, d -+ t_{1-alpha/2,df} se.
+    Terms with variance 0 don't count.
 
     Raises:
-        NotComputable: `too_few_units`; `zero_variance` when se = 0.
+        NotComputable: `zero_variance` when all are 0; `too_few_units` when a term that counts has no df.
+    """
+    v, f = np.asarray(variances, dtype=np.float64), np.asarray(df, dtype=np.float64)
+    total = float(v.sum())
+    if total <= 0.0:
+        raise _no_variance()
+    share = v / total  # as shares: squares of tiny variances would underflow
+    counts = share > 0.0
+    if np.any(f[counts] <= 0.0):
+        raise NotComputable("too_few_units", "a variance has no degrees of freedom")
+    return float(1.0 / (share[counts] ** 2 / f[counts]).sum())
+
+
+def degrees_of_freedom(est: ArmEstimates, arm: int, baseline: int = 0, factor: float = 1.0) -> float:
+    """Degrees of freedom of mu_arm - factor * mu_baseline: pooled_df, or Welch-Satterthwaite.
+
+    With V1 and V0 the variances of the two terms, (V1 + V0)^2 / (V1^2 / df1 + V0^2 / df0). Welch (1947),
+    Satterthwaite (1946). With zero variance in one arm it is the other arm's df.
+    """
+    _usable(est, (arm, baseline))
+    if est.pooled_df is not None:
+        return est.pooled_df
+    at = [arm, baseline]
+    return satterthwaite(est.arm_variance[at] * [1.0, factor * factor], est.arm_df[at])
+
+
+def difference(est: ArmEstimates, arm: int, alpha: float, baseline: int = 0, null: float = 0.0) -> Difference:
+    """Difference of two arms: d = mu_1 - mu_0, se^2 = C_11 + C_00 - 2 C_10, d -+ t_{1-alpha/2,df} se.
+
+    The statistic (d - null) / se and its two-sided p test `null`.
+
+    Raises:
+        NotComputable: `too_few_units`, or the reason why an arm has no estimate; `zero_variance` when se = 0.
     """
     df = degrees_of_freedom(est, arm, baseline)
     estimate, variance = _contrast(est, arm, baseline, 1.0)
     se = math.sqrt(variance)
     half = t_quantile(alpha, df) * se
-    p_value = min(1.0, 2 * t_tail(abs(estimate) / se, df))
-    return Difference(estimate, se, df, estimate - half, estimate + half, estimate / se, p_value, alpha)
+    statistic = (estimate - null) / se
+    p_value = min(1.0, 2 * t_tail(abs(statistic), df))
+    return Difference(estimate, se, df, estimate - half, estimate + half, statistic, p_value, alpha)
+
+
+def one_sided_limit(est: ArmEstimates, arm: int, greater: bool, alpha: float, baseline: int = 0) -> float:
+    """The limit of the one-sided interval of level 1 - alpha: d - t_{1-alpha,df} se (`greater`) or d + t_{1-alpha,df} se.
+
+    It lies beyond a null exactly when `test_one_sided` against that null has p < alpha.
+
+    Args:
+        est: The arm estimates.
+        arm: The arm compared with `baseline`.
+        greater: A lower limit, for "the difference is greater than ..."; else an upper limit.
+        alpha: One-sided level, below 1/2.
+        baseline: The arm compared with.
+
+    Raises:
+        NotComputable: As `difference`.
+    """
+    if not 0 < alpha < 0.5:
+        raise ValueError(f"a one-sided level lies strictly between 0 and 1/2: {alpha}")
+    both = difference(est, arm, 2 * alpha, baseline)
+    return both.lower if greater else both.upper
 
 
 def relative(est: ArmEstimates, arm: int, alpha: float, baseline: int = 0) -> Relative:

@@ -1,14 +1,16 @@
 """Sufficient statistics of an arm: size, means, co-moments, third moments and the counts the guards need.
 
 Every estimator in this room reads only these. They are additive: two disjoint parts of an arm merge exactly,
-whatever the order.
+whatever the order. Linear combinations of columns keep the first two orders (`SecondMoments`), which is all that
+estimators need; the guards need `Moments`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,38 +27,32 @@ WORST_CENTRE = 1e6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Moments:
-    """Centred moments of `columns` over the `n` units of one arm (one cell, one day, ...). Arrays are read-only.
+class SecondMoments:
+    """Means and centred second moments of `columns` over `n` units: what estimators read. Arrays are read-only.
 
     Attributes:
         columns: Names of the p columns.
         n: Number of units.
         mean: (p,) means; zeros when n == 0.
         comoment: (p, p) sum over units of (y - mean)(y - mean)'; zeros when n <= 1.
-        third: (p,) sum over units of (y - mean)^3.
-        max_abs: (p,) largest |y|.
-        nonzero: (p,) units with y != 0.
-        capped: (p,) units whose value was cut at the cap.
     """
+
+    vectors: ClassVar[tuple[str, ...]] = ("mean",)
+    counts: ClassVar[tuple[str, ...]] = ()
 
     columns: tuple[str, ...]
     n: int
     mean: Floats
     comoment: Floats
-    third: Floats
-    max_abs: Floats
-    nonzero: Ints
-    capped: Ints
 
     def __post_init__(self) -> None:
         """Freeze the arrays and check their shapes (a wrong shape is a programming error)."""
         p = len(self.columns)
         if len(set(self.columns)) != p:
             raise ValueError(f"columns are not unique: {self.columns}")
-        shapes = {"mean": (p,), "comoment": (p, p), "third": (p,), "max_abs": (p,), "nonzero": (p,), "capped": (p,)}
-        for name, shape in shapes.items():
-            kind = np.int64 if name in ("nonzero", "capped") else np.float64
-            array = np.array(getattr(self, name), dtype=kind)
+        for name in (*self.vectors, *self.counts, "comoment"):
+            array = np.array(getattr(self, name), dtype=np.int64 if name in self.counts else np.float64)
+            shape = (p, p) if name == "comoment" else (p,)
             if array.shape != shape:
                 raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
             if not np.all(np.isfinite(array)):
@@ -93,6 +89,26 @@ class Moments:
         """Sample variance of one column, divisor n - 1 (NotComputable `too_few_units` when n < 2)."""
         i = self.index(column)
         return float(self.cov[i, i])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments(SecondMoments):
+    """All moments of `columns` over the `n` units of one arm (one cell, one day, ...). Arrays are read-only.
+
+    Attributes:
+        third: (p,) sum over units of (y - mean)^3.
+        max_abs: (p,) largest |y|.
+        nonzero: (p,) units with y != 0.
+        capped: (p,) units whose value was cut at the cap.
+    """
+
+    vectors: ClassVar[tuple[str, ...]] = ("mean", "third", "max_abs")
+    counts: ClassVar[tuple[str, ...]] = ("nonzero", "capped")
+
+    third: Floats
+    max_abs: Floats
+    nonzero: Ints
+    capped: Ints
 
 
 def _tidy(m: Moments) -> Moments:
@@ -224,6 +240,95 @@ def merge(a: Moments, b: Moments) -> Moments:
     largest = np.maximum(a.max_abs, b.max_abs)
     counts = a.nonzero + b.nonzero, a.capped + b.capped
     return _tidy(Moments(a.columns, n, a.mean + d * share, comoment, third, largest, *counts))
+
+
+def merge_all(parts: Iterable[Moments], columns: Sequence[str] | None = None) -> Moments:
+    """Moments of any number of disjoint sets of units taken together, in one pass over `parts`.
+
+    Args:
+        parts: Moments with the same columns.
+        columns: The columns of the answer when there are no parts (moments of no units).
+
+    Raises:
+        ValueError: No parts and no columns, or parts with different columns.
+    """
+    total = None if columns is None else empty(columns)
+    for part in parts:
+        total = part if total is None else merge(total, part)
+    if total is None:
+        raise ValueError("merging no moments at all needs the names of the columns")
+    return total
+
+
+def quadratic(weights: Floats, cov: Floats) -> float:
+    """The variance w' C w, with a value that is only cancellation noise set to 0 (a variance is never negative)."""
+    terms = np.outer(weights, weights) * cov
+    value = float(terms.sum())
+    return value if value > 64 * EPS * float(np.abs(terms).sum()) else 0.0
+
+
+def transform(
+    m: SecondMoments, matrix: ArrayLike, names: Sequence[str], shift: ArrayLike | None = None
+) -> SecondMoments:
+    """Moments of the columns A y + c: mean A m + c, comoment A M A'.
+
+    Third moments, extremes and counts of a combination can't be had from those of its parts, so the answer has none.
+    A combination whose variance is only the rounding noise of a cancellation has variance exactly 0. No units stay
+    no units, with mean 0.
+
+    Args:
+        m: Moments of p columns.
+        matrix: (q, p) A.
+        names: Names of the q new columns.
+        shift: (q,) c, 0 when left out.
+    """
+    a = np.asarray(matrix, dtype=np.float64)
+    if a.shape != (len(names), len(m.columns)):
+        raise ValueError(f"the matrix has shape {a.shape}, expected {(len(names), len(m.columns))}")
+    c = np.zeros(len(names)) if shift is None else np.asarray(shift, dtype=np.float64)
+    if m.n == 0:
+        return SecondMoments(tuple(names), 0, np.zeros(len(names)), np.zeros((len(names), len(names))))
+    comoment = a @ m.comoment @ a.T
+    comoment = (comoment + comoment.T) / 2
+    np.fill_diagonal(comoment, [quadratic(row, m.comoment) for row in a])
+    still = comoment.diagonal() == 0.0
+    comoment[still, :], comoment[:, still] = 0.0, 0.0
+    return SecondMoments(tuple(names), m.n, a @ m.mean + c, comoment)
+
+
+def ratio_gradient(arm: SecondMoments, numerator: str, denominator: str) -> tuple[float, Floats]:
+    """The ratio R of an arm and the weights w over its columns: w'(row - mean) = (y - R d) / m_d is R's influence.
+
+    Raises:
+        NotComputable: `zero_denominator`.
+    """
+    y, d = arm.index(numerator), arm.index(denominator)
+    base = float(arm.mean[d])
+    if base == 0.0:
+        raise NotComputable("zero_denominator", f"the denominator {denominator} sums to 0 in an arm of {arm.n} units")
+    ratio = float(arm.mean[y]) / base
+    weights = np.zeros(len(arm.columns))
+    weights[y] += 1 / base
+    weights[d] -= ratio / base
+    return ratio, weights
+
+
+def linearise_ratio(
+    m: SecondMoments, numerator: str, denominator: str, name: str, keep: Sequence[str] = ()
+) -> SecondMoments:
+    """Moments of L = R + (y - R d) / m_d, whose mean is the ratio R = m_y / m_d, beside the columns of `keep`.
+
+    The variance of L over n is the delta-method variance of R; every estimator of a mean serves L.
+    Deng, Knoblich & Lu (2018).
+
+    Raises:
+        NotComputable: `zero_denominator` (also for no units).
+    """
+    ratio, weights = ratio_gradient(m, numerator, denominator)
+    rows = [weights, *(np.eye(len(m.columns))[m.index(column)] for column in keep)]
+    shift = np.zeros(len(rows))
+    shift[0] = ratio - float(weights @ m.mean)
+    return transform(m, rows, (name, *keep), shift)
 
 
 def select(m: Moments, columns: Sequence[str]) -> Moments:

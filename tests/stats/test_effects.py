@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,155 +11,18 @@ from hypothesis import strategies as st
 
 from metricdef.errors import NotComputable
 from metricdef.stats import effects
-from metricdef.stats.effects import ArmEstimates, difference, relative, unadjusted_mean, unadjusted_ratio
+from metricdef.stats.effects import (
+    ArmEstimates,
+    difference,
+    one_sided_limit,
+    relative,
+    unadjusted_mean,
+    unadjusted_ratio,
+)
+from metricdef.stats.equivalence import equivalence
 from metricdef.stats.moments import from_rows, merge
 
-from .reference import Case, agrees, cases, moments, name, sufficient_arms, summary_arms
-
-
-def with_df(est: ArmEstimates, df: float) -> ArmEstimates:
-    return ArmEstimates(est.estimator, est.means, est.cov, est.arm_variance, est.arm_df, df)
-
-
-@pytest.mark.parametrize("case", cases("two_sample", "welch_t"), ids=name)
-def test_welch(case: Case) -> None:
-    d = difference(unadjusted_mean(summary_arms(case), "y"), 1, 1 - case["inputs"]["confidence"])
-    got = {"difference": d.estimate, "se": d.std_error, "df": d.df, "t": d.statistic, "p_value": d.p_value}
-    for key, value in {**got, "ci_lower": d.lower, "ci_upper": d.upper}.items():
-        agrees(case, value, case["expected"][key])
-
-
-@pytest.mark.parametrize("case", cases("two_sample", "welch_t_one_sided", "non_inferiority_absolute"), ids=name)
-def test_one_sided(case: Case) -> None:
-    inputs, expected = case["inputs"], case["expected"]
-    est = unadjusted_mean(summary_arms(case), "y")
-    level = 1 - inputs["confidence"]
-    t = effects.test_one_sided(est, 1, inputs["null_difference"], inputs["alternative"] == "greater", level)
-    agrees(case, t.statistic, expected["t"])
-    agrees(case, t.p_value, expected["p_value"])
-    assert t.df is not None
-    agrees(case, t.df, expected["df"])
-    both = difference(est, 1, 2 * level)  # a one-sided limit is that of the two-sided interval at 2 alpha
-    for key, limit in (("ci_lower", both.lower), ("ci_upper", both.upper)):
-        if expected[key] is not None:
-            agrees(case, limit, expected[key])
-
-
-@pytest.mark.parametrize("case", cases("two_sample", "tost_equivalence"), ids=name)
-def test_equivalence_as_two_one_sided_tests(case: Case) -> None:
-    inputs, expected = case["inputs"], case["expected"]
-    est = unadjusted_mean(summary_arms(case), "y")
-    lower = effects.test_one_sided(est, 1, inputs["low"], True, inputs["alpha"])
-    upper = effects.test_one_sided(est, 1, inputs["high"], False, inputs["alpha"])
-    agrees(case, lower.p_value, expected["p_lower"])
-    agrees(case, upper.p_value, expected["p_upper"])
-    d = difference(est, 1, 2 * inputs["alpha"])
-    agrees(case, d.lower, expected["ci_lower"])
-    agrees(case, d.upper, expected["ci_upper"])
-
-
-@pytest.mark.parametrize("case", cases("two_sample", "non_inferiority_relative"), ids=name)
-def test_relative_margin(case: Case) -> None:
-    """The reference takes Satterthwaite's df of the contrast, we that of the difference: both with our contrast."""
-    inputs, expected = case["inputs"], case["expected"]
-    est = unadjusted_mean(summary_arms(case), "y")
-    lower_better = inputs["better"] == "lower"
-    margin = inputs["relative_margin"] * (1 if lower_better else -1)
-    t = effects.test_one_sided(est, 1, 0.0, not lower_better, 0.05, relative=margin)
-    agrees(case, t.statistic, expected["t"])
-    assert t.df == difference(est, 1, 0.05).df
-    for df, key in ((expected["df"], "p_value"), (1e15, "p_value_normal")):
-        p = effects.test_one_sided(with_df(est, df), 1, 0.0, not lower_better, 0.05, relative=margin).p_value
-        agrees(case, p, expected[key])
-
-
-@pytest.mark.parametrize("case", cases("two_sample", "relative_lift_fieller"), ids=name)
-def test_fieller(case: Case) -> None:
-    """The references take the normal quantile (df = infinity), mratios its own df: the same set at that df."""
-    expected = case["expected"]
-    est = unadjusted_mean(summary_arms(case), "y")
-    got = relative(with_df(est, 1e15), 1, 0.05)
-    assert got.estimate is not None
-    agrees(case, got.estimate, expected["lift"])
-    assert got.shape == {"whole_line": "unbounded"}.get(expected["kind"], expected["kind"])
-    if got.shape == "bounded":
-        pairs = [(got.lower, expected["ci_lower"]), (got.upper, expected["ci_upper"])]
-        variant = expected["welch_t_variant"]
-        v1, v0 = est.arm_variance[1], est.arm_variance[0] * (est.means[1] / est.means[0]) ** 2
-        satterthwaite = (v1 + v0) ** 2 / (v1**2 / est.arm_df[1] + v0**2 / est.arm_df[0])  # at the estimated ratio
-        at_df = relative(with_df(est, satterthwaite), 1, 0.05)
-        for value, want in pairs:
-            assert value is not None
-            agrees(case, value, want)
-        assert at_df.lower is not None
-        assert at_df.upper is not None
-        agrees(case, 1 + at_df.lower, variant["ratio_ci_lower"])
-        agrees(case, 1 + at_df.upper, variant["ratio_ci_upper"])
-    elif got.shape == "complement":
-        assert got.excluded is not None
-        agrees(case, got.excluded[0], expected["excluded_lower"])
-        agrees(case, got.excluded[1], expected["excluded_upper"])
-    else:
-        assert (got.lower, got.upper, got.excluded) == (None, None, None)
-
-
-@pytest.mark.parametrize("case", cases("two_sample", "relative_lift_delta"), ids=name)
-def test_lift_estimate(case: Case) -> None:
-    """Only the estimate: the delta interval is not reported."""
-    got = relative(unadjusted_mean(summary_arms(case), "y"), 1, 0.05).estimate
-    assert got is not None
-    agrees(case, got, case["expected"]["lift"])
-
-
-@pytest.mark.parametrize("case", cases("two_sample", "proportions_z_unpooled"), ids=name)
-def test_proportions_differ_from_the_reference_by_the_divisor(case: Case) -> None:
-    """The reference has divisor n, we n - 1: V_n = V (n - 1) / n, exactly."""
-    arms = []
-    for arm in ("control", "treatment"):
-        n, x = case["inputs"][arm]["n"], case["inputs"][arm]["successes"]
-        arms.append(moments(n, ["y"], [x / n], [[x * (n - x) / n / (n - 1)]]))
-    est = unadjusted_mean(arms, "y")
-    se = math.sqrt(sum(float(v) * (a.n - 1) / a.n for v, a in zip(est.arm_variance, arms, strict=True)))
-    agrees(case, se, case["expected"]["se_unpooled"])
-    agrees(case, difference(est, 1, 0.05).estimate, case["expected"]["difference"])
-
-
-@pytest.mark.parametrize("case", cases("ratio_cluster", "ratio_delta", "ratio_delta_vs_cluster_ols"), ids=name)
-def test_ratio(case: Case) -> None:
-    arms = sufficient_arms(case)
-    est = unadjusted_ratio(arms, "y", "d")
-    comparisons = case["expected"].get("comparisons", {"1_vs_0": case["expected"]})
-    for key, expected in comparisons.items():
-        arm = int(key[0])
-        for a in (0, arm):
-            agrees(case, est.means[a], expected["ratio"][str(a)])
-            agrees(case, est.arm_variance[a], expected["variance"][str(a)])
-        d, big = difference(est, arm, 0.05), difference(with_df(est, 1e15), arm, 0.05)
-        agrees(case, d.estimate, expected["difference"])
-        agrees(case, d.std_error, expected["se_delta"])
-        agrees(case, big.p_value, expected["p_value_z"])
-        agrees(case, big.lower, expected["ci_lower"])
-        lift = relative(est, arm, 0.05).estimate
-        assert lift is not None
-        agrees(case, lift, expected["lift"])
-    # CR0 / HC0 has divisor n where we have n - 1.
-    if "se_CR0" in case["expected"]:
-        cr0 = sum(v * (m.n - 1) / m.n for v, m in zip(est.arm_variance, arms, strict=True))
-        agrees(case, math.sqrt(cr0), case["expected"]["se_CR0"])
-
-
-@pytest.mark.parametrize("case", cases("ratio_cluster", "cluster_means_unweighted"), ids=name)
-def test_unweighted_cluster_means(case: Case) -> None:
-    rows: dict[str, Any] = {key: np.array(value) for key, value in case["inputs"]["rows"].items()}
-    arms = []
-    for arm in (0, 1):
-        units = np.unique(rows["unit"][rows["arm"] == arm])
-        arms.append(from_rows(["y"], [[rows["y"][rows["unit"] == u].mean()] for u in units]))
-    d = difference(unadjusted_mean(arms, "y"), 1, 0.05)
-    for key in ("difference", "se", "df", "p_value", "ci_lower", "ci_upper"):
-        got = {"difference": d.estimate, "se": d.std_error, "ci_lower": d.lower, "ci_upper": d.upper}.get(key)
-        agrees(case, getattr(d, key) if got is None else got, case["expected"][key])
-
+from .reference import moments
 
 values = st.floats(-20, 20).map(lambda v: round(v, 3))
 variances = st.floats(0.05, 30)
@@ -280,3 +144,83 @@ def test_fieller_half_line_has_one_limit() -> None:
     shape, ends = effects._solve(0.0, 2.0, 1.0)
     assert (shape, ends) == ("unbounded", (0.25, None))
     assert effects._solve(0.0, 0.0, -1.0) == ("unbounded", (None, None))
+
+
+@given(estimates(), st.floats(-5, 5), st.booleans(), st.sampled_from([0.01, 0.05, 0.3]))
+def test_a_one_sided_limit_is_where_its_test_just_rejects(
+    est: ArmEstimates, null: float, greater: bool, alpha: float
+) -> None:
+    limit = one_sided_limit(est, 1, greater, alpha)
+    p = effects.test_one_sided(est, 1, null, greater, alpha).p_value
+    assume(abs(p - alpha) > 1e-9)
+    assert (p < alpha) == (limit > null if greater else limit < null)
+    assert effects.test_one_sided(est, 1, limit, greater, alpha).p_value == pytest.approx(alpha, rel=1e-6)
+
+
+@given(estimates(), st.floats(-5, 5), st.sampled_from([0.01, 0.05, 0.3]))
+def test_a_null_is_rejected_exactly_when_the_interval_excludes_it(est: ArmEstimates, null: float, alpha: float) -> None:
+    d = difference(est, 1, alpha, null=null)
+    assume(abs(d.p_value - alpha) > 1e-9)
+    assert (d.p_value < alpha) == (not d.lower <= null <= d.upper)
+    assert (d.lower, d.std_error) == (difference(est, 1, alpha).lower, difference(est, 1, alpha).std_error)
+
+
+@given(estimates(), st.floats(-3, 3), st.floats(0.01, 4), st.booleans())
+def test_equivalence_is_an_interval_inside_the_margins(
+    est: ArmEstimates, low: float, width: float, relative_margins: bool
+) -> None:
+    mu0 = float(est.means[0])
+    assume(mu0 != 0)
+    got = equivalence(est, 1, low, low + width, 0.05, relative_margins)
+    assume(abs(got.p_value - 0.05) > 1e-9)
+    if relative_margins:
+        r = relative(est, 1, 0.1)
+        assume(r.lower is not None and r.upper is not None)
+        ends = sorted(np.multiply((low, low + width), math.copysign(1, mu0)))
+        inside = ends[0] < r.lower and r.upper < ends[1]  # type: ignore[operator]
+    else:
+        d = difference(est, 1, 0.1)
+        inside = low < d.lower and d.upper < low + width
+    assert got.equivalent == inside == (got.p_value < 0.05)
+    assert got.p_value == max(got.above.p_value, got.below.p_value)
+
+
+def test_equivalence_needs_ordered_margins() -> None:
+    est = unadjusted_mean([moments(30, ["y"], [1.0], [[2.0]])] * 2, "y")
+    with pytest.raises(ValueError, match="not below"):
+        equivalence(est, 1, 0.5, 0.5, 0.05)
+    with pytest.raises(ValueError, match="one-sided"):
+        one_sided_limit(est, 1, True, 0.5)
+
+
+@given(estimates())
+def test_normal_theory_is_the_limit_of_many_degrees_of_freedom(est: ArmEstimates) -> None:
+    a = difference(effects.normal_theory(est), 1, 0.05)
+    b = difference(replace(est, pooled_df=1e13), 1, 0.05)
+    assert (a.lower, a.upper) == (pytest.approx(b.lower, rel=1e-8), pytest.approx(b.upper, rel=1e-8))
+    assert a.p_value == pytest.approx(b.p_value, rel=1e-6)
+    assert difference(effects.normal_theory(est), 1, 0.05).df == math.inf
+
+
+def test_joint_covariance_of_contrasts() -> None:
+    """Against the empirical covariance formula C V C' by hand: a shared baseline and a shared term."""
+    v, shared = np.diag([0.5, 1.0, 2.0]), np.array([0.3, -0.2, 0.7])
+    est = ArmEstimates("lin", np.zeros(3), v + np.outer(shared, shared), v.diagonal(), np.full(3, 50.0))
+    got = effects.contrast_covariance(est, effects.baseline_contrasts(3))
+    assert got[0, 1] == pytest.approx(0.5 + (-0.2 - 0.3) * (0.7 - 0.3))
+    for a in (1, 2):
+        assert got[a - 1, a - 1] == pytest.approx(difference(est, a, 0.05).std_error ** 2)
+    np.testing.assert_array_equal(effects.baseline_contrasts(3, 1), [[1, -1, 0], [0, -1, 1]])
+    with pytest.raises(ValueError, match="weights"):
+        effects.contrast_covariance(est, [[1.0, -1.0]])
+    refusing = replace(est, refused={2: NotComputable("ties", "no")})
+    assert reason(effects.contrast_covariance, refusing, effects.baseline_contrasts(3)) == "ties"
+    assert effects.contrast_covariance(refusing, [[-1.0, 1.0, 0.0]])[0, 0] == pytest.approx(got[0, 0])
+    assert reason(difference, refusing, 2, 0.05) == "ties"
+
+
+def test_satterthwaite_ignores_what_has_no_variance() -> None:
+    assert effects.satterthwaite([2.0, 0.0], [7.0, 0.0]) == pytest.approx(7.0)
+    assert effects.satterthwaite([1e-300, 1e-300], [5.0, 5.0]) == pytest.approx(10.0)
+    assert reason(effects.satterthwaite, [0.0, 0.0], [5.0, 5.0]) == "zero_variance"
+    assert reason(effects.satterthwaite, [1.0, 1.0], [5.0, 0.0]) == "too_few_units"

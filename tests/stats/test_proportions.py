@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from metricdef.errors import NotComputable
 from metricdef.stats.proportions import score_difference, score_ratio, score_test, score_test_relative
 
-from .reference import Case, agrees, cases, name
-
 # Newcombe (1998), Statistics in Medicine 17:873, table II, method 6 (Miettinen-Nurminen): x1, n1, x0, n0, limits.
 NEWCOMBE = [
     (56, 70, 48, 80, 0.0528, 0.3382),
@@ -60,19 +58,6 @@ def test_ratio_intervals(x1: int, n1: int, x0: int, n0: int, lower: float, upper
 @pytest.mark.parametrize(("x1", "n1", "x0", "n0", "p"), STATSMODELS_RATIO_TEST)
 def test_relative_margin(x1: int, n1: int, x0: int, n0: int, p: float) -> None:
     assert score_test_relative(x1, n1, x0, n0, -0.1, greater=True).p_value == pytest.approx(p, rel=1e-10)
-
-
-@pytest.mark.parametrize(
-    "case", [c for c in cases("two_sample", "proportions_z_unpooled") if "z_pooled" in c["expected"]], ids=name
-)
-def test_at_no_effect_it_is_the_pooled_z_but_for_the_factor(case: Case) -> None:
-    """z_MN = z_pooled sqrt((N - 1) / N)."""
-    treatment, control = case["inputs"]["treatment"], case["inputs"]["control"]
-    table = treatment["successes"], treatment["n"], control["successes"], control["n"]
-    z = score_difference(*table, 0.05).statistic
-    assert z is not None
-    total = treatment["n"] + control["n"]
-    agrees(case, z * math.sqrt(total / (total - 1)), case["expected"]["z_pooled"])
 
 
 def restricted_z(x1: int, n1: int, x0: int, n0: int, null: float, relative: bool) -> float:
