@@ -7,7 +7,8 @@ in the arm's, so one code path serves both. Covariates must be pre-treatment.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from metricdef.stats.effects import ArmEstimates, unadjusted_mean, unadjusted_ra
 from metricdef.stats.moments import EPS, Floats, SecondMoments, quadratic, ratio_gradient
 
 RANK_TOLERANCE = 1e-8
+UNITS_PER_COEFFICIENT = 20  # in every arm, for slopes per arm
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,11 @@ class RatioOutcome:
 
 
 Outcome = MeanOutcome | RatioOutcome
+LinVariance = Literal["superpopulation", "conditional", "large_sample"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Arm:
+class Linearised:
     """An arm after linearisation: estimate, covariate means and the co-moments (not divided) of [outcome, x...]."""
 
     n: int
@@ -85,10 +88,10 @@ def _unexplained(matrix: Floats, kept: list[int], j: int) -> float:
     if not kept:
         return 1.0
     xy = matrix[kept, j]
-    return 1.0 - float(xy @ _solve(matrix[np.ix_(kept, kept)], xy)) / float(matrix[j, j])
+    return 1.0 - float(xy @ solve(matrix[np.ix_(kept, kept)], xy)) / float(matrix[j, j])
 
 
-def _solve(xx: Floats, rhs: Floats) -> Floats:
+def solve(xx: Floats, rhs: Floats) -> Floats:
     """xx^-1 rhs on the correlation scale, so that columns of very different size don't spoil the digits."""
     scale = np.sqrt(xx.diagonal())
     scaled = rhs / (scale if rhs.ndim == 1 else scale[:, None])
@@ -96,7 +99,8 @@ def _solve(xx: Floats, rhs: Floats) -> Floats:
     return solution / (scale if rhs.ndim == 1 else scale[:, None])
 
 
-def _linearise(arm: SecondMoments, outcome: Outcome, kept: Sequence[str]) -> _Arm:
+def linearise(arm: SecondMoments, outcome: Outcome, kept: Sequence[str]) -> Linearised:
+    """An arm's estimate and its co-moments with the covariates `kept`, through the influence if it is a ratio."""
     if isinstance(outcome, RatioOutcome):
         estimate, weights = ratio_gradient(arm, outcome.numerator, outcome.denominator)
     else:
@@ -105,17 +109,19 @@ def _linearise(arm: SecondMoments, outcome: Outcome, kept: Sequence[str]) -> _Ar
         weights[i] = 1.0
     at = [arm.index(c) for c in kept]
     xx = arm.comoment[np.ix_(at, at)]
-    return _Arm(arm.n, estimate, arm.mean[at], quadratic(weights, arm.comoment), arm.comoment[at] @ weights, xx)
+    return Linearised(arm.n, estimate, arm.mean[at], quadratic(weights, arm.comoment), arm.comoment[at] @ weights, xx)
 
 
-def _prepare(arms: Sequence[SecondMoments], outcome: Outcome, kept: Sequence[str]) -> tuple[list[_Arm], Floats, Floats]:
+def prepare(
+    arms: Sequence[SecondMoments], outcome: Outcome, kept: Sequence[str]
+) -> tuple[list[Linearised], Floats, Floats]:
     """Linearised arms, the (K, k) distances D of the arms' covariate means from the grand mean, and Sx = T_xx / N."""
     for arm in arms:
         if arm.n < len(kept) + 2:
             raise NotComputable(
                 "too_few_units", f"{len(kept)} covariates need at least {len(kept) + 2} units an arm, one has {arm.n}"
             )
-    parts = [_linearise(arm, outcome, kept) for arm in arms]
+    parts = [linearise(arm, outcome, kept) for arm in arms]
     n = np.array([part.n for part in parts], dtype=np.float64)
     x = np.array([part.x for part in parts]).reshape(len(parts), len(kept))
     # Distances from the first arm: averaging means of the size 1e9 directly would cost digits of the difference.
@@ -131,12 +137,16 @@ def _residual(yy: float, yx: Floats, slopes: Floats) -> float:
     return rss if rss > 64 * EPS * (len(slopes) + 1) * yy else 0.0
 
 
-def _reduction(cov: Floats, arms: Sequence[SecondMoments], outcome: Outcome) -> Floats:
-    """1 - adjusted / unadjusted variance of each difference to the baseline (entry 0: of the baseline's mean)."""
-    before = unadjusted(arms, outcome).cov
-    out = np.zeros(len(arms))
-    for a in range(len(arms)):
-        weights = np.zeros(len(arms))
+def variance_reduction(cov: Floats, before: Floats) -> Floats:
+    """1 - adjusted / unadjusted variance of each difference to the baseline (entry 0: of the baseline's mean).
+
+    Args:
+        cov: (K, K) covariance of the adjusted arm means.
+        before: That of the unadjusted ones.
+    """
+    out = np.zeros(len(cov))
+    for a in range(len(cov)):
+        weights = np.zeros(len(cov))
         weights[a] += 1.0
         if a > 0:
             weights[0] -= 1.0
@@ -145,7 +155,12 @@ def _reduction(cov: Floats, arms: Sequence[SecondMoments], outcome: Outcome) -> 
     return out
 
 
-def lin(arms: Sequence[SecondMoments], column: str, covariates: Sequence[str]) -> ArmEstimates:
+def lin(
+    arms: Sequence[SecondMoments],
+    column: str,
+    covariates: Sequence[str],
+    variance: LinVariance = "superpopulation",
+) -> ArmEstimates:
     """Lin's estimator of arm means: per-arm slopes, superpopulation variance.
 
     b_a = S_a,xx^-1 S_a,xy; mu_a = m_y,a - b_a'd_a, d_a = m_x,a - m_x., m_x. the mean over all arms given;
@@ -154,15 +169,20 @@ def lin(arms: Sequence[SecondMoments], column: str, covariates: Sequence[str]) -
     se^2 = V_1 + V_0 + (b_1 - b_0)' Sx (b_1 - b_0) / N. Assumes units sampled from a population and completely
     randomised. Lin (2013); Negi & Wooldridge (2021); Ye, Shao, Yi & Zhao (2023).
 
+    Other conventions: "conditional" leaves out b_a' Sx b_c / N (the covariates taken as fixed: the sum of the two
+    per-arm classical regressions, and what HC0 to HC3 of the interacted regression estimate); "large_sample" has
+    V_a = RSS_a / n_a^2 (M-estimation without small-sample corrections).
+
     Args:
         arms: Moments per arm with the outcome and the covariates, baseline first.
         column: The outcome.
         covariates: Pre-treatment columns; constant and collinear ones (also within one arm) are dropped by name.
+        variance: Which variance.
 
     Raises:
         NotComputable: `too_few_units` when an arm has fewer than k + 2 units.
     """
-    return _lin(arms, MeanOutcome(column), covariates)
+    return _lin(arms, MeanOutcome(column), covariates, variance)
 
 
 def lin_ratio(
@@ -178,20 +198,32 @@ def lin_ratio(
     return _lin(arms, RatioOutcome(numerator, denominator), covariates)
 
 
-def _lin(arms: Sequence[SecondMoments], outcome: Outcome, covariates: Sequence[str]) -> ArmEstimates:
+def _lin(
+    arms: Sequence[SecondMoments],
+    outcome: Outcome,
+    covariates: Sequence[str],
+    variance: LinVariance = "superpopulation",
+) -> ArmEstimates:
     kept, dropped = usable(arms, covariates, per_arm=True)
     k = len(kept)
-    parts, distance, sx = _prepare(arms, outcome, kept)
+    parts, distance, sx = prepare(arms, outcome, kept)
     slopes = np.zeros((len(parts), k))
-    means, variance, df = np.zeros(len(parts)), np.zeros(len(parts)), np.zeros(len(parts))
+    means, own, df = np.zeros(len(parts)), np.zeros(len(parts)), np.zeros(len(parts))
     for a, part in enumerate(parts):
-        slopes[a] = _solve(part.xx, part.yx)
+        slopes[a] = solve(part.xx, part.yx)
         df[a] = part.n - k - 1
         means[a] = part.estimate - float(slopes[a] @ distance[a])
-        s2 = _residual(part.yy, part.yx, slopes[a]) / df[a]
-        variance[a] = s2 * (1 / part.n + float(distance[a] @ _solve(part.xx, distance[a])))
-    cov = np.diag(variance) + slopes @ sx @ slopes.T / sum(part.n for part in parts)
-    return ArmEstimates("lin", means, cov, variance, df, None, kept, dropped, _reduction(cov, arms, outcome))
+        rss = _residual(part.yy, part.yx, slopes[a])
+        if variance == "large_sample":
+            own[a] = rss / part.n / part.n
+        else:
+            own[a] = rss / df[a] * (1 / part.n + float(distance[a] @ solve(part.xx, distance[a])))
+    shared = slopes @ sx @ slopes.T / sum(part.n for part in parts)
+    if variance == "conditional":
+        shared = np.zeros_like(shared)
+    cov = np.diag(own) + shared
+    reduction = variance_reduction(cov, unadjusted(arms, outcome).cov)
+    return ArmEstimates("lin", means, cov, own, df, None, kept, dropped, reduction, slopes)
 
 
 def ancova(arms: Sequence[SecondMoments], column: str, covariates: Sequence[str]) -> ArmEstimates:
@@ -227,19 +259,20 @@ def ancova_ratio(
 def _ancova(arms: Sequence[SecondMoments], outcome: Outcome, covariates: Sequence[str]) -> ArmEstimates:
     kept, dropped = usable(arms, covariates, per_arm=False)
     k = len(kept)
-    parts, distance, sx = _prepare(arms, outcome, kept)
+    parts, distance, sx = prepare(arms, outcome, kept)
     n = np.array([part.n for part in parts], dtype=np.float64)
     xx = sum((part.xx for part in parts), np.zeros((k, k)))
     yx = sum((part.yx for part in parts), np.zeros(k))
-    slopes = _solve(xx, yx)
+    slopes = solve(xx, yx)
     df = float(n.sum()) - k - len(parts)
     s2 = _residual(sum(part.yy for part in parts), yx, slopes) / df
-    arm_part = s2 * (np.diag(1 / n) + distance @ _solve(xx, distance.T))
+    arm_part = s2 * (np.diag(1 / n) + distance @ solve(xx, distance.T))
     cov = arm_part + float(slopes @ sx @ slopes) / n.sum()
     means = np.array([part.estimate for part in parts]) - distance @ slopes
     every = np.full(len(parts), df)
-    reduction = _reduction(cov, arms, outcome)
-    return ArmEstimates("ancova", means, cov, arm_part.diagonal(), every, df, kept, dropped, reduction)
+    reduction = variance_reduction(cov, unadjusted(arms, outcome).cov)
+    common = np.tile(slopes, (len(parts), 1))
+    return ArmEstimates("ancova", means, cov, arm_part.diagonal(), every, df, kept, dropped, reduction, common)
 
 
 def choose(arms: Sequence[SecondMoments], outcome: Outcome, covariates: Sequence[str]) -> ArmEstimates:
@@ -255,10 +288,9 @@ def choose(arms: Sequence[SecondMoments], outcome: Outcome, covariates: Sequence
     """
     smallest = min(arm.n for arm in arms)
     kept, dropped = usable(arms, covariates, per_arm=True)
-    if kept and smallest >= 20 * (len(kept) + 1):
+    if kept and smallest >= UNITS_PER_COEFFICIENT * (len(kept) + 1):
         return _lin(arms, outcome, covariates)
     kept, dropped = usable(arms, covariates, per_arm=False)
     if kept and smallest >= len(kept) + 10:
         return _ancova(arms, outcome, covariates)
-    plain = unadjusted(arms, outcome)
-    return ArmEstimates(plain.estimator, plain.means, plain.cov, plain.arm_variance, plain.arm_df, dropped=dropped)
+    return replace(unadjusted(arms, outcome), dropped=dropped)

@@ -9,25 +9,15 @@ from hypothesis import strategies as st
 
 from metricdef.errors import NotComputable
 from metricdef.stats.adjustment import MeanOutcome, RatioOutcome, ancova, ancova_ratio, choose, lin, lin_ratio
-from metricdef.stats.effects import ArmEstimates, difference, relative, unadjusted_mean, unadjusted_ratio
+from metricdef.stats.effects import (
+    ArmEstimates,
+    baseline_contrasts,
+    contrast_covariance,
+    difference,
+    relative,
+    unadjusted_mean,
+)
 from metricdef.stats.moments import Floats, Moments, from_rows
-
-from .reference import Case, agrees, cases, name, sufficient_arms
-
-
-def extra(case: Case, baseline_factor: float = 1.0) -> float:
-    """(b_1 - L b_0)' Sx (b_1 - L b_0) / N from the rows, by per-arm least squares."""
-    arm, y, x = raw(case)
-    b = [ols(y[arm == a], x[arm == a] - x.mean(0))[0][1:] for a in (0, 1)]
-    gap = b[1] - baseline_factor * b[0]
-    sx = (x - x.mean(0)).T @ (x - x.mean(0)) / len(x)
-    return float(gap @ sx @ gap) / len(x)
-
-
-def raw(case: Case) -> tuple[Floats, Floats, Floats]:
-    rows = case["inputs"]["rows"]
-    x = np.column_stack([np.array(rows[c], dtype=float) for c in case["inputs"]["covariates"]])
-    return np.array(rows["arm"]), np.array(rows["y"], dtype=float), x
 
 
 def ols(y: Floats, x: Floats) -> tuple[Floats, Floats, float]:
@@ -36,73 +26,6 @@ def ols(y: Floats, x: Floats) -> tuple[Floats, Floats, float]:
     beta, *_ = np.linalg.lstsq(design, y, rcond=None)
     rss = float(((y - design @ beta) ** 2).sum())
     return beta, rss / (len(y) - design.shape[1]) * np.linalg.inv(design.T @ design), rss
-
-
-@pytest.mark.parametrize("case", cases("cuped_ancova", "lin_interacted"), ids=name)
-def test_lin_point_and_conditional_variance(case: Case) -> None:
-    """HC0..HC3 need the rows; the per-arm classical variances are ours exactly, without the superpopulation term."""
-    expected = case["expected"]
-    arms = sufficient_arms(case)
-    est = lin(arms, "y", case["inputs"]["covariates"])
-    d = difference(est, 1, 0.05)
-    agrees(case, d.estimate, expected["difference"])
-    if "rank" in expected:
-        assert len(est.covariates) == expected["rank"]
-        assert est.dropped == ("x2", "x3")
-        alone = lin(arms, "y", est.covariates)
-        np.testing.assert_array_equal(alone.cov, est.cov)
-        return
-    for a in (0, 1):
-        arm = expected["per_arm_ols"][str(a)]
-        agrees(case, est.means[a], arm["adjusted_mean"])
-        agrees(case, est.arm_variance[a], arm["adjusted_mean_variance"])
-    agrees(case, math.sqrt(est.arm_variance.sum()), expected["se_per_arm_classical"])
-    assert d.std_error**2 == pytest.approx(est.arm_variance.sum() + extra(case), rel=1e-9)
-    agrees(case, difference(unadjusted_mean(arms, "y"), 1, 0.05).std_error, expected["unadjusted_se"])
-    lift = relative(est, 1, 0.05).estimate
-    assert lift is not None
-    agrees(case, lift, expected["lift"])
-
-
-@pytest.mark.parametrize("case", cases("cuped_ancova", "lin_superpopulation"), ids=name)
-def test_lin_superpopulation(case: Case) -> None:
-    """The reference has V_a = RSS_a / n_a^2, we s2_a (1/n_a + ...): the extra term must be the same."""
-    expected = case["expected"]
-    arm, y, x = raw(case)
-    est = lin(sufficient_arms(case), "y", case["inputs"]["covariates"])
-    d = difference(est, 1, 0.05)
-    agrees(case, d.estimate, expected["difference"])
-    agrees(case, est.means[0], expected["adjusted_mean_control"])
-    agrees(case, est.means[1], expected["adjusted_mean_treatment"])
-    plain = [ols(y[arm == a], x[arm == a])[2] / (arm == a).sum() ** 2 for a in (0, 1)]
-    term = d.std_error**2 - est.arm_variance.sum()
-    agrees(case, math.sqrt(sum(plain) + term), expected["se_from_sufficient_statistics"])
-    ratio = est.means[1] / est.means[0]
-    contrast = np.array([-ratio, 1.0])
-    term = contrast @ est.cov @ contrast - est.arm_variance @ contrast**2
-    agrees(case, est.means[1] / est.means[0] - 1, expected["lift"])
-    lift_se = math.sqrt(plain[1] + ratio**2 * plain[0] + term) / abs(est.means[0])
-    agrees(case, lift_se, expected["lift_se_from_sufficient_statistics"])
-    assert d.std_error == pytest.approx(expected["se_m_estimation"], rel=0.06)
-
-
-@pytest.mark.parametrize("case", cases("cuped_ancova", "cuped_theta_within"), ids=name)
-def test_ancova_is_within_cuped(case: Case) -> None:
-    """CUPED with the within slope has ANCOVA's point estimate exactly (its variance treats theta as known)."""
-    est = ancova(sufficient_arms(case), "y", case["inputs"]["covariates"])
-    agrees(case, difference(est, 1, 0.05).estimate, case["expected"]["difference"])
-    agrees(case, est.means[0], case["expected"]["adjusted_mean_control"])
-    agrees(case, est.means[1], case["expected"]["adjusted_mean_treatment"])
-
-
-@pytest.mark.parametrize("case", cases("cuped_ancova", "ratio_cuped"), ids=name)
-def test_ratio_with_two_covariates(case: Case) -> None:
-    """The within slopes of the linearised score: same difference; its per-arm variances are not ANCOVA's pooled one."""
-    arms = sufficient_arms(case)
-    est = ancova_ratio(arms, "y", "d", ["yp", "dp"])
-    agrees(case, difference(est, 1, 0.05).estimate, case["expected"]["two_covariates"]["difference"])
-    plain = difference(unadjusted_ratio(arms, "y", "d"), 1, 0.05)
-    agrees(case, plain.std_error, case["expected"]["unadjusted_se"])
 
 
 def experiment(
@@ -313,3 +236,27 @@ def test_p_intervals_labels_and_scale(seed: int, estimator: object, shift: float
     scaled = difference(estimate([table * [scale, 1 / scale] for table in rows]), 1, alpha)
     assert scaled.p_value == pytest.approx(d.p_value, rel=1e-7)
     assert scaled.std_error == pytest.approx(d.std_error * scale, rel=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_variances_of_the_other_conventions(seed: int) -> None:
+    arms, ys, xs = experiment(seed)
+    whole, fixed, large = (lin(arms, "y", ["x0", "x1"], v) for v in ("superpopulation", "conditional", "large_sample"))
+    np.testing.assert_array_equal(fixed.cov, np.diag(whole.arm_variance))
+    rss = [ols(y, x)[2] for y, x in zip(ys, xs, strict=True)]
+    np.testing.assert_allclose(large.arm_variance, [r / m.n**2 for r, m in zip(rss, arms, strict=True)], rtol=1e-9)
+    np.testing.assert_allclose(large.cov - np.diag(large.arm_variance), whole.cov - np.diag(whole.arm_variance))
+    np.testing.assert_array_equal(whole.means, large.means)
+    assert whole.slopes is not None
+    np.testing.assert_allclose(whole.slopes, [ols(y, x)[0][1:] for y, x in zip(ys, xs, strict=True)], rtol=1e-9)
+
+
+def test_covariance_of_contrasts_of_lins_estimates() -> None:
+    """Cov(d_i, d_j) = V_0 + (b_i - b_0)' Sx (b_j - b_0) / N."""
+    arms, _, xs = experiment(4)
+    est = lin(arms, "y", ["x0", "x1"])
+    x = np.vstack(xs)
+    sx = (x - x.mean(0)).T @ (x - x.mean(0)) / len(x)
+    assert est.slopes is not None
+    want = est.arm_variance[0] + (est.slopes[1] - est.slopes[0]) @ sx @ (est.slopes[2] - est.slopes[0]) / len(x)
+    assert contrast_covariance(est, baseline_contrasts(3))[0, 1] == pytest.approx(want, rel=1e-10)
