@@ -104,8 +104,8 @@ def stratified(
     Raises:
         NotComputable: `too_few_units` when no stratum is left; `zero_denominator`.
     """
-    arms = {len(cells) for cells in strata.values()}
-    if len(arms) != 1:
+    counts = {len(cells) for cells in strata.values()}
+    if len(counts) != 1:
         raise ValueError("strata must all have the same arms, and there must be one")
     everyone = sum(m.n for cells in strata.values() for m in cells)
     cells, left_out = _large_enough(strata, small)
@@ -119,7 +119,7 @@ def stratified(
     cov, means = _combine(parts, weights, float(sizes.sum()), superpopulation)
     own = np.array([w * w * part.arm_variance for w, part in zip(weights, parts, strict=True)])
     cell_df = np.array([part.arm_df for part in parts])
-    arm_df = np.array([_arm_df(own[:, a], cell_df[:, a]) for a in range(arms.pop())])
+    arm_df = np.array([_arm_df(own[:, a], cell_df[:, a]) for a in range(counts.pop())])
     used = {name for part in parts for name in part.covariates}
     reduction = None
     if used:
