@@ -6,7 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metricdef.errors import NotComputable
-from metricdef.stats.moments import Moments, empty, from_rows, from_shifted_sums, merge, select
+from metricdef.stats.effects import unadjusted_ratio
+from metricdef.stats.moments import (
+    Moments,
+    empty,
+    from_rows,
+    from_shifted_sums,
+    linearise_ratio,
+    merge,
+    merge_all,
+    select,
+    transform,
+)
 
 COLUMNS = ("y", "x", "z")
 numbers = st.floats(-1e3, 1e3, allow_nan=False, width=32)
@@ -115,3 +126,67 @@ def test_select_and_names() -> None:
         merge(m, part)
     with pytest.raises(ValueError, match="read-only"):
         m.mean[0] = 1.0
+
+
+@given(tables, st.lists(st.integers(0, 3), min_size=40, max_size=40), st.permutations(range(4)))
+def test_merging_many_in_any_order(rows: list[tuple[float, ...]], label: list[int], order: list[int]) -> None:
+    values, of = np.array(rows), np.array(label[: len(rows)])
+    parts = [from_rows(COLUMNS, values[of == part]) for part in range(4)]
+    same(merge_all(parts[i] for i in order), from_rows(COLUMNS, values))
+
+
+def test_merging_nothing() -> None:
+    assert (merge_all([], ["y", "x"]).n, merge_all([], ["y", "x"]).columns) == (0, ("y", "x"))
+    with pytest.raises(ValueError, match="names"):
+        merge_all([])
+    with pytest.raises(ValueError, match="cannot merge"):
+        merge_all([empty(["y"])], ["x"])
+
+
+matrices = st.lists(st.lists(st.floats(-3, 3), min_size=3, max_size=3), min_size=1, max_size=4)
+
+
+@given(tables, matrices, st.floats(-50, 50))
+def test_a_linear_map_of_the_columns_is_that_of_the_rows(
+    rows: list[tuple[float, ...]], matrix: list[list[float]], shift: float
+) -> None:
+    values, a = np.array(rows), np.array(matrix)
+    names = [f"c{i}" for i in range(len(a))]
+    got = transform(from_rows(COLUMNS, values), a, names, np.full(len(a), shift))
+    want = from_rows(names, values @ a.T + shift)
+    scale = float(np.abs(values).max() * np.abs(a).max()) + abs(shift) + 1e-50
+    np.testing.assert_allclose(got.mean / scale, want.mean / scale, atol=1e-12)
+    np.testing.assert_allclose(got.comoment / scale**2, want.comoment / scale**2, atol=1e-11 * len(values))
+    assert got.n == len(values)
+
+
+def test_degenerate_linear_maps() -> None:
+    x = np.random.default_rng(3).normal(1e3, 1, size=50)
+    m = from_rows(["y", "d", "one"], np.column_stack([3 * x, x, np.ones(50)]))
+    flat = transform(m, [[1.0, -3.0, 0.0], [0.0, 1.0, 0.0]], ["gap", "d"])
+    assert (flat.var("gap"), flat.cov[0, 1], flat.var("d")) == (0.0, 0.0, pytest.approx(m.var("d")))
+    none = transform(empty(["y", "d"]), [[1.0, 2.0]], ["z"], [7.0])
+    assert (none.n, none.mean[0], none.comoment[0, 0]) == (0, 0.0, 0.0)
+    one = transform(from_rows(["y", "d"], [[2.0, 5.0]]), [[1.0, 2.0]], ["z"])
+    assert (one.n, one.mean[0], one.comoment[0, 0]) == (1, 12.0, 0.0)
+    for wrong in ([[1.0, 2.0]], [[1.0, 2.0, 3.0]] * 2):
+        with pytest.raises(ValueError, match="shape"):
+            transform(m, wrong, ["z"])
+
+
+def test_a_linearised_ratio_has_the_ratio_as_its_mean_and_its_delta_method_variance() -> None:
+    rng = np.random.default_rng(4)
+    d, x = 1.0 + rng.poisson(3, 80), rng.normal(size=80)
+    y = d * (2 + x) + rng.normal(size=80)
+    m = from_rows(["y", "d", "x"], np.column_stack([y, d, x]))
+    ratio = y.sum() / d.sum()
+    got = linearise_ratio(m, "y", "d", "r", ["x"])
+    same_rows = from_rows(["r", "x"], np.column_stack([ratio + (y - ratio * d) / d.mean(), x]))
+    np.testing.assert_allclose(got.mean, same_rows.mean, rtol=1e-12)
+    np.testing.assert_allclose(got.comoment, same_rows.comoment, rtol=1e-10)
+    assert got.mean[0] == pytest.approx(ratio, rel=1e-15)
+    assert got.var("r") / 80 == pytest.approx(unadjusted_ratio([m], "y", "d").arm_variance[0], rel=1e-12)
+    for nothing in (empty(["y", "d"]), from_rows(["y", "d"], [[1.0, 0.0]] * 3)):
+        with pytest.raises(NotComputable) as caught:
+            linearise_ratio(nothing, "y", "d", "r")
+        assert caught.value.reason == "zero_denominator"
