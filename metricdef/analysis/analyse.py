@@ -7,18 +7,21 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from metricdef import __version__
+from metricdef.analysis.breakdowns import break_down
 from metricdef.analysis.cells import Cells, read_cells
 from metricdef.analysis.decision import decide
 from metricdef.analysis.estimates import estimate_metric
 from metricdef.analysis.families import judge
 from metricdef.analysis.health import arm_rows, check_health
+from metricdef.analysis.moment_rows import moment_rows
+from metricdef.analysis.observed import View
 from metricdef.analysis.readout import EstimateRow, Readout
+from metricdef.analysis.series import daily_series
 from metricdef.analysis.settings import Settings, analysis_settings
-from metricdef.compiler.plan import Block, Plan
+from metricdef.compiler.exposure_stages import AUDIT
+from metricdef.compiler.plan import Plan
 from metricdef.compiler.query import Query
 from metricdef.definitions.project import Project
-from metricdef.errors import NotComputable
-from metricdef.stats.moments import Moments
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,11 +45,10 @@ def analyse(project: Project, query: Query, table: pa.Table, revision: str | Non
     with_mixed = settings.mixed == "first_arm"
     arms = arm_rows(cells, with_mixed=with_mixed)
     health = check_health(cells, arms, settings, final=stage.early is None)
-    rows = (
-        []
-        if stage.hidden
-        else _estimates(cells, plan, settings, with_mixed=with_mixed, interim=stage.early is not None)
-    )
+    view = View(cells, with_mixed)
+    interim = stage.early is not None
+    rows = [] if stage.hidden else _estimates(view, settings, interim=interim)
+    split = [] if stage.hidden else break_down(view, settings, interim=interim)
     treatments = [arm.name for arm in plan.arms[1:]]
     return Readout(
         experiment=plan.experiment,
@@ -59,15 +61,13 @@ def analyse(project: Project, query: Query, table: pa.Table, revision: str | Non
         provenance=_provenance(query, settings, revision),
         arms=arms,
         health=health,
-        estimates=tuple(rows),
-        decision=decide(rows, health, settings, treatments, stage.early),
+        estimates=(*rows, *_dropped(plan, stage), *split),
+        decision=decide([*rows, *_dropped(plan, stage)], health, settings, treatments, stage.early),
         ledger=_ledger(plan, settings),
         excluded_units=_excluded(cells, settings),
-        sensitivity=()
-        if stage.hidden or stage.early
-        else tuple(_sensitivity(cells, plan, settings, with_mixed=not with_mixed)),
-        series=(),
-        moments=() if stage.hidden else tuple(_moments(cells, with_mixed=with_mixed)),
+        sensitivity=() if stage.hidden or stage.early else tuple(_sensitivity(View(cells, not with_mixed), settings)),
+        series=() if stage.hidden else tuple(daily_series(view, settings)),
+        moments=() if stage.hidden else tuple(moment_rows(cells, with_mixed=with_mixed)),
     )
 
 
@@ -82,22 +82,48 @@ def _stage(plan: Plan, settings: Settings) -> Stage:
     return Stage(None, hidden=False)
 
 
-def _estimates(cells: Cells, plan: Plan, settings: Settings, *, with_mixed: bool, interim: bool) -> list[EstimateRow]:
+def _estimates(view: View, settings: Settings, *, interim: bool) -> list[EstimateRow]:
     rows = [
-        row
-        for metric in plan.metrics
-        for row in estimate_metric(cells, metric, settings, with_mixed=with_mixed, interim=interim)
+        row for metric in view.cells.plan.metrics for row in estimate_metric(view, metric, settings, interim=interim)
     ]
     return rows if interim else judge(rows, settings)
 
 
-def _sensitivity(cells: Cells, plan: Plan, settings: Settings, *, with_mixed: bool) -> list[dict[str, Any]]:
-    """The other policy for mixed units, from the same query, where there are any."""
-    if not any(cells.count("units_assigned", arm.name, mixed=True) for arm in plan.arms):
+def _dropped(plan: Plan, stage: Stage) -> list[EstimateRow]:
+    """Rows of metrics that the engine refused: they keep their place, with its reason."""
+    if stage.hidden:
         return []
-    name = "mixed_first_arm" if with_mixed else "mixed_excluded"
+    baseline, *others = (arm.name for arm in plan.arms)
+    return [
+        EstimateRow(
+            metric=name,
+            label=d.metric.label or name,
+            format=d.metric.format,
+            direction=d.metric.direction,
+            role=d.role,
+            arm=arm,
+            baseline=baseline,
+            units=(0, 0),
+            is_share=d.metric.takes_points,
+            reason="sql_refused",
+            message=d.reason,
+        )
+        for name, d in plan.dropped.items()
+        for arm in others
+    ]
+
+
+def _sensitivity(view: View, settings: Settings) -> list[dict[str, Any]]:
+    """The other policy for mixed units, from the same query, where there are any."""
+    cells = view.cells
+    if not any(cells.count("units_assigned", arm.name, mixed=True) for arm in cells.plan.arms):
+        return []
+    name = "mixed_first_arm" if view.with_mixed else "mixed_excluded"
     found = []
-    for row in _estimates(cells, plan, settings, with_mixed=with_mixed, interim=False):
+    for row in _estimates(view, settings, interim=False):
+        quantile = next(m.quantile for m in cells.plan.metrics if m.name == row.metric)
+        if quantile is not None:
+            continue  # its order statistics are those of the declared policy
         absolute = asdict(row.absolute) if row.absolute else None
         found.append(
             {
@@ -155,83 +181,28 @@ def _ship_is_bounded(plan: Plan, settings: Settings) -> bool:
 
 def _excluded(cells: Cells, settings: Settings) -> dict[str, int]:
     """Units and exposure rows that are not in the estimates, by reason."""
-    arms = [arm.name for arm in cells.plan.arms]
+    plan = cells.plan
+    arms = [arm.name for arm in plan.arms]
     mixed = sum(cells.count("units_assigned", arm, mixed=True) for arm in arms)
     kept = settings.mixed == "first_arm"
-    outside = sum(
-        cells.count("units_assigned", arm, mixed=None if kept else False)
-        - cells.count("units_analysed", arm, mixed=None if kept else False)
-        for arm in arms
-    )
-    found = {"mixed": 0 if kept else mixed, "outside_population": outside}
-    for block in cells.plan.blocks:
-        if block.horizon is not None:
-            found[f"immature_{block.name.removeprefix('mature_')}"] = sum(
-                cells.count("units_analysed", arm, mixed=None if kept else False)
-                - cells.eligible(block.name, arm, with_mixed=kept)
-                for arm in arms
-            )
-    return found | {
-        f"rows_{name}": cells.audit(name)
-        for name in (
-            "null_unit",
-            "null_time",
-            "before_start",
-            "on_or_after_end",
-            "after_as_of",
-            "not_loaded",
-            "unknown_arm",
-        )
+
+    def total(name: str) -> int:
+        return sum(cells.count(name, arm, mixed=None if kept else False) for arm in arms)
+
+    found = {
+        "mixed": 0 if kept else mixed,
+        "outside_population": total("units_assigned") - total("units_in_population"),
     }
-
-
-def _moments(cells: Cells, *, with_mixed: bool) -> list[dict[str, Any]]:
-    """The sufficient statistics by block and arm.
-
-    A covariance is null where no estimate needs it. A column whose sums are unusable is left out and named.
-    """
-    return [
-        _block_moments(cells, block, arm.name, with_mixed=with_mixed)
-        for block in cells.plan.blocks
-        for arm in cells.plan.arms
-    ]
-
-
-def _block_moments(cells: Cells, block: Block, arm: str, *, with_mixed: bool) -> dict[str, Any]:
-    names = [value.name for value in block.values]
-    single: dict[str, Moments] = {}
-    for name in names:
-        try:
-            single[name] = cells.moments(block.name, [name], arm, with_mixed=with_mixed)
-        except NotComputable:
-            continue
-    usable = list(single)
-    n = cells.eligible(block.name, arm, with_mixed=with_mixed)
-    cov: list[list[float | None]] | None = None
-    if n > 1:
-        cov = [[None] * len(usable) for _ in usable]
-        for i, j in block.products:
-            if names[i] in single and names[j] in single:
-                pair = list(dict.fromkeys((names[i], names[j])))
-                value = float(cells.moments(block.name, pair, arm, with_mixed=with_mixed).cov[0, -1])
-                a, b = usable.index(names[i]), usable.index(names[j])
-                cov[a][b] = cov[b][a] = value
-    return {
-        "block": block.name,
-        "arm": arm,
-        "segment": None,
-        "epoch": None,
-        "n": n,
-        "columns": usable,
-        "unusable": [name for name in names if name not in single],
-        "centre": [cells.centre(block.name, name) for name in usable],
-        "mean": [float(m.mean[0]) for m in single.values()],
-        "cov": cov,
-        "third": [float(m.third[0]) for m in single.values()],
-        "max_abs": [float(m.max_abs[0]) for m in single.values()],
-        "nonzero": [int(m.nonzero[0]) for m in single.values()],
-        "capped": [int(m.capped[0]) for m in single.values()],
-    }
+    if plan.trigger:
+        found["untriggered"] = total("units_in_population") - total("units_analysed")
+    analysed = total("clusters_analysed" if plan.cluster else "units_analysed")
+    for block in plan.blocks:
+        if block.horizon is not None and block.anchor == "outcome":
+            eligible = sum(cells.eligible(block.name, arm, with_mixed=kept) for arm in arms)
+            found[f"immature_{block.name.removeprefix('mature_')}"] = analysed - eligible
+    reasons = [f"rows_{name}" for name in AUDIT if name != "rows"]
+    found |= {reason: cells.audit(reason.removeprefix("rows_")) for reason in reasons}
+    return found | ({"null_cluster": cells.audit("null_cluster")} if plan.cluster else {})
 
 
 def _iso(moment: datetime) -> str:

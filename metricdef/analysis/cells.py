@@ -1,16 +1,17 @@
-"""The result of the compiled SQL as moments: per arm, mixed units apart, each metric's columns on their own."""
+"""The result of the compiled SQL as moments: per arm, mixed units apart, for all units or one level of a dimension."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from metricdef.compiler.moment_stages import capped_values, key_name
 from metricdef.compiler.plan import Block, Plan
-from metricdef.compiler.stages import capped_values, result_columns
+from metricdef.compiler.result import EVENT_COUNTS, result_columns
 from metricdef.errors import NotComputable, WarehouseError
 from metricdef.stats.moments import Moments, empty, from_shifted_sums, merge
 
@@ -21,64 +22,222 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Level:
+    """One level of a dimension; `value` is its text, None the level of units without one."""
+
+    dimension: str
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Units of one arm that moments are summed over. `levels`: per dimension its level, "" where not split by it."""
+
+    arm: str
+    mixed: bool
+    epoch: int
+    levels: tuple[Level | None, ...]
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class OrderStatistics:
+    """A quantile of `total` values with the values that bound it; of events also counts per unit, summed over units.
+
+    `low` are rows at or below the quantile, `rows` all rows of a unit.
+    """
+
+    total: int
+    estimate: float
+    lower: float
+    upper: float
+    events: dict[str, float] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Cells:
-    """Rows of the result by (arm name, mixed)."""
+    """Rows of the result: counts by (arm, mixed, epoch), groups with moments, order statistics."""
 
     plan: Plan
-    rows: dict[tuple[str, bool], Row]
+    rows: dict[tuple[str, bool, int], Row]
+    groups: tuple[Group, ...]
+    quantiles: dict[tuple[str, str, Level | None], OrderStatistics]
 
-    def count(self, name: str, arm: str, *, mixed: bool | None = None) -> int:
+    def count(self, name: str, arm: str, *, mixed: bool | None = None, epoch: int | None = None) -> int:
         """A count of one arm; of all its units where `mixed` is None."""
         return sum(
             int(row[name] or 0)
-            for (found, is_mixed), row in self.rows.items()
-            if found == arm and mixed in (None, is_mixed)
+            for (found, is_mixed, at), row in self.rows.items()
+            if found == arm and mixed in (None, is_mixed) and epoch in (None, at)
         )
 
     def audit(self, name: str) -> int:
         """A count over the whole experiment."""
-        return int(next(iter(self.rows.values()))[f"audit_{name}"] or 0)
+        return int(self._any[f"audit_{name}"] or 0)
 
-    def eligible(self, block: str, arm: str, *, with_mixed: bool) -> int:
-        """Units of an arm in a block."""
-        return self.count(f"n__{block}", arm, mixed=None if with_mixed else False)
+    @property
+    def _any(self) -> Row:
+        return next(iter(self.rows.values()))
+
+    def eligible(self, block: str, arm: str, *, with_mixed: bool, level: Level | None = None) -> int:
+        """Units (or clusters) of an arm in a block."""
+        found = self._select(arm, with_mixed=with_mixed, level=level, epoch=None)
+        return sum(int(group.row[f"n__{block}"] or 0) for group in found)
 
     def centre(self, block_name: str, column: str) -> float:
         """The constant that was taken off a column before its products were summed."""
-        position = next(i for i, block in enumerate(self.plan.blocks) if block.name == block_name)
-        at = [value.name for value in self.plan.blocks[position].values].index(column)
-        return _number(next(iter(self.rows.values()))[f"c__b{position}_{at}"], column)
+        position, block = self._block(block_name)
+        at = [value.name for value in block.values].index(column)
+        return _number(self._any[f"c__b{position}_{at}"], column)
 
-    def moments(self, block_name: str, columns: Sequence[str], arm: str, *, with_mixed: bool) -> Moments:
+    def percentile(self, name: str) -> tuple[float | None, float | None]:
+        """A limit taken from the data, and the median of the values other than 0; None where there are none."""
+        limit, median = (self._any[f"{letter}__{name}"] for letter in "ph")
+        return _or_none(limit), _or_none(median)
+
+    def levels(self, dimension: str) -> list[Level]:
+        """Levels of a dimension that some unit has, NULL last."""
+        at = [d.name for d in self.plan.dimensions].index(dimension)
+        found = {group.levels[at] for group in self.groups} - {None}
+        return sorted((x for x in found if x is not None), key=lambda x: (x.value is None, x.value or ""))
+
+    def strata(self) -> list[tuple[Level, ...]]:
+        """Every combination of levels of the strata that some unit has, in a fixed order."""
+        at = [i for i, d in enumerate(self.plan.dimensions) if d.stratum]
+        found = {tuple(level for i in at if (level := group.levels[i])) for group in self.groups}
+        return sorted(found, key=lambda levels: [(x.value is None, x.value or "") for x in levels])
+
+    def moments(
+        self,
+        block_name: str,
+        columns: Sequence[str],
+        arm: str,
+        *,
+        with_mixed: bool,
+        level: Level | None = None,
+        epoch: int | None = None,
+    ) -> Moments:
         """Moments of some columns of a block in one arm. Raises NotComputable where the warehouse's sums are unusable."""
-        position = next(i for i, block in enumerate(self.plan.blocks) if block.name == block_name)
-        block = self.plan.blocks[position]
-        parts = [
-            _moments(self.rows[arm, mixed], position, block, columns)
-            for mixed in ((False, True) if with_mixed else (False,))
-        ]
-        return parts[0] if len(parts) == 1 else merge(parts[0], parts[1])
+        position, block = self._block(block_name)
+        whole = empty(tuple(columns))
+        for group in self._select(arm, with_mixed=with_mixed, level=level, epoch=epoch):
+            whole = merge(whole, _moments(group.row, position, block, columns))
+        return whole
+
+    def by_stratum(
+        self,
+        block_name: str,
+        columns: Sequence[str],
+        arm: str,
+        *,
+        with_mixed: bool,
+        level: Level | None = None,
+        epoch: int | None = None,
+    ) -> dict[tuple[Level, ...], Moments]:
+        """As `moments`, apart for each combination of levels of the strata."""
+        position, block = self._block(block_name)
+        at = [i for i, d in enumerate(self.plan.dimensions) if d.stratum]
+        found: dict[tuple[Level, ...], Moments] = {}
+        for group in self._select(arm, with_mixed=with_mixed, level=level, epoch=epoch):
+            stratum = tuple(x for i in at if (x := group.levels[i]))
+            part = _moments(group.row, position, block, columns)
+            found[stratum] = merge(found.get(stratum, empty(tuple(columns))), part)
+        return found
+
+    def _block(self, name: str) -> tuple[int, Block]:
+        return next((i, block) for i, block in enumerate(self.plan.blocks) if block.name == name)
+
+    def _select(self, arm: str, *, with_mixed: bool, level: Level | None, epoch: int | None) -> Iterator[Group]:
+        """Groups that together are the units asked for, each of them once."""
+        dimensions = self.plan.dimensions
+        for group in self.groups:
+            if group.arm != arm or (group.mixed and not with_mixed) or epoch not in (None, group.epoch):
+                continue
+            split = {d.name for d, x in zip(dimensions, group.levels, strict=True) if x is not None and not d.stratum}
+            wanted = {level.dimension} if level and not self._is_stratum(level.dimension) else set()
+            if split == wanted and (level is None or level in group.levels):
+                yield group
+
+    def _is_stratum(self, name: str) -> bool:
+        return any(d.stratum for d in self.plan.dimensions if d.name == name)
 
 
 def read_cells(plan: Plan, table: pa.Table) -> Cells:
     """The result of the last statement. Raises WarehouseError where it is not what the statement returns."""
     names = {arm.code: arm.name for arm in plan.arms}
-    rows = {}
-    for raw in table.to_pylist():
-        row = {key.lower(): value for key, value in raw.items()}
-        rows[names.get(int(row["arm"]), ""), bool(row["mixed"])] = row
-    wanted = {(arm.name, mixed) for arm in plan.arms for mixed in (False, True)}
-    if set(rows) != wanted:
-        raise WarehouseError(
-            "the result does not have one row per arm", ["run the SQL as `metricdef compile` writes it"]
-        )
-    missing = sorted(result_columns(plan) - set(next(iter(rows.values()))))
+    found = [{key.lower(): value for key, value in raw.items()} for raw in table.to_pylist()]
+    wanted_columns = {"kind", *(column.name for column in result_columns(plan))}
+    missing = sorted(wanted_columns - set(found[0] if found else ()))
     if missing:
         # An absent sum must not be read as 0.
-        raise WarehouseError(
-            f"the result lacks columns: {', '.join(missing[:5])}", ["run the SQL as `metricdef compile` writes it"]
+        _refuse(f"the result lacks columns: {', '.join(missing[:5])}")
+    rows: dict[tuple[str, bool, int], Row] = {}
+    groups, quantiles = [], {}
+    for row in sorted(found, key=_order):
+        kind, _, quantile = str(row["kind"]).partition(":")
+        arm = names.get(int(row["arm"]), "")
+        if kind == "quantile":
+            level = next((x for x in _levels(plan, row) if x is not None), None)
+            quantiles[quantile, arm, level] = _order_statistics(row)
+            continue
+        key = arm, bool(row["mixed"]), int(row["epoch"])
+        rows[key] = row
+        if row["group_rows"] is not None:
+            groups.append(Group(*key, _levels(plan, row), row))
+    wanted = {(a.name, mixed, e) for a in plan.arms for mixed in (False, True) for e in range(max(1, len(plan.epochs)))}
+    if set(rows) != wanted:
+        _refuse("the result does not have one row per arm")
+    cells = Cells(plan, rows, tuple(groups), quantiles)
+    _check_sums(cells)
+    return cells
+
+
+def _refuse(message: str) -> None:
+    raise WarehouseError(message, ["run the SQL as `metricdef compile` writes it"])
+
+
+def _check_sums(cells: Cells) -> None:
+    """The groups of every arm must hold all its units: a row that got lost on the way would be a silent bias."""
+    plan = cells.plan
+    if not any(block.values for block in plan.blocks):
+        return
+    counted = "clusters_in_population" if plan.cluster else "units_in_population"
+    for arm in plan.arms:
+        whole = sum(int(row[counted] or 0) for (name, _, _), row in cells.rows.items() if name == arm.name)
+        splits = [None, *(d.name for d in plan.dimensions if not d.stratum)]
+        for split in splits:
+            levels = [None] if split is None else cells.levels(split)
+            total = 0
+            for level in levels:
+                groups = cells._select(arm.name, with_mixed=True, level=level, epoch=None)  # noqa: SLF001 - same module
+                total += sum(int(group.row["group_rows"]) for group in groups)
+            if total != whole and not (plan.cluster and split is not None):
+                _refuse(f"the groups of arm `{arm.name}` hold {total:,} units, not {whole:,}")
+
+
+def _order(row: Row) -> tuple[str, ...]:
+    return tuple(
+        "" if row.get(k) is None else str(row[k])
+        for k in ("kind", "arm", "mixed", "epoch", *sorted(k for k in row if k.startswith("k_")))
+    )
+
+
+def _levels(plan: Plan, row: Row) -> tuple[Level | None, ...]:
+    found = []
+    for i, dimension in enumerate(plan.dimensions):
+        text = row[key_name(i)]
+        found.append(
+            None if text is None else Level(dimension.name, str(text)[1:] if str(text).startswith("v") else None)
         )
-    return Cells(plan, rows)
+    return tuple(found)
+
+
+def _order_statistics(row: Row) -> OrderStatistics:
+    events = None
+    if row.get("quantile_rows_here") is not None:
+        events = {name: float(row[f"quantile_{name}"]) for name in EVENT_COUNTS}
+    total, estimate, lower, upper = (row[f"quantile_{n}"] for n in ("total", "estimate", "lower", "upper"))
+    return OrderStatistics(int(total), float(estimate), float(lower), float(upper), events)
 
 
 def _moments(row: Row, position: int, block: Block, columns: Sequence[str]) -> Moments:
@@ -108,6 +267,10 @@ def _moments(row: Row, position: int, block: Block, columns: Sequence[str]) -> M
         [int(x) for x in read("z")],
         [int(row[f"w__b{position}_{i}"] or 0) if i in capped else 0 for i in at],
     )
+
+
+def _or_none(value: Any) -> float | None:
+    return None if value is None or math.isnan(value) else float(value)
 
 
 def _number(value: object, column: str) -> float:

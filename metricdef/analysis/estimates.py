@@ -9,18 +9,31 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from metricdef.analysis.beside import dilute, steps
 from metricdef.analysis.cells import Cells
-from metricdef.analysis.readout import CapPart, CapRow, EstimateRow, Estimator, Interval, RelativeInterval, TestRow
+from metricdef.analysis.observed import Metric, View, is_stratum, observe
+from metricdef.analysis.readout import (
+    CapPart,
+    CapRow,
+    EstimateRow,
+    Estimator,
+    Interval,
+    RelativeInterval,
+    Response,
+    TestRow,
+)
 from metricdef.analysis.settings import Settings
 from metricdef.compiler.plan import MetricPlan
 from metricdef.errors import NotComputable
-from metricdef.metrics.effect import Effect
+from metricdef.metrics.effect import Effect, Observed
 from metricdef.metrics.fields import Size
 from metricdef.stats import effects, srm
 from metricdef.stats.adjustment import MeanOutcome
 from metricdef.stats.anytime import half_width, tuned_rho2
+from metricdef.stats.clusters import cluster_guards
 from metricdef.stats.guards import guards
 from metricdef.stats.moments import Moments
+from metricdef.stats.responses import response_test
 from metricdef.stats.tails import t_tail, z_tail
 
 ANYTIME_UNITS = 10_000  # the sample size at which interim intervals are tightest; fixed in advance for all experiments
@@ -30,16 +43,26 @@ ANYTIME_UNITS = 10_000  # the sample size at which interim intervals are tightes
 class _Pair:
     """One arm beside the baseline."""
 
-    metric: MetricPlan
+    metric: Metric
     settings: Settings
     baseline: Moments
     arm: Moments
     interim: bool
 
     @property
+    def role(self) -> str:
+        """The metric's role in the experiment."""
+        return self.metric.plan.role
+
+    @property
+    def direction(self) -> str | None:
+        """Which way is better."""
+        return self.metric.plan.metric.direction
+
+    @property
     def alpha(self) -> float:
         """Two-sided level of the row's fixed interval."""
-        return self.settings.level(self.metric.role)
+        return self.settings.level(self.role)
 
     def level(self, effect: Effect) -> float:
         """Level at which to ask for intervals: the row's own, or that of an interval valid at any time.
@@ -56,8 +79,10 @@ class _Pair:
 
     def words(self, names: Sequence[str]) -> tuple[str, ...]:
         """Covariates in the analyst's words; an indicator of missing values where none is missing says nothing."""
+        plan = self.metric.plan
         silent = {n for n in names if n.endswith("__missing") and not self._total(n)}
-        return tuple(self.metric.covariate_words[name] for name in names if name not in silent)
+        strata = ("strata",) if any(is_stratum(name) for name in names) else ()
+        return *strata, *(plan.covariate_words[n] for n in names if n not in silent and not is_stratum(n))
 
     def _total(self, column: str) -> float:
         return sum(float(m.total[m.index(column)]) for m in (self.baseline, self.arm))
@@ -65,40 +90,36 @@ class _Pair:
     def main_p(self, effect: Effect) -> float:
         """P of the row's main hypothesis: non-inferiority for a guardrail, else no effect."""
         tests = {test.hypothesis: test.p_value for test in _tests(self, effect)}
-        return (
-            tests.get("non_inferiority", tests["superiority"])
-            if self.metric.role == "guardrail"
-            else tests["superiority"]
-        )
+        return tests.get("non_inferiority", tests["superiority"]) if self.role == "guardrail" else tests["superiority"]
 
 
-def estimate_metric(
-    cells: Cells, metric: MetricPlan, settings: Settings, *, with_mixed: bool, interim: bool
-) -> list[EstimateRow]:
+def estimate_metric(view: View, plan: MetricPlan, settings: Settings, *, interim: bool) -> list[EstimateRow]:
     """One row per arm. What cannot be computed is a row that says why; `interim`: anytime intervals and no tests."""
-    baseline, *others = (arm.name for arm in cells.plan.arms)
-    found = {arm: _arm_moments(cells, metric, arm, with_mixed=with_mixed) for arm in (baseline, *others)}
-    base = found[baseline]
-    usable = {arm: moments for arm, moments in found.items() if not isinstance(moments, NotComputable)}
-    rows = {arm: _blank(cells, metric, arm, baseline, with_mixed) for arm in others}
-    if isinstance(base, NotComputable):
-        return [_failed(row, base) for row in rows.values()]
-    treatments = [arm for arm in others if arm in usable]
-    arms = [base, *(usable[arm] for arm in treatments)]
-    found_of = dict(zip(treatments, metric.metric.effects(arms, metric.columns, metric.covariates), strict=True))
-    plain = metric.metric.effects(arms, metric.columns, ())
-    uncapped = _uncapped(metric, arms)
+    baseline, *others = (arm.name for arm in view.cells.plan.arms)
+    metric = observe(view, plan)
+    base = metric.arms[baseline]
+    rows = {arm: _blank(view, plan, arm, baseline) for arm in others}
+    refusal = _degenerate_cap(view, plan)
+    if isinstance(base, NotComputable) or refusal is not None:
+        return [_failed(row, refusal or base) for row in rows.values()]  # type: ignore[arg-type]  # one of them is
+    treatments = [arm for arm in others if isinstance(metric.arms[arm], Moments)]
+    observed = metric.observed([baseline, *treatments])
+    outcome = metric.outcome()
+    found_of = dict(zip(treatments, plan.metric.effects(observed, outcome, metric.covariates), strict=True))
+    plain = plan.metric.effects(observed, outcome, ())
+    uncapped = _uncapped(metric, observed)
     others_of = {arm: _Others(a, b) for arm, a, b in zip(treatments, plain, uncapped, strict=True)}
     result = []
     for arm, row in rows.items():
-        moments = found[arm]
+        moments = metric.arms[arm]
         if isinstance(moments, NotComputable):
             result.append(_failed(row, moments))
             continue
         pair = _Pair(metric, settings, base, moments, interim)
         empty = arm if row.units[0] else baseline
-        waiting = cells.count("units_analysed", empty, mixed=None if with_mixed else False) > 0
-        result.append(_row(row, pair, found_of[arm], others_of[arm], waiting=waiting))
+        mixed = None if view.with_mixed else False
+        waiting = view.level is None and view.cells.count("units_analysed", empty, mixed=mixed) > 0
+        result.append(_row(view, row, pair, found_of[arm], others_of[arm], waiting=waiting))
     return result
 
 
@@ -110,34 +131,47 @@ class _Others:
     uncapped: Effect | NotComputable | None
 
 
-def _uncapped(metric: MetricPlan, arms: Sequence[Moments]) -> Sequence[Effect | NotComputable | None]:
-    if not metric.uncapped:
-        return [None] * (len(arms) - 1)
-    return metric.metric.effects(arms, metric.uncapped, metric.covariates)
+def _uncapped(metric: Metric, observed: Observed) -> Sequence[Effect | NotComputable | None]:
+    plan = metric.plan
+    if not plan.uncapped:
+        return [None] * (len(observed.arms) - 1)
+    return plan.metric.effects(observed, metric.outcome(plan.uncapped), metric.covariates)
 
 
-def _arm_moments(cells: Cells, metric: MetricPlan, arm: str, *, with_mixed: bool) -> Moments | NotComputable:
-    columns = tuple(dict.fromkeys((*metric.columns, *metric.covariates, *metric.uncapped)))
-    try:
-        return cells.moments(metric.block, columns, arm, with_mixed=with_mixed)
-    except NotComputable as error:
-        return error
+def _degenerate_cap(view: View, plan: MetricPlan) -> NotComputable | None:
+    """A cap taken from the data that would cut most of what is not 0 says nothing about the metric."""
+    for cap in plan.caps:
+        lower, upper = (_limit(view.cells, side) for side in (cap.lower, cap.upper))
+        if isinstance(cap.upper, str) and upper is not None:
+            _, median = view.cells.percentile(cap.upper)
+            if upper == 0 or (median is not None and upper <= median):
+                what = f"the cap of `{plan.name}` is {upper:g}, at most the median of the values other than 0"
+                return NotComputable("cap_degenerate", f"{what}: take a higher percentile, or `zeros: exclude`")
+        if lower is not None and upper is not None and lower > upper:
+            return NotComputable("cap_degenerate", f"the caps of `{plan.name}` cross: {lower:g} is above {upper:g}")
+    return None
 
 
-def _blank(cells: Cells, metric: MetricPlan, arm: str, baseline: str, with_mixed: bool) -> EstimateRow:
+def _limit(cells: Cells, limit: float | str | None) -> float | None:
+    return cells.percentile(limit)[0] if isinstance(limit, str) else limit
+
+
+def _blank(view: View, plan: MetricPlan, arm: str, baseline: str) -> EstimateRow:
+    level = view.level
+    units = tuple(
+        view.cells.eligible(plan.block, name, with_mixed=view.with_mixed, level=level) for name in (baseline, arm)
+    )
     return EstimateRow(
-        metric=metric.name,
-        label=metric.metric.label or metric.name,
-        format=metric.metric.format,
-        direction=metric.metric.direction,
-        role=metric.role,
+        metric=plan.name,
+        label=plan.metric.label or plan.name,
+        format=plan.metric.format,
+        direction=plan.metric.direction,
+        role=plan.role,
         arm=arm,
         baseline=baseline,
-        units=(
-            cells.eligible(metric.block, baseline, with_mixed=with_mixed),
-            cells.eligible(metric.block, arm, with_mixed=with_mixed),
-        ),
-        is_share=metric.metric.takes_points,
+        units=(units[0], units[1]),
+        is_share=plan.metric.takes_points,
+        segment={level.dimension: level.value} if level else None,
     )
 
 
@@ -146,14 +180,14 @@ def _failed(row: EstimateRow, error: NotComputable) -> EstimateRow:
 
 
 def _row(
-    row: EstimateRow, pair: _Pair, effect: Effect | NotComputable, others: _Others, *, waiting: bool
+    view: View, row: EstimateRow, pair: _Pair, effect: Effect | NotComputable, others: _Others, *, waiting: bool
 ) -> EstimateRow:
     if 0 in row.units:
         empty = row.baseline if row.units[0] == 0 else row.arm
         if waiting:
             return _failed(row, NotComputable("immature", f"no unit of arm `{empty}` has a complete window yet"))
         return _failed(row, NotComputable("no_units", f"arm `{empty}` has no unit to analyse"))
-    row = _with_values(row, pair)
+    row = replace(_with_values(row, pair), steps=steps(view, pair.metric.plan, row), response=_response(pair))
     if isinstance(effect, NotComputable):
         return _failed(row, effect)
     try:
@@ -170,19 +204,41 @@ def _row(
             filled = replace(filled, tests=tuple(_tests(pair, effect)))
     except NotComputable as error:
         return _failed(row, error)
-    outcome = pair.metric.metric.outcome(pair.metric.columns)
-    std_error = filled.absolute.std_error if filled.absolute else None
     return replace(
         filled,
-        guards=guards(pair.arm, pair.baseline, outcome, std_error or 0.0),
-        cap=_cap(pair, others.uncapped),
+        guards=_guards(pair, filled),
+        cap=_cap(view.cells, pair, others.uncapped),
         unadjusted=_beside(pair, others.unadjusted) if effect.covariates else None,
+        diluted=dilute(view, pair.metric.plan, filled),
     )
+
+
+def _guards(pair: _Pair, row: EstimateRow) -> tuple[str, ...]:
+    plan = pair.metric.plan
+    few = cluster_guards(pair.arm, pair.baseline) if pair.metric.clustered else ()
+    if plan.quantile is not None:
+        return few
+    std_error = row.absolute.std_error if row.absolute else None
+    return *guards(pair.arm, pair.baseline, pair.metric.outcome(), std_error or 0.0), *few
+
+
+def _response(pair: _Pair) -> Response | None:
+    """How many units have a value at all, of a metric that leaves out the others."""
+    column = pair.metric.plan.responded
+    if column is None or pair.metric.clustered:
+        return None
+    try:
+        test = response_test(pair.arm, pair.baseline, column)
+    except NotComputable:
+        return None
+    return Response(test.baseline, test.arm, test.p_value)
 
 
 def _with_values(row: EstimateRow, pair: _Pair) -> EstimateRow:
     """Plain arm means where there are units, so that a row without an effect still shows what was seen."""
-    outcome = pair.metric.metric.outcome(pair.metric.columns)
+    if pair.metric.plan.quantile is not None:
+        return row
+    outcome = pair.metric.outcome()
     values: list[float | None] = []
     for arm in (pair.baseline, pair.arm):
         if isinstance(outcome, MeanOutcome):
@@ -203,7 +259,7 @@ def _with_intervals(row: EstimateRow, pair: _Pair, effect: Effect) -> EstimateRo
         )
     except NotComputable:
         relative = None
-    margin = pair.metric.target.margin
+    margin = pair.metric.plan.target.margin
     estimator = Estimator(
         name=effect.estimator,
         covariates=pair.words(effect.covariates),
@@ -211,6 +267,7 @@ def _with_intervals(row: EstimateRow, pair: _Pair, effect: Effect) -> EstimateRo
         variance_reduction=effect.variance_reduction,
         confidence=round(1 - pair.alpha, 12),
         margin=margin.text if margin else None,
+        left_out=effect.left_out,
     )
     interval = Interval(absolute.estimate, absolute.std_error, absolute.lower, absolute.upper)
     return replace(row, absolute=interval, relative=relative, estimator=estimator)
@@ -218,8 +275,8 @@ def _with_intervals(row: EstimateRow, pair: _Pair, effect: Effect) -> EstimateRo
 
 def _tests(pair: _Pair, effect: Effect) -> Iterator[TestRow]:
     """Raw tests; adjusted p and rejection are those of a family of one until families.py has been there."""
-    settings, metric = pair.settings, pair.metric
-    good_is_more = metric.metric.direction != "decrease"
+    settings, metric = pair.settings, pair.metric.plan
+    good_is_more = pair.direction != "decrease"
     yield _test("superiority", "absolute", 0.0, effect.superiority(pair.alpha), pair.alpha)
     if metric.target.margin is not None:
         alpha = settings.non_inferiority_alpha
@@ -264,16 +321,18 @@ def signed_margin(size: Size, sign: int) -> tuple[float, float | None]:
     return sign * size.value, None
 
 
-def _cap(pair: _Pair, uncapped: Effect | NotComputable | None) -> CapRow | None:
+def _cap(cells: Cells, pair: _Pair, uncapped: Effect | NotComputable | None) -> CapRow | None:
     """The caps, how unevenly they cut, and the same comparison without them."""
     parts = []
-    for cap in pair.metric.caps:
+    for cap in pair.metric.plan.caps:
         counts = tuple(int(m.capped[m.index(cap.column)]) for m in (pair.baseline, pair.arm))
+        sizes = pair.baseline.n, pair.arm.n
         try:
-            p_value: float | None = srm.homogeneity(counts, (pair.baseline.n, pair.arm.n))
+            p_value: float | None = srm.homogeneity(counts, sizes)
         except NotComputable:
             p_value = None  # nobody was cut, or everybody
-        parts.append(CapPart(cap.part, cap.lower, cap.upper, (counts[0], counts[1]), p_value))
+        lower, upper = _limit(cells, cap.lower), _limit(cells, cap.upper)
+        parts.append(CapPart(cap.part, lower, upper, (counts[0], counts[1]), p_value))
     return CapRow(tuple(parts), None if uncapped is None else _beside(pair, uncapped)) if parts else None
 
 

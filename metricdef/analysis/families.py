@@ -11,6 +11,8 @@ from metricdef.analysis.settings import Settings
 from metricdef.definitions.models import ROLES
 from metricdef.stats.multiplicity import Method, adjust
 
+SELECTION_ALPHA = 0.01  # a difference in who has a value at all, below which a comparison of those who do is void
+
 Hypothesis = Literal["superiority", "non_inferiority", "deterioration"]
 
 
@@ -55,12 +57,19 @@ def _judged(row: EstimateRow, settings: Settings, size: int) -> EstimateRow:
     main = row.test("non_inferiority" if row.role == "guardrail" else "superiority")
     verdict = _verdict(row)
     reason, message = row.reason, row.message
+    if row.response is not None and row.response.p_value < SELECTION_ALPHA:
+        verdict, reason = "inconclusive", "selection"
+        message = (
+            f"the share of units with a value differs between arms ({row.response.baseline:.1%} and "
+            f"{row.response.arm:.1%}, p = {row.response.p_value:.2g}): those left in are not comparable"
+        )
     superiority = row.test("superiority")
     if (
         row.role != "guardrail"
         and verdict == "inconclusive"
         and superiority
         and superiority.p_value <= superiority.alpha
+        and reason is None
     ):
         reason = "not_rejected_after_correction"
         message = f"its own interval excludes 0, but not after the {superiority.procedure.capitalize()} correction over {size} tests"

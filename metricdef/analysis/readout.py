@@ -25,6 +25,8 @@ class ArmRow:
     share_observed: float | None
     units_assigned: int
     units_mixed: int
+    units_in_population: int
+    clusters: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,26 @@ class Estimator:
     variance_reduction: float | None
     confidence: float
     margin: str | None
+    left_out: tuple[str, ...] = ()  # epochs of a ramp that are too small to take part
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """Share of units that have a value, of a metric that leaves out the others, and whether it differs."""
+
+    baseline: float
+    arm: float
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Heterogeneity:
+    """Cochran's Q over the levels of a breakdown, adjusted over dimensions."""
+
+    statistic: float
+    df: int
+    p_value: float
+    p_adjusted: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +161,11 @@ class EstimateRow:
     estimator: Estimator | None = None
     unadjusted: dict[str, Any] | None = None
     cap: CapRow | None = None
-    steps: None = None
-    segment: dict[str, str] | None = None
+    steps: tuple[dict[str, Any], ...] | None = None
+    response: Response | None = None
+    diluted: dict[str, Any] | None = None
+    segment: dict[str, str | None] | None = None
+    heterogeneity: Heterogeneity | None = None
     verdict: Verdict = "not_computed"
     also: tuple[str, ...] = ()
     guards: tuple[str, ...] = ()
@@ -181,7 +206,7 @@ class Readout:
     ledger: dict[str, Any]
     excluded_units: dict[str, int]
     sensitivity: tuple[dict[str, Any], ...]
-    series: tuple[()]
+    series: tuple[dict[str, Any], ...]
     moments: tuple[dict[str, Any], ...]
 
     def to_dict(self) -> dict[str, Any]:

@@ -79,4 +79,8 @@ def _longest_wait(project: Project, plan: Plan) -> int:
     for column in plan.unit_columns:
         settles = project.sources[column.source].settles_after
         waits.append((column.bounds.end or 0) + (settles.microseconds if settles else 0))
+    for funnel in plan.funnels:
+        sources = [project.sources[step.source].settles_after for step in funnel.funnel.steps]
+        settled = max((s.microseconds for s in sources if s), default=0)
+        waits.append((funnel.bounds.end or 0) + settled)
     return max([0, *waits])

@@ -2,48 +2,85 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import combinations_with_replacement
-from typing import Any
+from typing import Any, Literal
 
+from metricdef.compiler.fingerprint import fingerprint
+from metricdef.compiler.names import Names, block_name
 from metricdef.compiler.plan import (
+    Anchor,
     ArmPlan,
     Block,
     Bounds,
     Condition,
+    Dimension,
+    Dropped,
     EntryColumn,
+    Epoch,
+    FunnelColumns,
     MetricPlan,
     PartCap,
+    Percentile,
     Plan,
+    QuantilePlan,
+    TriggerPlan,
     UnitColumn,
     Value,
     microseconds,
 )
 from metricdef.compiler.refusals import refuse
+from metricdef.compiler.zones import zone_offsets
 from metricdef.definitions.expressions import columns_of, parse_expression
-from metricdef.definitions.models import Experiment, Role, Target
+from metricdef.definitions.models import ROLES, Experiment, Role, Target
 from metricdef.definitions.project import Project
-from metricdef.definitions.used import covariates_of, experiment_metrics, unit_of, used_by
+from metricdef.definitions.used import (
+    correction_of,
+    covariates_of,
+    dimension_candidates,
+    dimensions_of,
+    experiment_metrics,
+    unit_of,
+)
 from metricdef.errors import DefinitionErrors, UsageError
-from metricdef.metrics import Metric, Part
-from metricdef.metrics.fields import Percentile, Window
+from metricdef.metrics import Metric, Part, QuantileMetric
+from metricdef.metrics.fields import Cap, Window
+from metricdef.metrics.fields import Percentile as PercentileLimit
 
-MAX_NAME = 48  # PostgreSQL cuts names at 63 without a word
 
-
-def build_plan(project: Project, name: str, as_of: datetime) -> Plan:
+def build_plan(
+    project: Project,
+    name: str,
+    as_of: datetime,
+    *,
+    daily: bool = False,
+    without: Mapping[str, str] | None = None,
+) -> Plan:
     """Plan experiment `name` as seen at `as_of` (with a zone).
 
-    Raises UsageError for an unknown experiment and DefinitionErrors for what this version cannot compute.
+    `daily`: with the cumulative moments of every day. `without`: metrics to leave out, each with the reason, which the
+    readout repeats. Raises UsageError for an unknown experiment and DefinitionErrors for what cannot be computed.
     """
     experiment = project.experiment(name)
     refused = refuse(project, name)
     if refused:
         raise DefinitionErrors(refused)
-    return _Builder(project, name, experiment, as_of).build()
+    return _Builder(project, name, experiment, as_of, daily, dict(without or {})).build()
+
+
+@dataclass
+class _Values:
+    """A block that is being filled."""
+
+    horizon: int | None
+    anchor: Anchor
+    values: list[Value] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return block_name(self.horizon, self.anchor)
 
 
 @dataclass
@@ -54,10 +91,14 @@ class _Builder:
     name: str
     experiment: Experiment
     as_of: datetime
+    daily: bool
+    without: dict[str, str]
     unit_columns: dict[tuple[Any, ...], UnitColumn] = field(default_factory=dict)
+    funnels: dict[tuple[Any, ...], FunnelColumns] = field(default_factory=dict)
     entry_columns: dict[tuple[str, str], EntryColumn] = field(default_factory=dict)
-    blocks: dict[int | None, list[Value]] = field(default_factory=dict)
-    names: set[tuple[str, str]] = field(default_factory=set)
+    blocks: dict[str, _Values] = field(default_factory=dict)
+    percentiles: dict[tuple[Any, ...], Percentile] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)
 
     def build(self) -> Plan:
         project, experiment = self.project, self.experiment
@@ -72,11 +113,14 @@ class _Builder:
         if unit is None:
             raise UsageError(f"experiment `{self.name}` has no unit")
         population = tuple(self._condition(segment) for segment in experiment.population)
+        dimensions = self._dimensions()
         metrics = tuple(
-            self._metric(n, role, target) for n, (role, target) in experiment_metrics(project, experiment).items()
+            self._metric(n, role, target)
+            for n, (role, target) in experiment_metrics(project, experiment).items()
+            if n not in self.without
         )
-        sources = {c.source for c in self.unit_columns.values()} | {c.source for c in self.entry_columns.values()}
-        sources |= {experiment.exposure.source, *(condition.source for condition in population)}
+        trigger = experiment.exposure.trigger
+        earliest = self.start + min((c.bounds.start for c in self.unit_columns.values()), default=0)
         return Plan(
             experiment=self.name,
             as_of=self.as_of,
@@ -84,21 +128,44 @@ class _Builder:
             enrolment_end=self.enrolment_end,
             end=self.end,
             unit=unit,
+            cluster=experiment.cluster,
+            per_cluster=experiment.cluster_effect == "per_cluster",
             arms=self._arms(),
+            mixed=experiment.exposure.mixed,
             exposure_source=experiment.exposure.source,
             experiment_key=experiment.exposure.key or self.name,
             exposure_filter=experiment.exposure.filter,
+            trigger=TriggerPlan(trigger.source, trigger.filter) if trigger else None,
+            epochs=tuple(
+                Epoch(microseconds(step.start.at(timezone)), {arm: step.shares[arm] for arm in experiment.arms})
+                for step in experiment.ramp
+            ),
             entry_columns=tuple(self.entry_columns.values()),
             unit_columns=tuple(self.unit_columns.values()),
+            funnels=tuple(self.funnels.values()),
             population=population,
-            blocks=tuple(
-                Block(_block_name(horizon), horizon, tuple(values), _products(horizon, values, metrics))
-                for horizon, values in self.blocks.items()
-            ),
+            dimensions=dimensions,
+            percentiles=tuple(self.percentiles.values()),
+            blocks=tuple(self._block(values, metrics) for values in self.blocks.values()),
             metrics=metrics,
-            sources={n: project.sources[n] for n in sorted(sources)},
+            dropped={
+                n: Dropped(self.project.metrics[n], role, self.without[n])
+                for n, (role, _) in experiment_metrics(project, experiment).items()
+                if n in self.without
+            },
+            offsets=zone_offsets(timezone, min(earliest, as_of), max(as_of, earliest)),
+            daily=self.daily,
+            sources=self._sources(population),
             fingerprint=fingerprint(project, self.name),
         )
+
+    def _sources(self, population: Iterable[Condition]) -> dict[str, Any]:
+        used = {c.source for c in self.unit_columns.values()} | {c.source for c in self.entry_columns.values()}
+        used |= {step.source for funnel in self.funnels.values() for step in funnel.funnel.steps}
+        used |= {self.experiment.exposure.source, *(condition.source for condition in population)}
+        if self.experiment.exposure.trigger:
+            used.add(self.experiment.exposure.trigger.source)
+        return {n: self.project.sources[n] for n in sorted(used)}
 
     def _arms(self) -> tuple[ArmPlan, ...]:
         keys = {arm: self.experiment.arms[arm].key or arm for arm in self.experiment.ordered_arms}
@@ -111,7 +178,7 @@ class _Builder:
         source = self.project.sources[segment.source]
         if source.kind == "events":
             assert segment.lookback is not None  # noqa: S101 - rule segment-after-exposure
-            bounds = Bounds(-segment.lookback.microseconds, 0)
+            bounds = Bounds(-segment.lookback.microseconds, 0, anchor="exposure")
             column = self._unit_column(segment_name, Part(segment.source, "any", None, segment.filter, None), bounds)
             return Condition(segment_name, segment.source, segment.filter, column.name)
         columns = {}
@@ -120,170 +187,259 @@ class _Builder:
                 columns[column_name.casefold()] = self._entry_column(segment.source, column_name).name
         return Condition(segment_name, segment.source, segment.filter, None, tuple(columns.items()))
 
+    def _dimensions(self) -> tuple[Dimension, ...]:
+        analysis = self.experiment.analysis
+        found = []
+        for written in dimensions_of(self.experiment):
+            source, name = dimension_candidates(self.project, self.experiment, written)[0]  # rule unknown-dimension
+            column = self._entry_column(source, name).name
+            found.append(Dimension(written, column, written in analysis.strata, written in analysis.breakdowns))
+        return tuple(found)
+
+    # --- metrics ------------------------------------------------------------------------------------------------------
+
     def _metric(self, name: str, role: Role, target: Target) -> MetricPlan:
         metric = self.project.metrics[name]
         parts = metric.parts(self.project.metrics)
-        windows = [part.window or self._default_window() for part in parts]
-        horizon = self._horizon(metric, parts, windows)
-        values = self.blocks.setdefault(horizon, [])
-        columns = []
-        labels = (name,) if len(parts) == 1 else _part_labels(name)
-        for part, window, label in zip(parts, windows, labels, strict=True):
-            column = self._unit_column(label, part, self._bounds(window))
-            columns.append(self._value(values, label, column.name, part).name)
-        part_names = ("value",) if len(parts) == 1 else ("numerator", "denominator")
+        horizon = self._horizon(metric, parts)
+        block = self._values(horizon, "outcome")
+        labels = self._labels(name, parts)
+        if isinstance(metric, QuantileMetric):
+            return self._quantile(name, metric, role, target, block, parts, labels)
+        values = [self._part(block, label, part, "outcome") for part, label in zip(parts, labels, strict=True)]
+        outcome = list(zip(parts, labels, values, strict=True))[metric.outcome_parts]
         caps = tuple(
-            PartCap(part_name, column, *_limits(part.cap))
-            for part_name, column, part in zip(part_names, columns, parts, strict=True)
-            if part.cap is not None
+            PartCap(part.label if len(outcome) > 1 else "value", value.name, value.lower, value.upper)
+            for part, _, value in outcome
+            if part.cap is not None and value.is_capped
         )
-        uncapped = []
-        for part, window, label in zip(parts, windows, labels, strict=True) if caps else ():
-            unit_column = self._unit_column(label, part, self._bounds(window))
-            words = f"{label}__uncapped" if part.cap is not None else label
-            uncapped.append(self._value(values, words, unit_column.name, None).name)
-        covariates = self._covariates(name, metric, parts, labels, values)
-        block = _block_name(horizon)
+        uncapped = tuple(
+            self._part(block, f"{label}__uncapped" if part.cap else label, replace(part, cap=None), "outcome").name
+            for part, label, _ in (outcome if caps else ())
+        )
+        covariates = self._covariates(name, metric, parts, block)
+        columns = tuple(value.name for _, _, value in outcome)
+        size = self._size(block) if self.experiment.cluster and not self._per_cluster and len(columns) == 1 else None
         return MetricPlan(
-            name, metric, role, target, block, tuple(columns), tuple(covariates), covariates, caps, tuple(uncapped)
+            name=name,
+            metric=metric,
+            role=role,
+            target=target,
+            block=block.name,
+            columns=columns,
+            size=size,
+            covariates=tuple(covariates),
+            covariate_words=covariates,
+            caps=caps,
+            uncapped=uncapped,
+            responded=next((v.name for p, _, v in outcome if p.presence == "itself"), None),
+            steps=tuple((p.label, v.name) for p, v in zip(parts, values, strict=True) if p.agg == "step"),
+            diluted=self._diluted(metric, outcome, horizon),
         )
 
-    def _covariates(
-        self, name: str, metric: Metric, parts: tuple[Part, ...], labels: tuple[str, ...], values: list[Value]
-    ) -> dict[str, str]:
+    def _quantile(
+        self,
+        name: str,
+        metric: QuantileMetric,
+        role: Role,
+        target: Target,
+        block: _Values,
+        parts: tuple[Part, ...],
+        labels: tuple[str, ...],
+    ) -> MetricPlan:
+        fraction = metric.quantile.fraction
+        safe = self.names.unique("quantile", name)
+        if metric.of == "events":
+            column = self._unit_column(name, parts[0], self._bounds(self._window(parts[0])))
+            quantile = QuantilePlan(safe, fraction, block.name, column.name, None, events=True)
+            columns: tuple[str, ...] = ()
+        else:
+            values = [self._part(block, label, part, "outcome") for part, label in zip(parts, labels, strict=True)]
+            columns = tuple(value.name for value in values)
+            responded = columns[1] if len(columns) > 1 else None
+            quantile = QuantilePlan(safe, fraction, block.name, columns[0], responded, events=False)
+        return MetricPlan(name, metric, role, target, block.name, columns, None, (), {}, (), (), quantile=quantile)
+
+    def _diluted(
+        self, metric: Metric, outcome: list[tuple[Part, str, Value]], horizon: int | None
+    ) -> tuple[str, str, tuple[str, ...]] | None:
+        """The outcome over all exposed units, from first exposure on: what a triggered effect is diluted to."""
+        if self.experiment.exposure.trigger is None:
+            return None
+        block = self._values(horizon, "exposure")
+        columns = tuple(self._part(block, f"{label}__exposed", part, "exposure").name for part, label, _ in outcome)
+        return block.name, self._size(block), columns
+
+    def _part(self, block: _Values, label: str, part: Part, anchor: Anchor) -> Value:
+        """The value of one part in a block."""
+        bounds = self._bounds(self._window(part), anchor)
+        if part.agg == "step":
+            column = self._funnel(label, part, bounds)
+        else:
+            column = self._unit_column(label, part, bounds).name
+        lower, upper = self._limits(part.cap, column, block, label, present=part.presence != "ignored")
+        total = not self._per_cluster
+        return self._value(block, label, Value("", column, lower, upper, part.limit, part.presence, total))
+
+    def _covariates(self, name: str, metric: Metric, parts: tuple[Part, ...], block: _Values) -> dict[str, str]:
+        """Columns of the covariates and what this metric's analyst calls each."""
         settings = covariates_of(self.project, self.experiment, metric)
         if settings is None:
             return {}
-        found: dict[str, str] = {}  # column and what this metric's analyst calls it
+        found: dict[str, str] = {}
         lookback = settings.lookback.microseconds
         if lookback:
-            found |= {
-                self._before(label, part, lookback, values): _words(label)
-                for part, label in zip(parts, labels, strict=True)
-            }
+            labels = dict(zip(parts, self._labels(name, parts), strict=True))
+            for part in metric.covariate_parts(parts):
+                label = name if len(metric.covariate_parts(parts)) == 1 else labels[part]
+                found[self._before(block, label, part, lookback)] = _words(label)
         for extra in settings.extra:
             source, dot, dimension = extra.partition(".")
             if dot:
                 column = self._entry_column(source, dimension).name
-                found[self._value(values, column, column, None).name] = extra
-                indicator = self._value(values, f"{column}__missing", column, None, missing=True)
-                found[indicator.name] = f"{extra} missing"
+                found[self._value(block, column, Value("", column, total=False)).name] = extra
+                indicator = Value("", column, presence="absent", total=False)
+                found[self._value(block, f"{column}__missing", indicator).name] = f"{extra} missing"
             elif extra != name:
-                other = self.project.metrics[extra].parts(self.project.metrics)
-                names = (extra,) if len(other) == 1 else _part_labels(extra)
-                for part, label in zip(other, names, strict=True):
-                    found.setdefault(self._before(label, part, lookback, values), _words(label))
+                other = self.project.metrics[extra]
+                all_parts = other.parts(self.project.metrics)
+                used = other.covariate_parts(all_parts)
+                labels = dict(zip(all_parts, self._labels(extra, all_parts), strict=True))
+                for part in used:
+                    label = extra if len(used) == 1 else labels[part]
+                    found.setdefault(self._before(block, label, part, lookback), _words(label))
         return found
 
-    def _before(self, label: str, part: Part, lookback: int, values: list[Value]) -> str:
-        """The same per-unit value over the time before first exposure."""
-        column = self._unit_column(f"{label}__pre", part, Bounds(-lookback, 0))
-        return self._value(values, f"{label}__pre", column.name, part).name
+    def _before(self, block: _Values, label: str, part: Part, lookback: int) -> str:
+        """The same per-unit value over the time before first exposure; absent is 0."""
+        bounds = Bounds(-lookback, 0, anchor="exposure")
+        label = f"{label}__pre"
+        if part.agg == "step":
+            column = self._funnel(label, part, bounds)
+        else:
+            column = self._unit_column(label, part, bounds).name
+        lower, upper = self._limits(part.cap, column, block, label, present=False)
+        return self._value(block, label, Value("", column, lower, upper, part.limit, "ignored", total=False)).name
 
-    def _default_window(self) -> Window:
-        return self.project.settings.defaults.window or Window.parse("experiment")
+    # --- windows and maturity -----------------------------------------------------------------------------------------
 
-    def _bounds(self, window: Window) -> Bounds:
+    def _window(self, part: Part) -> Window:
+        return part.window or self.project.settings.defaults.window or Window.parse("experiment")
+
+    def _bounds(self, window: Window, anchor: Anchor = "outcome") -> Bounds:
+        anchor = anchor if self.experiment.exposure.trigger else "outcome"
         if window.kind == "span":
-            return Bounds(window.start, window.end)
+            return Bounds(window.start, window.end, anchor=anchor)
         if window.kind == "last":
-            return Bounds(0, None, self.enrolment_end - (window.end or 0), self.enrolment_end)
-        return Bounds(0, None, None, self.enrolment_end)
+            return Bounds(0, None, self.enrolment_end - (window.end or 0), self.enrolment_end, anchor)
+        return Bounds(0, None, None, self.enrolment_end, anchor)
 
-    def _horizon(self, metric: Metric, parts: tuple[Part, ...], windows: list[Window]) -> int | None:
-        """How long before as-of a unit must have entered to count; None where every unit does."""
-        if (metric.immature or self.project.settings.defaults.immature) == "include":
+    def _horizon(self, metric: Metric, parts: tuple[Part, ...]) -> int | None:
+        """How long before as-of a unit's anchor must lie for it to count; None where every unit does."""
+        if metric.immature_policy(self.project.settings.defaults.immature) == "include":
             return None
+        windows = [self._window(part) for part in parts]
         ends = [window.end for window in windows if window.kind == "span" and window.end is not None]
         if not ends:
             return None
-        settles = [self.project.sources[part.source].settles_after for part in parts]
+        sources = {part.source for part in parts}
+        sources |= {step.source for part in parts if part.funnel for step in part.funnel.steps}
+        settles = [self.project.sources[source].settles_after for source in sources]
         return max(ends) + max((s.microseconds for s in settles if s), default=0)
+
+    # --- columns ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _per_cluster(self) -> bool:
+        return self.experiment.cluster is not None and self.experiment.cluster_effect == "per_cluster"
+
+    def _labels(self, name: str, parts: tuple[Part, ...]) -> tuple[str, ...]:
+        return (name,) if len(parts) == 1 else tuple(f"{name}__{part.label}" for part in parts)
+
+    def _values(self, horizon: int | None, anchor: Anchor) -> _Values:
+        return self.blocks.setdefault(block_name(horizon, anchor), _Values(horizon, anchor))
 
     def _unit_column(self, label: str, part: Part, bounds: Bounds) -> UnitColumn:
         key = (part.source, part.agg, part.measure, part.filter, bounds)
         if key not in self.unit_columns:
             self.unit_columns[key] = UnitColumn(
-                self._name("unit", label), part.source, part.agg, part.measure, part.filter, bounds
+                self.names.unique("unit", label), part.source, part.agg, part.measure, part.filter, bounds
             )
         return self.unit_columns[key]
+
+    def _funnel(self, label: str, part: Part, bounds: Bounds) -> str:
+        assert part.funnel is not None  # noqa: S101 - parts of agg `step` have one
+        key = (part.funnel, bounds)
+        if key not in self.funnels:
+            name = self.names.unique("funnel", label)
+            columns = tuple(self.names.unique("unit", f"{name}__{i + 1}") for i in range(len(part.funnel.steps)))
+            self.funnels[key] = FunnelColumns(name, part.funnel, bounds, columns)
+        return self.funnels[key].columns[part.position]
 
     def _entry_column(self, source: str, name: str) -> EntryColumn:
         """A dimension of that name, in whatever case, else the column."""
         dimensions = self.project.sources[source].dimensions
         expression = next((text for key, text in dimensions.items() if key.casefold() == name.casefold()), name)
         if (source, name.casefold()) not in self.entry_columns:
-            column = EntryColumn(self._name("entry", f"{source}__{name}".lower()), source, expression)
+            column = EntryColumn(self.names.unique("entry", f"{source}__{name}".lower()), source, expression)
             self.entry_columns[source, name.casefold()] = column
         return self.entry_columns[source, name.casefold()]
 
-    def _value(
-        self, values: list[Value], label: str, column: str, part: Part | None, *, missing: bool = False
-    ) -> Value:
-        lower, upper = _limits(part.cap) if part and part.cap else (None, None)
-        wanted = Value("", column, lower, upper, missing)
-        for value in values:
+    def _value(self, block: _Values, label: str, wanted: Value) -> Value:
+        """The value in the block that equals `wanted`, whatever its name; a new one where there is none."""
+        for value in block.values:
             if replace(value, name="") == wanted:
                 return value
-        values.append(replace(wanted, name=self._name("value", label)))
-        return values[-1]
+        block.values.append(replace(wanted, name=self.names.unique("value", label)))
+        return block.values[-1]
 
-    def _name(self, kind: str, label: str) -> str:
-        """A name that no other column of its kind has, short enough for every engine."""
-        safe = "".join(c if (c.isalnum() and c.isascii()) or c == "_" else "_" for c in label)
-        if len(safe) > MAX_NAME:
-            safe = f"{safe[: MAX_NAME - 9]}_{hashlib.sha256(label.encode()).hexdigest()[:8]}"
-        name, count = safe, 1
-        while (kind, name) in self.names:
-            count += 1
-            name = f"{safe}_{count}"
-        self.names.add((kind, name))
-        return name
+    def _size(self, block: _Values) -> str:
+        return self._value(block, f"{block.name}__units", Value("", "", presence="size")).name
 
+    def _limits(
+        self, cap: Cap | None, column: str, block: _Values, label: str, *, present: bool
+    ) -> tuple[float | str | None, float | str | None]:
+        if cap is None:
+            return None, None
+        found: list[float | str | None] = []
+        for side, limit in (("lower", cap.lower), ("upper", cap.upper)):
+            if not isinstance(limit, PercentileLimit):
+                found.append(limit)
+                continue
+            key = (column, limit.fraction, cap.zeros == "exclude", present, block.name)
+            if key not in self.percentiles:
+                name = self.names.unique("percentile", f"{label}__{side}")
+                self.percentiles[key] = Percentile(name, *key)
+            found.append(self.percentiles[key].name)
+        return found[0], found[1]
 
-def _limits(cap: Any) -> tuple[float | None, float | None]:
-    return tuple(None if limit is None or isinstance(limit, Percentile) else limit for limit in (cap.lower, cap.upper))  # type: ignore[return-value]  # always two
+    def _block(self, values: _Values, metrics: tuple[MetricPlan, ...]) -> Block:
+        return Block(values.name, values.horizon, values.anchor, tuple(values.values), self._products(values, metrics))
 
-
-def _products(horizon: int | None, values: list[Value], metrics: tuple[MetricPlan, ...]) -> tuple[tuple[int, int], ...]:
-    """Pairs that an estimate needs: those within one metric, its covariates and its uncapped value."""
-    position = {value.name: i for i, value in enumerate(values)}
-    found: set[tuple[int, int]] = set()
-    for metric in metrics:
-        if metric.block == _block_name(horizon):
-            names = {*metric.columns, *metric.covariates, *metric.uncapped}
+    def _products(self, block: _Values, metrics: tuple[MetricPlan, ...]) -> tuple[tuple[int, int], ...]:
+        """Pairs that an estimate needs: a metric's columns with its covariates; of a max-T family all its metrics'."""
+        position = {value.name: i for i, value in enumerate(block.values)}
+        groups: list[set[str]] = [{value.name} for value in block.values]
+        families: dict[Literal["primary", "secondary", "guardrail"], set[str]] = {role: set() for role in ROLES}
+        for metric in metrics:
+            if metric.block == block.name:
+                names = {
+                    *metric.columns,
+                    *metric.covariates,
+                    *metric.uncapped,
+                    *((metric.size,) if metric.size else ()),
+                }
+                groups.append(names)
+                families[metric.role] |= names - set(metric.uncapped)
+        for role, names in families.items():
+            correction = correction_of(self.project, self.experiment, role)
+            if correction is not None and correction.method == "max_t":
+                groups.append(names)
+        found: set[tuple[int, int]] = set()
+        for names in groups:
             found |= set(combinations_with_replacement(sorted(position[name] for name in names), 2))
-    return tuple(sorted(found))
+        return tuple(sorted(found))
 
 
 def _words(label: str) -> str:
     return f"{label.replace('__', ' ')} before exposure"
-
-
-def _part_labels(name: str) -> tuple[str, str]:
-    return f"{name}__numerator", f"{name}__denominator"
-
-
-def _block_name(horizon: int | None) -> str:
-    if horizon is None:
-        return "all"
-    for unit, size in (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000)):
-        if horizon % size == 0:
-            return f"mature_{horizon // size}{unit}"
-    raise AssertionError(horizon)  # durations are whole minutes
-
-
-def fingerprint(project: Project, name: str) -> str:
-    """Hash of every definition that experiment `name` uses, as written: no environment, no clock, no key order."""
-    used = used_by(project, project.experiments[name])
-    root = next(d for d in project.documents.values() if ("version",) in d.keys)
-    content: dict[str, Any] = {key: root.data.get(key) for key in ("defaults", "entities", "dialect")}
-    for kind, names in (
-        ("experiments", (name,)),
-        ("metrics", used.metrics),
-        ("sources", used.sources),
-        ("segments", used.segments),
-        ("metric_sets", used.metric_sets),
-    ):
-        content[kind] = {n: project.origins[kind, n].data[kind][n] for n in names}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]

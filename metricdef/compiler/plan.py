@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from typing import Literal
 
 from metricdef.definitions.models import Role, Source, Target
 from metricdef.metrics import Metric
-from metricdef.metrics.base import PartAgg
+from metricdef.metrics.base import Funnel, Limit, PartAgg
+
+Anchor = Literal["outcome", "exposure"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +27,22 @@ class ArmPlan:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """When a row counts, in microseconds: offsets from the unit's first exposure, and fixed instants."""
+    """When a row counts, in microseconds: offsets from the unit's anchor, and fixed instants.
+
+    The anchor of outcomes is the first trigger, or first exposure where there is no trigger; that of values before
+    exposure is always first exposure.
+    """
 
     start: int
     end: int | None = None
     floor: int | None = None
     ceiling: int | None = None
+    anchor: Anchor = "outcome"
 
 
 @dataclass(frozen=True, slots=True)
 class UnitColumn:
-    """One conditional aggregate per unit."""
+    """One value per unit made of a source's rows: a conditional aggregate; NULL or 0 where no row counts."""
 
     name: str
     source: str
@@ -42,6 +50,16 @@ class UnitColumn:
     measure: str | None
     filter: tuple[str, ...]
     bounds: Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelColumns:
+    """A funnel and the per-unit columns that say how far each unit came, one a step."""
+
+    name: str
+    funnel: Funnel
+    bounds: Bounds
+    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,34 +85,89 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
-    """One column of the moments: a unit or entry column, zero-filled and capped. `missing`: 1 where it is absent."""
+class Dimension:
+    """A unit's level by which moments are split: a stratum of the overall estimate, a breakdown, or both."""
+
+    name: str  # as the analyst wrote it
+    column: str  # the entry column
+    stratum: bool
+    breakdown: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerPlan:
+    """From which row on a unit could notice the treatment."""
+
+    source: str
+    filter: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Percentile:
+    """A limit taken from the data: the percentile of a column over the mature, unmixed units of a block, all arms."""
 
     name: str
     column: str
-    lower: float | None = None
-    upper: float | None = None
-    missing: bool = False
+    fraction: float
+    nonzero: bool  # over values other than 0 only
+    present: bool  # over units with a value only
+    block: str
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One column of the moments, made of a unit or entry column: zero-filled, capped, compared with a limit.
+
+    A limit of the cap is a number or the name of a Percentile. `presence` as in Part; `absent` is 1 where there is no
+    value, `size` counts units (of a cluster). In a cluster-randomised experiment `total` values are summed over the
+    cluster's units, the others averaged.
+    """
+
+    name: str
+    column: str
+    lower: float | str | None = None
+    upper: float | str | None = None
+    limit: Limit | None = None
+    presence: Literal["ignored", "required", "itself", "absent", "size"] = "ignored"
+    total: bool = True
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether the cap may have changed it, which is then counted."""
+        return self.presence != "itself" and (self.lower is not None or self.upper is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Values over the same eligible units: those whose first exposure lies `horizon` microseconds before as-of."""
+    """Values over the same eligible units: those whose anchor lies `horizon` microseconds before as-of."""
 
     name: str
     horizon: int | None
+    anchor: Anchor
     values: tuple[Value, ...]
     products: tuple[tuple[int, int], ...]  # positions of values whose product is summed, the smaller first
 
 
 @dataclass(frozen=True, slots=True)
 class PartCap:
-    """Limits of one part of a metric: its value, or a ratio's numerator or denominator."""
+    """Limits of one part of a metric: its value, or a ratio's numerator or denominator. Text names a Percentile."""
 
     part: str
     column: str
-    lower: float | None
-    upper: float | None
+    lower: float | str | None
+    upper: float | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class QuantilePlan:
+    """A quantile of the values of a block's column, or of the rows that a unit column of `events` describes."""
+
+    name: str
+    fraction: float
+    block: str
+    column: str  # a Value's name for units, a UnitColumn's for events
+    responded: str | None  # the Value that says whether a unit counts
+    events: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +179,41 @@ class MetricPlan:
     role: Role
     target: Target
     block: str
-    columns: tuple[str, ...]
+    columns: tuple[str, ...]  # of the outcome
+    size: str | None  # counts a cluster's units where the mean is one over units
     covariates: tuple[str, ...]
     covariate_words: Mapping[str, str]  # what the analyst calls them
     caps: tuple[PartCap, ...]  # of the parts that have one
-    uncapped: tuple[str, ...]  # the columns before any cap; empty where there is none
+    uncapped: tuple[str, ...]  # the outcome's columns before any cap; empty where there is none
+    responded: str | None = None  # 1 where a unit has a value, of a metric that leaves out the others
+    steps: tuple[tuple[str, str], ...] = ()  # of a funnel: name and column
+    quantile: QuantilePlan | None = None
+    diluted: tuple[str, str, tuple[str, ...]] | None = None  # with a trigger: block, size and columns over all exposed
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A metric that the engine refused: it keeps its place in the readout, with the engine's reason."""
+
+    metric: Metric
+    role: Role
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """A part of a ramp in which the shares stood still."""
+
+    start: int
+    shares: Mapping[str, Fraction]
+
+
+@dataclass(frozen=True, slots=True)
+class Offset:
+    """The local time zone's distance from UTC from an instant on, both in microseconds."""
+
+    start: int
+    distance: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +226,26 @@ class Plan:
     enrolment_end: int  # min(end, as-of)
     end: int
     unit: str
+    cluster: str | None  # the entity that was randomised, where it is not the unit
+    per_cluster: bool  # every cluster counts the same, whatever its size
     arms: tuple[ArmPlan, ...]  # the baseline first
+    mixed: str
     exposure_source: str
     experiment_key: str
     exposure_filter: tuple[str, ...]
+    trigger: TriggerPlan | None
+    epochs: tuple[Epoch, ...]  # empty without a ramp
     entry_columns: tuple[EntryColumn, ...]
     unit_columns: tuple[UnitColumn, ...]
+    funnels: tuple[FunnelColumns, ...]
     population: tuple[Condition, ...]
+    dimensions: tuple[Dimension, ...]
+    percentiles: tuple[Percentile, ...]
     blocks: tuple[Block, ...]
     metrics: tuple[MetricPlan, ...]
+    dropped: Mapping[str, Dropped]  # metrics that the engine refused
+    offsets: tuple[Offset, ...]  # of the project's time zone over the time that rows can have
+    daily: bool
     sources: Mapping[str, Source]  # those used, by name
     fingerprint: str
 
@@ -143,6 +257,16 @@ class Plan:
     def block(self, name: str) -> Block:
         """The block of that name."""
         return next(block for block in self.blocks if block.name == name)
+
+    @property
+    def strata(self) -> tuple[Dimension, ...]:
+        """Dimensions that the overall estimate is stratified by."""
+        return tuple(d for d in self.dimensions if d.stratum)
+
+    @property
+    def breakdowns(self) -> tuple[Dimension, ...]:
+        """Dimensions whose levels have estimates of their own."""
+        return tuple(d for d in self.dimensions if d.breakdown)
 
 
 def microseconds(moment: datetime) -> int:

@@ -17,15 +17,10 @@ def refuse(project: Project, name: str) -> list[Diagnostic]:
     experiment = project.experiments[name]
     found = [_not_yet(project, "experiments", name, path, what) for path, what in _experiment_features(experiment)]
     used = used_by(project, experiment)
-    for metric_name in used.metrics:
-        found += [
-            _not_yet(project, "metrics", metric_name, problem.path, f"metric `{metric_name}`: {problem.message}")
-            for problem in project.metrics[metric_name].not_yet()
-        ]
     for source_name in used.sources:
         found += [
             _not_yet(project, "sources", source_name, (key,), f"source `{source_name}`: `{key}` is not used yet")
-            for key in ("dbt_model", "partition", "expect", "grain")
+            for key in ("dbt_model", "expect", "grain")
             if getattr(project.sources[source_name], key) is not None
         ]
     for metric_name, (role, target) in experiment_metrics(project, experiment).items():
@@ -60,13 +55,7 @@ def _not_yet(project: Project, kind: Kind, name: str, path: tuple[str | int, ...
 def _experiment_features(experiment: Experiment) -> Iterator[tuple[tuple[str | int, ...], str]]:
     analysis = experiment.analysis
     features: list[tuple[object, tuple[str | int, ...], str]] = [
-        (experiment.cluster, ("cluster",), "cluster-randomised experiments"),
-        (experiment.cluster_effect != "per_unit", ("cluster_effect",), "`cluster_effect`"),
-        (experiment.ramp, ("ramp",), "ramps"),
-        (experiment.exposure.trigger, ("exposure", "trigger"), "triggers"),
         (experiment.validation.aa_lookback, ("validation", "aa_lookback"), "the pre-period A/A check"),
-        (analysis.strata, ("analysis", "strata"), "strata"),
-        (analysis.breakdowns, ("analysis", "breakdowns"), "breakdowns"),
         (analysis.sensitivity, ("analysis", "sensitivity"), "sensitivity analyses"),
         (analysis.bayes, ("analysis", "bayes"), "Bayesian read-outs"),
     ]

@@ -11,10 +11,16 @@ from sqlglot import exp
 
 from metricdef import __version__
 from metricdef.compiler.dialects import DialectTable, dialect_table
+from metricdef.compiler.exposure_stages import attribute_stages, exposure_stages
+from metricdef.compiler.fact_stages import fact_stages
+from metricdef.compiler.moment_stages import moment_stages
 from metricdef.compiler.plan import Plan
+from metricdef.compiler.quantile_stages import quantile_stages
 from metricdef.compiler.query import Query
+from metricdef.compiler.result import result_stage
 from metricdef.compiler.sql_text import LINE_BREAK, SqlText
-from metricdef.compiler.stages import Stage, stages, template
+from metricdef.compiler.stages import Stage, template
+from metricdef.compiler.unit_stages import unit_stages
 from metricdef.definitions.expressions import parse_query, tables_of
 from metricdef.errors import UsageError
 
@@ -29,7 +35,9 @@ def render(plan: Plan, dialect: str, schemas: Mapping[str, str] | None = None) -
     table = dialect_table(dialect)
     sql = SqlText(table, schemas or {})
     _refuse_clashes(plan)
-    *earlier, final = stages(plan, sql)
+    rooms = (exposure_stages, attribute_stages, fact_stages, unit_stages, moment_stages, quantile_stages)
+    earlier = [stage for stages in rooms for stage in stages(plan, sql)]
+    final = result_stage(plan, sql)
     tables = [stage for stage in earlier if stage.shared] if not table.materialises_ctes else []
     common = [stage for stage in earlier if stage not in tables]
     statements = [_statement(stage, common, table) for stage in (*tables, final)]

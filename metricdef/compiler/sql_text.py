@@ -196,9 +196,17 @@ class SqlText:
         """A timestamp literal, for pruning by the column itself."""
         return self.dialect.instant.format(x=f"{_moment(us):%Y-%m-%d %H:%M:%S.%f}")
 
+    def date(self, us: int) -> str:
+        """A date literal: the UTC day of an instant."""
+        return f"CAST('{_moment(us):%Y-%m-%d}' AS DATE)"
+
     def double(self, sql: str) -> str:
         """A value as a double."""
         return self.dialect.double.format(x=sql)
+
+    def integer(self, sql: str) -> str:
+        """A value as a 64-bit integer."""
+        return self.dialect.integer.format(x=sql)
 
     def text(self, sql: str) -> str:
         """A value as text."""

@@ -193,6 +193,13 @@ def _check_part(project: Project, name: str, reference: Reference) -> Iterator[D
             place,
             ("a ratio's parts are sums, counts, distinct counts, active days, proportions or thresholds",),
         )
+    elif part is not None and getattr(part, "per", None) is not None:
+        yield Diagnostic(
+            "ratio-part",
+            f"{reference.path[0]} of metric `{name}`: `{reference.name}` is itself a ratio, per day",
+            place,
+            ("name the active days without `per: day`",),
+        )
     elif part is not None and getattr(part, "missing", None) == "exclude":
         yield Diagnostic(
             "ratio-part", f"{reference.path[0]} of metric `{name}`: `{reference.name}` says `missing: exclude`", place

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
+from metricdef.definitions.link_design import check_design
 from metricdef.definitions.lookup import check_extra, check_filter, check_unit, unknown
 from metricdef.definitions.models import ROLES, Experiment, Role, Target
 from metricdef.definitions.project import Project
@@ -28,6 +29,7 @@ def check_experiment(project: Project, name: str) -> Iterator[Diagnostic]:
     yield from _check_metrics(project, name, experiment)
     yield from _check_analysis(project, name, experiment)
     yield from _check_decision(project, name, experiment)
+    yield from check_design(project, name)
 
 
 def _check_arms(project: Project, name: str, experiment: Experiment) -> Iterator[Diagnostic]:

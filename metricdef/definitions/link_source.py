@@ -140,6 +140,12 @@ def _check_kind_keys(project: Project, name: str, source: Source) -> Iterator[Di
             f"`settles_after` belongs to sources of events, and `{name}` holds {source.kind}",
             project.place("sources", name, "settles_after", key=True),
         )
+    if source.kind == "attributes" and source.partition is not None:
+        yield Diagnostic(
+            "source-kind",
+            f"`partition` belongs to sources with a timestamp, and `{name}` holds attributes",
+            project.place("sources", name, "partition", key=True),
+        )
     if source.kind != "attributes":
         for key in ("valid_from", "valid_to"):
             if getattr(source, key) is not None:

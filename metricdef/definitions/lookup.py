@@ -8,6 +8,7 @@ from metricdef.definitions.expressions import SqlProblem, columns_of, output_col
 from metricdef.definitions.models import Source
 from metricdef.definitions.project import Project
 from metricdef.errors import Diagnostic, Place, suggest
+from metricdef.metrics import QuantileMetric
 
 SHOWN = 12  # names listed in a help line
 
@@ -128,6 +129,13 @@ def check_extra(project: Project, extra: str, place: Place, *, no_lookback: bool
             )
         if extra not in project.declared("metrics"):
             yield unknown("metric", extra, project.declared("metrics"), place, "covariate")
+        elif isinstance(project.metrics.get(extra), QuantileMetric):
+            yield Diagnostic(
+                "covariate-metric",
+                f"covariate `{extra}` is a quantile, which is no value of a unit",
+                place,
+                ("name the mean of the same aggregate",),
+            )
         return
     source = project.sources.get(source_name)
     if source_name not in project.declared("sources"):

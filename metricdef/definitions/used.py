@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from metricdef.definitions.models import ROLES, Experiment, Role, Target
+from metricdef.definitions.models import ROLES, Correction, Experiment, Role, Target
 from metricdef.definitions.project import Project
 from metricdef.metrics import Metric
 from metricdef.metrics.fields import Covariates
@@ -46,6 +46,15 @@ def covariates_of(project: Project, experiment: Experiment, metric: Metric) -> C
     return project.settings.defaults.covariates
 
 
+def correction_of(project: Project, experiment: Experiment, role: Role) -> Correction | None:
+    """The correction stated for a role: the experiment's, else the project's; None where the default holds."""
+    for multiplicity in (experiment.analysis.multiplicity, project.settings.defaults.multiplicity):
+        correction: Correction | None = getattr(multiplicity, role) if multiplicity else None
+        if correction is not None:
+            return correction
+    return None
+
+
 def extras_of(project: Project, experiment: Experiment) -> dict[str, str]:
     """Extra covariates in use, each with a metric that uses it."""
     found: dict[str, str] = {}
@@ -55,6 +64,24 @@ def extras_of(project: Project, experiment: Experiment) -> dict[str, str]:
         for extra in covariates.extra if covariates else ():
             found.setdefault(extra, name)
     return found
+
+
+def dimension_candidates(project: Project, experiment: Experiment, written: str) -> list[tuple[str, str]]:
+    """Sources that hold a dimension of the experiment's units, with its name there: `name` or `source.name`."""
+    source_name, dot, dimension = written.partition(".")
+    unit = unit_of(project, experiment)
+    found = []
+    for name, source in project.sources.items():
+        if name != experiment.exposure.source and (source.kind != "attributes" or unit not in source.entities):
+            continue
+        wanted = (dimension if name == source_name else "") if dot else written
+        found += [(name, key) for key in source.dimensions if wanted and key.casefold() == wanted.casefold()]
+    return found
+
+
+def dimensions_of(experiment: Experiment) -> tuple[str, ...]:
+    """Every dimension that the experiment's estimates are stratified or broken down by, as written."""
+    return tuple(dict.fromkeys((*experiment.analysis.strata, *experiment.analysis.breakdowns)))
 
 
 def metric_closure(project: Project, names: set[str]) -> set[str]:
@@ -85,6 +112,8 @@ def used_by(project: Project, experiment: Experiment) -> Used:
     metrics = metric_closure(project, {*experiment_metrics(project, experiment), *extras})
     sources = {experiment.exposure.source, *(extra.split(".")[0] for extra in extras if "." in extra)}
     sources |= {project.segments[name].source for name in experiment.population if name in project.segments}
+    for written in dimensions_of(experiment):
+        sources |= {source for source, _ in dimension_candidates(project, experiment, written)}
     if experiment.exposure.trigger is not None:
         sources.add(experiment.exposure.trigger.source)
     for name in metrics:

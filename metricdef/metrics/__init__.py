@@ -19,4 +19,4 @@ TYPES: dict[str, type[Metric]] = {
     "quantile": QuantileMetric,
 }
 
-__all__ = ["TYPES", "Metric", "Part", "Problem", "Reference"]
+__all__ = ["TYPES", "Metric", "Part", "Problem", "QuantileMetric", "Reference"]

@@ -7,19 +7,32 @@ It knows no SQL and no YAML file; names of other metrics are resolved through th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from metricdef.metrics.fields import Cap, CovariatesField, FormatField, InstantField, Names, Strict, Window, WindowField
 
 if TYPE_CHECKING:
     from metricdef.errors import NotComputable
-    from metricdef.metrics.effect import Effect
+    from metricdef.metrics.effect import Effect, Observed
     from metricdef.stats.adjustment import MeanOutcome, RatioOutcome
-    from metricdef.stats.moments import Moments
 
 Agg = Literal["sum", "count", "count_distinct", "active_days", "min", "max", "first", "last"]
-PartAgg = Literal["sum", "count", "count_distinct", "min", "max", "any"]
+PartAgg = Literal[
+    "sum",
+    "count",
+    "count_distinct",
+    "active_days",
+    "min",
+    "max",
+    "first",
+    "last",
+    "any",
+    "observed_days",
+    "step",
+    "events",
+]
+Presence = Literal["ignored", "required", "itself"]
 Path = tuple[str | int, ...]
 
 AGGS_WITHOUT_MEASURE = ("count", "active_days")
@@ -27,11 +40,38 @@ AGGS_WITHOUT_EMPTY_VALUE = ("min", "max", "first", "last")
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """A comparison that makes a 0/1 value of an aggregate."""
+
+    op: Literal[">=", ">", "<=", "<"]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelStep:
+    """Rows that count as one step; `within` is the longest time since the step before, in microseconds, exclusive."""
+
+    source: str
+    filter: tuple[str, ...]
+    within: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    """All steps, and whether each must come after the one before."""
+
+    steps: tuple[FunnelStep, ...]
+    sequential: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
-    """One per-unit value: an aggregate of a source's rows inside a window, capped.
+    """One per-unit value: an aggregate of a source's rows inside a window, capped, perhaps compared with a limit.
 
     `filter` holds SQL conditions that must all be true; `measure` names one of the source's measures. `window` is None
-    where the project's default applies. A unit without rows has the value 0.
+    where the project's default applies. `presence` says what a unit without rows (or without a measure that is not
+    NULL) has: ignored, the value of 0; required, 0 whatever cap and limit say; itself, the part is 1 where there is a
+    value and 0 where not. `observed_days` reads no rows; a `step` is 1 where `funnel` was passed up to `position`.
     """
 
     source: str
@@ -40,6 +80,11 @@ class Part:
     filter: tuple[str, ...]
     window: Window | None
     cap: Cap | None = None
+    limit: Limit | None = None
+    presence: Presence = "ignored"
+    funnel: Funnel | None = None
+    position: int = 0
+    label: str = "value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +99,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong or not yet computed inside one metric, found without looking at other definitions."""
+    """Something wrong inside one metric, found without looking at other definitions."""
 
     path: Path
     rule: str
@@ -92,6 +137,10 @@ class Metric(Strict):
         """Whether percentage points (`pp`) are a unit of this metric."""
         return self.kind == "binary"
 
+    def immature_policy(self, default: Literal["exclude", "include"]) -> Literal["exclude", "include"]:
+        """Whether units whose window is not complete count."""
+        return self.immature or default
+
     def references(self) -> Iterator[Reference]:
         """Every name and expression that other definitions must provide."""
         return iter(())
@@ -100,27 +149,41 @@ class Metric(Strict):
         """Contradictions between this metric's own fields."""
         return iter(())
 
-    def not_yet(self) -> Iterator[Problem]:
-        """What this version loads but does not compute."""
-        yield Problem(("type",), "not-yet", f"metrics of type `{self.type}` are not computed yet")
-
     def parts(self, metrics: Mapping[str, Metric]) -> tuple[Part, ...]:
         """The per-unit values of this metric: the outcome first, a ratio's denominator second."""
         raise NotImplementedError(self.type)
 
+    @property
+    def outcome_parts(self) -> slice:
+        """Which of `parts` make the outcome; the others are shown beside it (steps of a funnel)."""
+        return slice(None)
+
+    def covariate_parts(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        """The parts whose values before exposure sharpen the estimate."""
+        return tuple(
+            part for part in parts[self.outcome_parts] if part.agg != "observed_days" and part.presence != "itself"
+        )
+
     def outcome(self, columns: Sequence[str]) -> MeanOutcome | RatioOutcome:
-        """What is estimated, given the names of the moments' columns that hold `parts`."""
+        """What is estimated, given the names of the moments' columns that hold the outcome's parts."""
         from metricdef.stats.adjustment import MeanOutcome
 
         return MeanOutcome(columns[0])
 
     def effects(
-        self, arms: Sequence[Moments], columns: Sequence[str], covariates: Sequence[str]
+        self, observed: Observed, outcome: MeanOutcome | RatioOutcome, covariates: Sequence[str]
     ) -> list[Effect | NotComputable]:
-        """The effect of each further arm against the first of `arms`, or why there is none."""
-        from metricdef.metrics.effect import adjusted_effects
+        """The effect of each further arm against the first one observed, or why there is none."""
+        from metricdef.metrics.effect import adjusted_effects, binary_effects
 
-        return adjusted_effects(arms, self.outcome(columns), covariates)
+        return (binary_effects if self.kind == "binary" else adjusted_effects)(observed, outcome, covariates)
+
+
+def valued(part: Part, missing: str | None) -> tuple[Part, ...]:
+    """The part alone, or, where units without a value are left out, the part and whether there is a value."""
+    if missing != "exclude":
+        return (part,)
+    return replace(part, presence="required"), replace(part, presence="itself", cap=None, limit=None, label="responded")
 
 
 def aggregate_problems(agg: str | None, measure: str | None, missing: str | None) -> Iterator[Problem]:

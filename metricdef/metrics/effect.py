@@ -6,16 +6,17 @@ relative interval does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from metricdef.errors import NotComputable
-from metricdef.stats import adjustment, effects, proportions
+from metricdef.stats import adjustment, clusters, effects, proportions, quantiles, stratification
 
 if TYPE_CHECKING:
     from metricdef.stats.adjustment import MeanOutcome, RatioOutcome
-    from metricdef.stats.moments import Moments
+    from metricdef.stats.moments import Moments, SecondMoments
+    from metricdef.stats.quantiles import OrderStatistics
 
 RARE = 10  # successes or failures in an arm below which the score family answers (semantics.md, section 5)
 
@@ -50,6 +51,10 @@ class Effect(Protocol):
         """How much adjustment shrank the variance of the difference; None where nothing is adjusted."""
 
     @property
+    def left_out(self) -> tuple[str, ...]:
+        """Epochs of a ramp that are too small to take part, in words."""
+
+    @property
     def values(self) -> tuple[float, float]:
         """Estimated mean, proportion or ratio of the baseline and of the arm."""
 
@@ -72,6 +77,7 @@ class WelchEffect:
 
     arms: effects.ArmEstimates
     arm: int
+    left_out: tuple[str, ...] = ()
 
     @property
     def estimator(self) -> str:
@@ -96,6 +102,9 @@ class WelchEffect:
     @property
     def values(self) -> tuple[float, float]:
         """Estimated means. Raises NotComputable where an arm has none."""
+        for refusal in (self.arms.refused.get(0), self.arms.refused.get(self.arm)):
+            if refusal is not None:
+                raise NotComputable(refusal.reason, refusal.message)
         if not (self.arms.arm_df[0] > 0 and self.arms.arm_df[self.arm] > 0):
             raise NotComputable("too_few_units", "an arm has too few units for an estimate (at least 2 are needed)")
         return float(self.arms.means[0]), float(self.arms.means[self.arm])
@@ -130,6 +139,7 @@ class ScoreEffect:
     covariates: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     variance_reduction: float | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def _table(self) -> tuple[int, int, int, int]:
@@ -170,15 +180,42 @@ class ScoreEffect:
         )
 
 
-def adjusted_effects(
-    arms: Sequence[Moments], outcome: MeanOutcome | RatioOutcome, covariates: Sequence[str]
-) -> list[Effect | NotComputable]:
-    """Effects of arms 1, 2, ... against arm 0 by the default estimator: Lin, ANCOVA or unadjusted, chosen on size and rank.
+@dataclass(frozen=True, slots=True)
+class QuantileArm:
+    """An arm's order statistics; for events also the moments over units of (rows at or below the quantile, rows)."""
 
-    Without adjustment every arm is compared with the baseline alone, so that a further arm changes nothing.
+    statistics: OrderStatistics
+    units: SecondMoments | None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What the warehouse says of one metric, baseline first.
+
+    `epochs` has the moments of each epoch of a ramp, and is empty without one; `clustered`: they are over clusters.
     """
+
+    arms: tuple[Moments, ...]
+    epochs: Mapping[str, tuple[Moments, ...]] = field(default_factory=dict)
+    clustered: bool = False
+    quantile: float | None = None
+    quantiles: tuple[QuantileArm, ...] = ()
+
+
+def adjusted_effects(
+    observed: Observed, outcome: MeanOutcome | RatioOutcome, covariates: Sequence[str]
+) -> list[Effect | NotComputable]:
+    """Effects of arms 1, 2, ... against arm 0 by the default estimator, chosen on size and rank.
+
+    Lin, ANCOVA or unadjusted; within the epochs of a ramp, combined. Without adjustment every arm is compared with
+    the baseline alone, so that a further arm changes nothing.
+    """
+    if observed.epochs:
+        return _ramp_effects(observed, outcome, covariates)
+    arms = observed.arms
+    estimate = _cluster_estimates if observed.clustered else adjustment.choose
     try:
-        joint = adjustment.choose(arms, outcome, covariates)
+        joint = estimate(arms, outcome, covariates)
     except NotComputable:
         joint = None
     if joint is not None and joint.estimator != "unadjusted":
@@ -186,23 +223,82 @@ def adjusted_effects(
     found: list[Effect | NotComputable] = []
     for arm in arms[1:]:
         try:
-            pair = adjustment.unadjusted((arms[0], arm), outcome)
+            pair = estimate((arms[0], arm), outcome, ())
             found.append(WelchEffect(pair if joint is None else replace(pair, dropped=joint.dropped), 1))
         except NotComputable as error:
             found.append(error)
     return found
 
 
-def binary_effects(arms: Sequence[Moments], column: str, covariates: Sequence[str]) -> list[Effect | NotComputable]:
+def _cluster_estimates(
+    arms: Sequence[Moments], outcome: MeanOutcome | RatioOutcome, covariates: Sequence[str]
+) -> effects.ArmEstimates:
+    if isinstance(outcome, adjustment.RatioOutcome):
+        effect: clusters.PerUnit | clusters.PerCluster = clusters.PerUnit(outcome.numerator, outcome.denominator)
+    else:
+        effect = clusters.PerCluster(outcome.column)
+    return clusters.cluster_estimates(arms, effect, covariates)
+
+
+def _ramp_effects(
+    observed: Observed, outcome: MeanOutcome | RatioOutcome, covariates: Sequence[str]
+) -> list[Effect | NotComputable]:
+    """Arms within every epoch. All arms share the epochs unless one is missing from some: then each pair has its own."""
+    complete = all(min(m.n for m in arms) > 1 or max(m.n for m in arms) < 2 for arms in observed.epochs.values())
+    count = len(observed.arms)
+    groups = [range(count)] if complete else [(0, arm) for arm in range(1, count)]
+    found: list[Effect | NotComputable] = []
+    for group in groups:
+        epochs = {name: [arms[i] for i in group] for name, arms in observed.epochs.items()}
+        try:
+            result = stratification.stratified(epochs, outcome, covariates)
+        except NotComputable as error:
+            found += [error] * (len(group) - 1)
+            continue
+        gone = tuple(f"{x.name} ({x.share:.1%} of units)" for x in result.left_out if x.share > 0)
+        found += [WelchEffect(result.estimates, i, gone) for i in range(1, len(group))]
+    return found
+
+
+def binary_effects(
+    observed: Observed, outcome: MeanOutcome | RatioOutcome, covariates: Sequence[str]
+) -> list[Effect | NotComputable]:
     """As `adjusted_effects`; the score family for a 0/1 outcome that is rare, or rarely absent, in one of the arms.
 
     Also where covariates are declared: with a handful of events their adjustment gains nothing, and its normal theory
-    rejects about twice as often as it says (docs/adr/0008-rare-proportions.md).
+    rejects about twice as often as it says (docs/adr/0008-rare-proportions.md). Not within epochs of a ramp nor over
+    clusters, whose variance is another one.
     """
-    found = adjusted_effects(arms, adjustment.MeanOutcome(column), covariates)
-    counts = [(round(float(arm.mean[arm.index(column)]) * arm.n), arm.n) for arm in arms]
-    for position in range(1, len(arms)):
+    found = adjusted_effects(observed, outcome, covariates)
+    if observed.epochs or observed.clustered or not isinstance(outcome, adjustment.MeanOutcome):
+        return found
+    column = outcome.column
+    counts = [(round(float(arm.mean[arm.index(column)]) * arm.n), arm.n) for arm in observed.arms]
+    for position in range(1, len(counts)):
         pair = (counts[0], counts[position])
         if all(n for _, n in pair) and any(min(x, n - x) < RARE for x, n in pair):
             found[position - 1] = ScoreEffect(*counts[position], *counts[0], dropped=tuple(covariates))
+    return found
+
+
+def quantile_effects(observed: Observed) -> list[Effect | NotComputable]:
+    """Differences of quantiles, each arm against the baseline alone."""
+    q = observed.quantile
+    if q is None or not observed.quantiles:
+        what = "clusters" if observed.clustered else "the epochs of a ramp"
+        reason = NotComputable("quantile_design", f"quantiles are not computed over {what}")
+        return [reason] * (len(observed.arms) - 1)
+    found: list[Effect | NotComputable] = []
+    base = observed.quantiles[0]
+    for arm in observed.quantiles[1:]:
+        pair = (base, arm)
+        try:
+            statistics = [a.statistics for a in pair]
+            units = [a.units for a in pair if a.units is not None]
+            if len(units) == len(pair):
+                found.append(WelchEffect(quantiles.event_quantiles(statistics, units, "low", "rows", q), 1))
+            else:
+                found.append(WelchEffect(quantiles.unit_quantiles(statistics, q), 1))
+        except NotComputable as error:
+            found.append(error)
     return found

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
-from metricdef.metrics.base import Agg, Metric, Part, PartAgg, Problem, Reference, aggregate_problems, source_references
+from metricdef.metrics.base import Agg, Metric, Part, Problem, Reference, aggregate_problems, source_references, valued
 from metricdef.metrics.fields import Cap, Filter, Percentile
 
-COMPUTED: dict[str, PartAgg] = {
-    "sum": "sum",
-    "count": "count",
-    "count_distinct": "count_distinct",
-    "min": "min",
-    "max": "max",
-}
+if TYPE_CHECKING:
+    from metricdef.stats.adjustment import MeanOutcome, RatioOutcome
 
 
 class MeanMetric(Metric):
@@ -38,19 +34,26 @@ class MeanMetric(Metric):
         yield from aggregate_problems(self.agg, self.measure, self.missing)
         if self.per and self.agg != "active_days":
             yield Problem(("per",), "per-without-active-days", "`per: day` goes with `agg: active_days` only")
+        if self.per and self.missing == "exclude":
+            what = "`per: day` divides by the days observed; leaving out units without rows would be another question"
+            yield Problem(("missing",), "per-day-missing", what, "remove `missing`")
+        if self.per and self.cap is not None:
+            yield Problem(("cap",), "per-day-cap", "a share of days is at most 1: it takes no cap", "remove `cap`")
         yield from cap_problems(self.cap)
 
-    def not_yet(self) -> Iterator[Problem]:
-        """Aggregates and options that load but are not computed by this version."""
-        if self.agg not in COMPUTED:
-            yield Problem(("agg",), "not-yet", f"`agg: {self.agg}` is not computed yet")
-        if self.missing == "exclude":
-            yield Problem(("missing",), "not-yet", "`missing: exclude` is not computed yet")
-        yield from cap_not_yet(self.cap)
-
     def parts(self, metrics: Mapping[str, Metric]) -> tuple[Part, ...]:
-        """One value: the aggregate, capped."""
-        return (Part(self.source, COMPUTED[self.agg], self.measure, self.filter, self.window, self.cap),)
+        """The aggregate, capped; with the days observed (`per: day`) or with whether there is a value beside it."""
+        part = Part(self.source, self.agg, self.measure, self.filter, self.window, self.cap)
+        if self.per:
+            days = Part(self.source, "observed_days", None, (), self.window, label="observed_days")
+            return replace(part, label="active_days"), days
+        return valued(part, self.missing)
+
+    def outcome(self, columns: Sequence[str]) -> MeanOutcome | RatioOutcome:
+        """The mean over units; over those with a value, or per day observed, it is a ratio."""
+        from metricdef.stats.adjustment import MeanOutcome, RatioOutcome
+
+        return MeanOutcome(columns[0]) if len(columns) == 1 else RatioOutcome(columns[0], columns[1])
 
 
 def cap_problems(cap: Cap | None) -> Iterator[Problem]:
@@ -69,10 +72,3 @@ def cap_problems(cap: Cap | None) -> Iterator[Problem]:
     ]
     if len(numbers) == 2 and type(cap.lower) is type(cap.upper) and numbers[0] >= numbers[1]:
         yield Problem(("cap", "lower"), "cap-empty", "the cap's lower limit is not below its upper limit")
-
-
-def cap_not_yet(cap: Cap | None) -> Iterator[Problem]:
-    """Percentile caps load but are not computed by this version."""
-    for name in ("lower", "upper"):
-        if cap and isinstance(getattr(cap, name), Percentile):
-            yield Problem(("cap", name), "not-yet", "percentile caps are not computed yet")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from metricdef.metrics.base import Agg, Metric, Problem, Reference, aggregate_problems, source_references
+from metricdef.metrics.base import Agg, Metric, Part, Problem, Reference, aggregate_problems, source_references, valued
 from metricdef.metrics.fields import Filter, PercentileField
+
+if TYPE_CHECKING:
+    from metricdef.errors import NotComputable
+    from metricdef.metrics.effect import Effect, Observed
+    from metricdef.stats.adjustment import MeanOutcome, RatioOutcome
 
 
 class QuantileMetric(Metric):
@@ -52,3 +57,28 @@ class QuantileMetric(Metric):
         yield from (
             p for p in aggregate_problems(self.agg, self.measure, self.missing) if p.rule != "missing-not-stated"
         )
+
+    def parts(self, metrics: Mapping[str, Metric]) -> tuple[Part, ...]:
+        """The per-unit value, with whether there is one beside it; or the events themselves."""
+        if self.of == "events":
+            return (Part(self.source, "events", self.measure, self.filter, self.window),)
+        assert self.agg is not None  # noqa: S101 - rule quantile-agg
+        return valued(Part(self.source, self.agg, self.measure, self.filter, self.window), self.missing)
+
+    def covariate_parts(self, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        """None: quantiles are not adjusted."""
+        return ()
+
+    def outcome(self, columns: Sequence[str]) -> MeanOutcome | RatioOutcome:
+        """Not read: the effect comes from order statistics."""
+        from metricdef.stats.adjustment import MeanOutcome
+
+        return MeanOutcome(columns[0] if columns else "")
+
+    def effects(
+        self, observed: Observed, outcome: MeanOutcome | RatioOutcome, covariates: Sequence[str]
+    ) -> list[Effect | NotComputable]:
+        """Difference of the arms' quantiles, from order statistics."""
+        from metricdef.metrics.effect import quantile_effects
+
+        return quantile_effects(observed)

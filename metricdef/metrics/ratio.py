@@ -70,21 +70,15 @@ class RatioMetric(Metric):
                 for problem in aggregate_problems(part.agg, part.measure, None):
                     yield replace(problem, path=(key, *problem.path))
 
-    def not_yet(self) -> Iterator[Problem]:
-        """Inline aggregates that are not computed by this version; named parts speak for themselves."""
-        for key, part in self.sides:
-            if isinstance(part, InlinePart) and part.agg == "active_days":
-                yield Problem((key, "agg"), "not-yet", "`agg: active_days` is not computed yet")
-
     def parts(self, metrics: Mapping[str, Metric]) -> tuple[Part, ...]:
         """Numerator and denominator; a window on the ratio replaces both parts' windows."""
-        return self._part(self.numerator, metrics), self._part(self.denominator, metrics)
+        return tuple(replace(self._part(part, metrics), label=key) for key, part in self.sides)
 
     def _part(self, part: str | InlinePart, metrics: Mapping[str, Metric]) -> Part:
         if isinstance(part, str):
-            (value,) = metrics[part].parts(metrics)
+            value = metrics[part].parts(metrics)[0]
         else:
-            value = Part(part.source, part.agg, part.measure, part.filter, None)  # type: ignore[arg-type]  # not_yet refuses active_days
+            value = Part(part.source, part.agg, part.measure, part.filter, None)
         return replace(value, window=self.window) if self.window else value
 
     def outcome(self, columns: Sequence[str]) -> RatioOutcome:

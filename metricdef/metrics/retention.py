@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from metricdef.metrics.base import Metric, Problem, Reference, source_references
+from metricdef.metrics.base import Limit, Metric, Part, Problem, Reference, source_references
 from metricdef.metrics.fields import Filter
 
 
@@ -20,6 +20,10 @@ class RetentionMetric(Metric):
     min_rows: PositiveInt = 1
 
     kind: ClassVar[Literal["mean", "binary", "ratio", "quantile"]] = "binary"
+
+    def immature_policy(self, default: Literal["exclude", "include"]) -> Literal["exclude", "include"]:
+        """A unit that still has time to come back is never counted as lost."""
+        return "exclude"
 
     def references(self) -> Iterator[Reference]:
         """The source and the filter's columns."""
@@ -38,3 +42,8 @@ class RetentionMetric(Metric):
             yield Problem(
                 ("immature",), "retention-immature", "retention always leaves out units with an incomplete window"
             )
+
+    def parts(self, metrics: Mapping[str, Metric]) -> tuple[Part, ...]:
+        """One value: 1 for a unit with enough rows, else 0."""
+        limit = Limit(">=", float(self.min_rows))
+        return (Part(self.source, "count", None, self.filter, self.window, limit=limit),)

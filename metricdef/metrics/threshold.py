@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import ClassVar, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from metricdef.metrics.base import Agg, Metric, Problem, Reference, aggregate_problems, source_references
+from metricdef.metrics.base import (
+    Agg,
+    Limit,
+    Metric,
+    Part,
+    Problem,
+    Reference,
+    aggregate_problems,
+    source_references,
+    valued,
+)
 from metricdef.metrics.fields import Cap, Filter
 from metricdef.metrics.mean import cap_problems
 
-LIMITS = ("at_least", "more_than", "at_most", "less_than")
+if TYPE_CHECKING:
+    from metricdef.stats.adjustment import MeanOutcome, RatioOutcome
+
+LIMITS: dict[str, Literal[">=", ">", "<=", "<"]] = {
+    "at_least": ">=",
+    "more_than": ">",
+    "at_most": "<=",
+    "less_than": "<",
+}
 
 
 class ThresholdMetric(Metric):
@@ -41,3 +59,16 @@ class ThresholdMetric(Metric):
             )
         yield from aggregate_problems(self.agg, self.measure, self.missing)
         yield from cap_problems(self.cap)
+
+    def parts(self, metrics: Mapping[str, Metric]) -> tuple[Part, ...]:
+        """1 for a unit whose capped aggregate passes; with whether there is a value beside it."""
+        key = next(key for key in LIMITS if getattr(self, key) is not None)
+        limit = Limit(LIMITS[key], float(getattr(self, key)))
+        part = Part(self.source, self.agg, self.measure, self.filter, self.window, self.cap, limit)
+        return valued(part, self.missing)
+
+    def outcome(self, columns: Sequence[str]) -> MeanOutcome | RatioOutcome:
+        """The share of units; over those with a value it is a ratio."""
+        from metricdef.stats.adjustment import MeanOutcome, RatioOutcome
+
+        return MeanOutcome(columns[0]) if len(columns) == 1 else RatioOutcome(columns[0], columns[1])

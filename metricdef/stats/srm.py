@@ -176,3 +176,15 @@ def homogeneity(hits: Sequence[int], totals: Sequence[int]) -> float:
     rate = hit / everything
     statistic = sum((x - n * rate) ** 2 / (n * rate * (1 - rate)) for x, n in pairs)
     return float(chdtrc(len(pairs) - 1, statistic))
+
+
+def combine(parts: Sequence[SrmResult]) -> SrmResult:
+    """Independent tables (the epochs of a ramp, each with its own shares) as one test: statistics and df add up.
+
+    Each table has at least one unit. The sum of independent chi-square variables is one with the summed df.
+    """
+    from scipy.special import chdtrc
+
+    statistic, df = sum(part.statistic for part in parts), sum(part.df for part in parts)
+    expected = tuple(sum(column) for column in zip(*(part.expected for part in parts), strict=True))
+    return SrmResult(statistic, df, float(chdtrc(df, statistic)), expected, "chi_square")

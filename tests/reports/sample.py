@@ -98,7 +98,7 @@ def readout(*rows, **more):
         "look": None,
         "provenance": {"definitions": "47c200203e4900d9", "sql": "918ea1769b23355e", "metricdef": "0.1.0", "dialect": "duckdb",
                        "revision": "0123456789abcdef0123456789abcdef01234567", "locked": False, "deviations": []},
-        "arms": (ArmRow("control", 10_000, 0.5, 0.49970, 10_001, 1), ArmRow("new", 10_012, 0.5, 0.50030, 10_012, 2)),
+        "arms": (ArmRow("control", 10_000, 0.5, 0.49970, 10_001, 1, 10_000), ArmRow("new", 10_012, 0.5, 0.50030, 10_012, 2, 10_012)),
         "health": PASSED, "estimates": rows or (row(), REVENUE, REFUNDS, LATENCY),
         "decision": DecisionRow("hold", None, ("guardrail errors could not be computed: the outcome doesn't vary",), {"new": "hold"}),
         "ledger": {"confidence": 0.95, "false_ship": 0.025, "false_stop": 0.01, "block_good_change": None},

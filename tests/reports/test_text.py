@@ -51,7 +51,7 @@ def several_arms():
     amendment = {"on": "2026-09-10", "by": "ana", "what": "end moved to 2026-09-29", "why": "a holiday"}
     return replace(
         base,
-        arms=(*base.arms, ArmRow("newer", 9_990, 0.0, None, 9_990, 0)),
+        arms=(*base.arms, ArmRow("newer", 9_990, 0.0, None, 9_990, 0, 9_990)),
         sensitivity=tuple(sensitivity),
         provenance=base.provenance | {"deviations": [amendment], "locked": True},
         decision=DecisionRow("ship", "new", ("new: primary conversion superior",), {"new": "ship", "newer": "hold"}),
@@ -301,7 +301,7 @@ def test_hostile_text_cannot_act_on_the_terminal():
     hostile = readout(
         hostile_row, replace(hostile_row, role=HOSTILE, verdict="inconclusive"), replace(hostile_row, verdict="not_computed"),
         experiment=HOSTILE, label=HOSTILE, hypothesis=HOSTILE, status=HOSTILE, as_of=HOSTILE, window={"start": HOSTILE, "end": HOSTILE, "planned_end": HOSTILE},
-        arms=(ArmRow(HOSTILE, 1, 0.5, 0.5, 2, 3),), health=(HealthRow(HOSTILE, "fail", HOSTILE, segment={HOSTILE: HOSTILE}),),
+        arms=(ArmRow(HOSTILE, 1, 0.5, 0.5, 2, 3, 1),), health=(HealthRow(HOSTILE, "fail", HOSTILE, segment={HOSTILE: HOSTILE}),),
         decision=DecisionRow("ship", HOSTILE, (HOSTILE,), {HOSTILE: "ship", "b": HOSTILE}), excluded_units={HOSTILE: 3},
         provenance={"definitions": HOSTILE, "revision": HOSTILE, "deviations": [HOSTILE, {"what": HOSTILE, "by": HOSTILE}]},
     )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class DialectTable:
-    """Spellings of one engine. Formats take `{x}`, and `{zone}` for `from_zone`.
+    """Spellings of one engine. Formats take `{x}`, `{zone}` for `from_zone`, `{q}` for `quantile`.
 
     Timestamps become microseconds since 1970 in UTC as soon as they are read: from there on all time arithmetic is
     exact integer arithmetic, the same on every engine.
@@ -22,6 +22,8 @@ class DialectTable:
     instant: str  # the literal of a UTC timestamp, {x} as YYYY-MM-DD HH:MM:SS.ffffff
     double: str
     text: str
+    integer: str  # 64 bits
+    quantile: str  # aggregate: the exact quantile {q} of {x}, linear between neighbours (type 7)
     smallest: str  # aggregate: the smallest non-NULL value of any type, booleans too
     quoted_case: Literal["upper", "lower", "as_is"]  # the case of an unquoted name once it must be quoted
     materialises_ctes: bool  # a CTE read twice is computed once

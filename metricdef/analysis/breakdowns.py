@@ -1,0 +1,93 @@
+"""Pre-specified breakdowns: the effect at every level of a dimension, gated by a test that levels differ at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from metricdef.analysis.estimates import estimate_metric
+from metricdef.analysis.observed import View
+from metricdef.analysis.readout import EstimateRow, Heterogeneity
+from metricdef.analysis.settings import Settings
+from metricdef.stats.heterogeneity import cochran_q
+from metricdef.stats.multiplicity import adjust
+
+
+def break_down(view: View, settings: Settings, *, interim: bool) -> list[EstimateRow]:
+    """Rows of every level, metric and arm. They never enter the decision.
+
+    For each metric and arm, Cochran's Q asks whether the levels of a dimension differ, with Holm over dimensions. The
+    tests of a dimension's levels are one family per dimension (metric x arm x level, Holm); p_adjusted is the larger of
+    the two, so a level is rejected only where levels differ at all (semantics.md, section 6).
+    """
+    plan = view.cells.plan
+    if not plan.breakdowns:
+        return []
+    found = {
+        d.name: [
+            row
+            for metric in plan.metrics
+            for level in view.cells.levels(d.name)
+            for row in estimate_metric(replace(view, level=level), metric, settings, interim=interim)
+        ]
+        for d in plan.breakdowns
+    }
+    if interim:
+        return [row for rows in found.values() for row in rows]
+    gates = _gates(found, settings)
+    return [row for name, rows in found.items() for row in _corrected(name, rows, gates, settings)]
+
+
+def _gates(found: dict[str, list[EstimateRow]], settings: Settings) -> dict[tuple[str, str, str], Heterogeneity]:
+    """Cochran's Q of every (dimension, metric, arm), adjusted over dimensions."""
+    gates = {}
+    for metric, arm in dict.fromkeys((row.metric, row.arm) for rows in found.values() for row in rows):
+        tests = []
+        for rows in found.values():
+            own = [r.absolute for r in rows if (r.metric, r.arm) == (metric, arm) and r.absolute]
+            usable = [a for a in own if a.std_error]
+            tests.append(cochran_q([a.estimate for a in usable], [a.std_error or 0.0 for a in usable]))
+        alpha = settings.level("secondary")
+        adjusted = adjust([t.p_value if t else None for t in tests], "holm", alpha)
+        for name, test, p_adjusted in zip(found, tests, adjusted.p_adjusted, strict=True):
+            if test is not None and p_adjusted is not None:
+                gates[name, metric, arm] = Heterogeneity(test.statistic, test.df, test.p_value, p_adjusted)
+    return gates
+
+
+def _corrected(
+    dimension: str, rows: Sequence[EstimateRow], gates: dict[tuple[str, str, str], Heterogeneity], settings: Settings
+) -> list[EstimateRow]:
+    tests = [row.test("superiority") for row in rows]
+    alpha = settings.level("secondary")
+    adjusted = adjust([test.p_value if test else None for test in tests], "holm", alpha)
+    found = []
+    for row, test, p in zip(rows, tests, adjusted.p_adjusted, strict=True):
+        gate = gates.get((dimension, row.metric, row.arm))
+        if test is None or p is None:
+            found.append(replace(row, heterogeneity=gate))
+            continue
+        p_adjusted = max(p, gate.p_adjusted) if gate else 1.0
+        rejected = p_adjusted <= alpha
+        new = replace(
+            test,
+            alpha=alpha,
+            p_adjusted=p_adjusted,
+            family=f"breakdown {dimension}",
+            procedure="holm",
+            rejected=rejected,
+        )
+        better = (new.statistic > 0) == (row.direction != "decrease")
+        verdict = ("superior" if better else "inferior") if rejected else "inconclusive"
+        found.append(
+            replace(
+                row,
+                tests=(new,),
+                p_value=new.p_value,
+                p_adjusted=p_adjusted,
+                family=new.family,
+                verdict=verdict,  # type: ignore[arg-type]  # one of the verdicts
+                heterogeneity=gate,
+            )
+        )
+    return found

@@ -1,0 +1,296 @@
+"""Stages that read events: each source once, then one row per unit with every value asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from metricdef.compiler.exposure_stages import loaded_conditions, ts_us
+from metricdef.compiler.plan import Bounds, FunnelColumns, Plan, UnitColumn
+from metricdef.compiler.sql_text import SqlText
+from metricdef.compiler.stages import Stage, template
+from metricdef.metrics.base import FunnelStep
+
+DAY = 86_400_000_000
+BY_ROWS = ("first", "last", "events", "observed_days")  # not an aggregate of the stage that has one row per unit
+Filter = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is asked of one source's rows."""
+
+    name: str
+    columns: tuple[UnitColumn, ...]
+    steps: tuple[tuple[FunnelStep, Bounds], ...]
+    trigger: Filter | None
+    flags: Mapping[Filter, str]  # the column that says whether a filter holds
+
+    @property
+    def table(self) -> str:
+        """The stage that holds the rows."""
+        return f"md_facts_{self.name}"
+
+    @property
+    def aggregated(self) -> tuple[UnitColumn, ...]:
+        """Columns of the stage with one row per unit."""
+        return tuple(c for c in self.columns if c.agg not in BY_ROWS)
+
+    def needs(self) -> Iterator[tuple[Filter, Bounds]]:
+        """Which rows something wants: a filter and when."""
+        for column in self.columns:
+            yield column.filter, column.bounds
+        for step, bounds in self.steps:
+            yield step.filter, bounds
+
+
+def facts_of(plan: Plan) -> list[Facts]:
+    """Everything that is asked of each source of events, by name."""
+    found = []
+    for name in plan.sources:
+        columns = tuple(c for c in plan.unit_columns if c.source == name and c.agg != "observed_days")
+        steps = tuple((s, f.bounds) for f in plan.funnels for s in f.funnel.steps if s.source == name)
+        trigger = plan.trigger.filter if plan.trigger and plan.trigger.source == name else None
+        if not columns and not steps and trigger is None:
+            continue
+        filters = {c.filter for c in columns} | {s.filter for s, _ in steps} | ({trigger} if trigger else set())
+        flags = {texts: f"f_{position}" for position, texts in enumerate(sorted(filters - {()}), 1)}
+        found.append(Facts(name, columns, steps, trigger, flags))
+    return found
+
+
+def fact_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
+    """Rows of every source, triggers, values per unit."""
+    found = facts_of(plan)
+    for facts in found:
+        yield _rows(plan, sql, facts)
+    for facts in found:
+        if facts.trigger is not None:
+            yield _triggers(plan, sql, facts)
+    for facts in found:
+        if facts.aggregated:
+            yield Stage(
+                f"md_unit_{facts.name}",
+                (f"One row per unit: its values from {facts.name}.",),
+                template("unit_values").render(
+                    columns=[
+                        {"name": f"u_{c.name}", "sql": aggregate(plan, sql, c, facts.flags)} for c in facts.aggregated
+                    ],
+                    facts=facts.table,
+                    triggered=plan.trigger is not None,
+                ),
+            )
+        for column in facts.columns:
+            if column.agg in ("first", "last"):
+                yield _extreme(plan, sql, facts, column)
+    flags = {facts.name: facts.flags for facts in found}
+    for funnel in plan.funnels:
+        yield _funnel(plan, sql, funnel, flags)
+
+
+def _rows(plan: Plan, sql: SqlText, facts: Facts) -> Stage:
+    source = plan.sources[facts.name]
+    measures = sorted({c.measure for c in facts.columns if c.measure is not None})
+    inputs = [{"name": f"m_{m}", "sql": sql.column(source.measures[m], facts.name, source)} for m in measures]
+    inputs += [
+        {"name": flag, "sql": f"CASE WHEN {sql.conditions(texts, facts.name, source)} THEN 1 ELSE 0 END"}
+        for texts, flag in facts.flags.items()
+    ]
+    utc = sql.utc(source.timestamp or "", source.timezone)
+    low, high = _scan_bounds(plan, facts)
+    conditions = [f"({sql.condition(text, facts.name, source)})" for text in source.filter]
+    conditions += [f"{utc} >= {sql.instant(low)}", f"{utc} < {sql.instant(high)}"]
+    if source.partition is not None:
+        # The day of the timestamp in whatever zone: a day more to both sides holds every row.
+        column = sql.name(source.partition)
+        conditions += [f"{column} >= {sql.date(low - DAY)}", f"{column} <= {sql.date(high + DAY)}"]
+    conditions += loaded_conditions(plan, sql, source)
+    filters = {texts for texts, _ in facts.needs()} | ({facts.trigger} if facts.trigger is not None else set())
+    if () not in filters:
+        alternatives = [f"({sql.conditions(texts, facts.name, source)})" for texts in sorted(filters)]
+        conditions.append(f"({' OR '.join(alternatives)})" if len(alternatives) > 1 else alternatives[0])
+    body = template("facts").render(
+        unit=sql.name(source.entities[plan.unit]),
+        ts_us=ts_us(sql, source),
+        inputs=inputs,
+        relation=sql.relation(facts.name, source),
+        conditions=conditions,
+        needs_instant=_needs_instant(plan, facts),
+        wanted=_wanted(facts),
+    )
+    return Stage(
+        facts.table,
+        (f"Rows of {facts.name} that some value needs, of exposed units only: one scan.",),
+        body,
+        shared=_read_again(plan, facts),
+    )
+
+
+def _read_again(plan: Plan, facts: Facts) -> bool:
+    """Whether more than one stage reads the rows."""
+    readers = bool(facts.aggregated) + len(facts.steps) + 2 * sum(c.agg == "events" for c in facts.columns)
+    readers += sum(c.agg in ("first", "last") for c in facts.columns) + (facts.trigger is not None) + plan.daily
+    return readers > 1
+
+
+def _needs_instant(plan: Plan, facts: Facts) -> bool:
+    bounds = [b for _, b in facts.needs()]
+    fixed = any(b.floor is not None or b.ceiling is not None for b in bounds)
+    days = any(c.agg == "active_days" for c in facts.columns)
+    return fixed or days or plan.daily or facts.trigger is not None
+
+
+def _wanted(facts: Facts) -> str | None:
+    """A test that drops rows outside every window, once the unit's exposure is known; None where it drops nothing."""
+    if facts.trigger is not None:
+        return None
+    spans: dict[Filter, tuple[int, int | None]] = {}
+    for texts, bounds in facts.needs():
+        low, high = spans.get(texts, (bounds.start, bounds.end))
+        open_end = high is None or bounds.end is None
+        spans[texts] = min(low, bounds.start), None if open_end else max(high or 0, bounds.end or 0)
+    whole = spans.get(())
+    tests = []
+    for texts, (low, high) in sorted(spans.items()):
+        if (
+            texts
+            and whole is not None
+            and whole[0] <= low
+            and (whole[1] is None or (high is not None and high <= whole[1]))
+        ):
+            continue
+        test = [f"fact_rows.{facts.flags[texts]} = 1"] if texts else []
+        test += _since("fact_rows.ts_us - md_entries.exposed_us", low, high)
+        tests.append(" AND ".join(test))
+    return f"({' OR '.join(tests)})" if len(tests) > 1 else tests[0]
+
+
+def _since(since: str, low: int, high: int | None) -> list[str]:
+    tests = [f"{since} >= {duration(low)}"]
+    return tests if high is None else [*tests, f"{since} < {duration(high)}"]
+
+
+def _scan_bounds(plan: Plan, facts: Facts) -> tuple[int, int]:
+    """First and last instant that any value can need, whatever the unit's first exposure."""
+    bounds = [b for _, b in facts.needs()]
+    low = plan.start + min((b.start for b in bounds), default=0)
+    highs = [
+        plan.enrolment_end + b.end if b.end is not None else b.ceiling if b.ceiling is not None else plan.as_of_us
+        for b in bounds
+    ]
+    if facts.trigger is not None:
+        low, highs = min(low, plan.start), [*highs, plan.enrolment_end]
+    return low, min(plan.as_of_us, max(highs))
+
+
+def _triggers(plan: Plan, sql: SqlText, facts: Facts) -> Stage:
+    flag = facts.flags.get(facts.trigger or ())
+    body = template("triggers").render(facts=facts.table, flag=flag, enrolment_end=sql.instant_us(plan.enrolment_end))
+    return Stage(
+        "md_triggers",
+        ("The first trigger of every unit, as time since its first exposure.",),
+        body,
+        shared=True,
+    )
+
+
+def _extreme(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> Stage:
+    """The first or last value: by time, of rows at one instant the smallest."""
+    measure = f"m_{column.measure}"
+    body = template("extreme").render(
+        name=f"u_{column.name}",
+        measure=sql.double(measure),
+        raw=measure,
+        facts=facts.table,
+        tests=row_tests(plan, sql, column.filter, column.bounds, facts.flags),
+        descending=column.agg == "last",
+        triggered=plan.trigger is not None,
+    )
+    return Stage(f"md_{column.agg}_{column.name}", (f"The {column.agg} value of every unit.",), body)
+
+
+def _funnel(plan: Plan, sql: SqlText, funnel: FunnelColumns, flags: Mapping[str, Mapping[Filter, str]]) -> Stage:
+    """How far every unit came: a step counts when the step before was reached no later, and not too long before."""
+    steps = funnel.funnel.steps
+    inputs = []
+    for source in dict.fromkeys(step.source for step in steps):
+        own = [flags[source].get(s.filter, "") if s.source == source else None for s in steps]
+        inputs.append(
+            {
+                "facts": f"md_facts_{source}",
+                "flags": ["0" if f is None else f or "1" for f in own],
+                "wanted": [f"{f} = 1" for f in own if f] if all(f != "" for f in own) else [],
+            }
+        )
+    body = template("funnel_steps" if funnel.funnel.sequential else "funnel_any").render(
+        inputs=inputs,
+        since=since(plan, funnel.bounds),
+        tests=bound_tests(plan, sql, funnel.bounds),
+        needs_instant=funnel.bounds.floor is not None or funnel.bounds.ceiling is not None,
+        triggered=plan.trigger is not None,
+        steps=[
+            {"column": f"u_{column}", "within": duration(step.within) if step.within is not None else None}
+            for step, column in zip(steps, funnel.columns, strict=True)
+        ],
+    )
+    return Stage(f"md_funnel_{funnel.name}", ("How far every unit came in the funnel.",), body)
+
+
+def aggregate(plan: Plan, sql: SqlText, column: UnitColumn, flags: Mapping[Filter, str]) -> str:
+    """The conditional aggregate of a unit column over a unit's rows."""
+    when = f"CASE WHEN {' AND '.join(row_tests(plan, sql, column.filter, column.bounds, flags))} THEN"
+    measure = f"m_{column.measure}"
+    match column.agg:
+        case "count":
+            return f"COUNT({when} 1 END)"
+        case "any":
+            return f"MAX({when} 1 END)"
+        case "count_distinct":
+            return f"COUNT(DISTINCT {when} {measure} END)"
+        case "active_days":
+            return f"COUNT(DISTINCT {when} {local_day(plan, 'ts_us')} END)"
+        case "sum" | "min" | "max":
+            return f"{column.agg.upper()}({when} {sql.double(measure)} END)"
+        case _:
+            raise AssertionError(column.agg)
+
+
+def row_tests(plan: Plan, sql: SqlText, filter_: Filter, bounds: Bounds, flags: Mapping[Filter, str]) -> list[str]:
+    """When a row of the facts counts."""
+    return bound_tests(plan, sql, bounds) + ([f"{flags[filter_]} = 1"] if filter_ else [])
+
+
+def since(plan: Plan, bounds: Bounds) -> str:
+    """Time since the anchor; since first exposure unless a trigger moves it."""
+    return "since_us - delay_us" if plan.trigger and bounds.anchor == "outcome" else "since_us"
+
+
+def bound_tests(plan: Plan, sql: SqlText, bounds: Bounds) -> list[str]:
+    """When a row lies in a window."""
+    tests = _since(since(plan, bounds), bounds.start, bounds.end)
+    if bounds.floor is not None:
+        tests.append(f"ts_us >= {sql.instant_us(bounds.floor)}")
+    if bounds.ceiling is not None:
+        tests.append(f"ts_us < {sql.instant_us(bounds.ceiling)}")
+    return tests
+
+
+def local_day(plan: Plan, instant: str) -> str:
+    """The start of an instant's calendar day in the project's time zone, as local microseconds: a key of the day."""
+    local = instant
+    if len(plan.offsets) > 1:
+        cases = " ".join(f"WHEN {instant} >= {o.start} THEN {o.distance}" for o in reversed(plan.offsets[1:]))
+        local = f"({instant} + CASE {cases} ELSE {plan.offsets[0].distance} END)"
+    elif plan.offsets[0].distance:
+        local = f"({instant} + {plan.offsets[0].distance})"
+    return f"({local} - {local} % {DAY})"
+
+
+def duration(us: int) -> str:
+    """Microseconds, with the length in words beside it."""
+    if us == 0:
+        return "0"
+    for unit, size in (("d", DAY), ("h", 3_600_000_000), ("m", 60_000_000)):
+        if us % size == 0:
+            return f"{us} /* {us // size}{unit} */"
+    return str(us)

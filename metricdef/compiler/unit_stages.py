@@ -1,0 +1,198 @@
+"""Stages with one row per unit: everything known of it, then the values that the moments are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from metricdef.compiler.fact_stages import DAY, duration, facts_of, local_day
+from metricdef.compiler.plan import Block, Percentile, Plan, UnitColumn, Value
+from metricdef.compiler.sql_text import SqlText
+from metricdef.compiler.stages import Stage, template
+
+COUNTS = ("count", "count_distinct", "active_days", "any", "step", "observed_days")  # 0, not NULL, where nothing is
+
+
+def unit_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
+    """One row per unit, and how many of them there are."""
+    attributes = attribute_names(plan)
+    carried = any(c.source == plan.exposure_source for c in plan.entry_columns)
+    facts = facts_of(plan)
+    extremes = [c for f in facts for c in f.columns if c.agg in ("first", "last")]
+    joins = [
+        *(["md_entry_values"] if carried else []),
+        *(f"md_attributes_{n}" for n in attributes),
+        *(f"md_unit_{f.name}" for f in facts if f.aggregated),
+        *(f"md_{c.agg}_{c.name}" for c in extremes),
+        *(f"md_funnel_{f.name}" for f in plan.funnels),
+        *(["md_triggers"] if plan.trigger else []),
+    ]
+    body = template("units").render(
+        columns=list(_columns(plan)),
+        joins=joins,
+        population=_population(plan, sql),
+        attributes=attributes,
+        clustered=plan.cluster is not None,
+        triggered=plan.trigger is not None,
+    )
+    yield Stage("md_units", ("One row per unit.",), body, shared=True)
+    counts = template("arm_counts").render(
+        attributes=attributes, clustered=plan.cluster is not None, triggered=plan.trigger is not None
+    )
+    yield Stage("md_arm_counts", ("Units by arm of first exposure.",), counts)
+    if plan.cluster is not None:
+        audit = template("cluster_audit").render()
+        yield Stage("md_cluster_audit", ("Units that belong to no cluster.",), audit)
+    if plan.percentiles:
+        body = template("percentiles").render(percentiles=[_percentile(plan, sql, p) for p in plan.percentiles])
+        yield Stage(
+            "md_percentiles",
+            ("Limits from the data: p the percentile over all arms, h the median of what is not 0.",),
+            body,
+            shared=True,
+        )
+
+
+def attribute_names(plan: Plan) -> list[str]:
+    """Sources of attributes in use."""
+    return [name for name, source in plan.sources.items() if source.kind == "attributes"]
+
+
+def _columns(plan: Plan) -> Iterator[dict[str, str]]:
+    for column in plan.entry_columns:
+        owner = "md_entry_values" if column.source == plan.exposure_source else f"md_attributes_{column.source}"
+        yield {"name": f"e_{column.name}", "sql": f"{owner}.e_{column.name}"}
+    for unit_column in plan.unit_columns:
+        if unit_column.agg not in ("events", "observed_days"):
+            yield {"name": f"u_{unit_column.name}", "sql": f"{_owner(unit_column)}.u_{unit_column.name}"}
+    for funnel in plan.funnels:
+        for name in funnel.columns:
+            yield {"name": f"u_{name}", "sql": f"md_funnel_{funnel.name}.u_{name}"}
+
+
+def _owner(column: UnitColumn) -> str:
+    return f"md_{column.agg}_{column.name}" if column.agg in ("first", "last") else f"md_unit_{column.source}"
+
+
+def _population(plan: Plan, sql: SqlText) -> list[str]:
+    owners = {c.name: _owner(c) for c in plan.unit_columns}
+    found = []
+    for condition in plan.population:
+        if condition.unit_column is not None:
+            found.append(f"COALESCE({owners[condition.unit_column]}.u_{condition.unit_column}, 0) = 1")
+            continue
+        source = plan.sources[condition.source]
+        names = {written: f"e_{name}" for written, name in condition.columns}
+        texts = [f"({sql.carried_condition(t, condition.source, source, names)})" for t in condition.filter]
+        # A unit without an attributes row is in no segment of them, whatever the filter says of NULL.
+        if condition.source != plan.exposure_source:
+            found.append(f"md_attributes_{condition.source}.attribute_rows >= 1")
+        found.append(f"({' AND '.join(texts)})")
+    return found
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def eligible(plan: Plan, sql: SqlText, block: Block) -> list[str]:
+    """When a unit counts in a block: it has an anchor, long enough ago."""
+    anchor = anchor_us(plan, block)
+    tests = [f"{anchor} IS NOT NULL"] if anchor == "md_units.anchor_us" else []
+    if block.horizon is not None:
+        tests.append(f"{anchor} <= {sql.instant_us(plan.as_of_us - block.horizon)}")
+    return tests
+
+
+def anchor_us(plan: Plan, block: Block) -> str:
+    """The instant from which a block's outcome windows run."""
+    return "md_units.anchor_us" if plan.trigger and block.anchor == "outcome" else "md_units.exposed_us"
+
+
+def rendered_values(plan: Plan, sql: SqlText) -> list[dict[str, Any]]:
+    """Every value of every block: its SQL over md_units, and whether the cap changed it."""
+    return [_value(plan, sql, block, value) for block in plan.blocks for value in block.values]
+
+
+def _value(plan: Plan, sql: SqlText, block: Block, value: Value) -> dict[str, Any]:
+    text, capped = _uneligible(plan, sql, block, value)
+    tests = eligible(plan, sql, block)
+    if tests:
+        when = " AND ".join(tests)
+        text = f"CASE WHEN {when} THEN {text} END"
+        capped = capped and f"CASE WHEN {when} THEN {capped} END"
+    return {"name": value.name, "sql": text, "capped": capped, "total": value.total}
+
+
+def _uneligible(plan: Plan, sql: SqlText, block: Block, value: Value) -> tuple[str, str | None]:
+    one, zero = sql.number(1), sql.number(0)
+    if value.presence == "size":
+        return one, None
+    raw, present = _source_of(plan, sql, block, value.column)
+    if value.presence == "absent":
+        return f"CASE WHEN {present} THEN {zero} ELSE {one} END", None
+    if value.presence == "itself":
+        return f"CASE WHEN {present} THEN {one} ELSE {zero} END", None
+    tests, cases = [], []
+    for limit, sign in ((value.lower, "<"), (value.upper, ">")):
+        if limit is not None:
+            number = f"md_percentiles.p_{limit}" if isinstance(limit, str) else sql.number(limit)
+            tests.append(f"{raw} {sign} {number}")
+            cases.append(f"WHEN {raw} {sign} {number} THEN {number}")
+    capped = f"CASE WHEN {' OR '.join(tests)} THEN 1 ELSE 0 END" if tests else None
+    text = f"CASE {' '.join(cases)} ELSE {raw} END" if cases else raw
+    if value.limit is not None:
+        text = f"CASE WHEN {text} {value.limit.op} {sql.number(value.limit.value)} THEN {one} ELSE {zero} END"
+    if value.presence == "required":
+        text = f"CASE WHEN {present} THEN {text} ELSE {zero} END"
+        capped = capped and f"CASE WHEN {present} AND ({' OR '.join(tests)}) THEN 1 ELSE 0 END"
+    return text, capped
+
+
+def _source_of(plan: Plan, sql: SqlText, block: Block, name: str) -> tuple[str, str]:
+    """A unit or entry column as a number without NULL, and when there is a value."""
+    column = next((c for c in plan.unit_columns if c.name == name), None)
+    if column is not None and column.agg == "observed_days":
+        days = _observed_days(plan, sql, block, column)
+        return days, f"{days} > 0"
+    if column is None and any(c.name == name for c in plan.entry_columns):
+        raw = f"md_units.e_{name}"
+        return f"COALESCE({sql.double(raw)}, 0)", f"{raw} IS NOT NULL"
+    raw = f"md_units.u_{name}"
+    agg = column.agg if column else "step"
+    if agg in COUNTS:
+        return sql.double(f"COALESCE({raw}, 0)"), f"COALESCE({raw}, 0) > 0"
+    return f"COALESCE({raw}, 0)", f"{raw} IS NOT NULL"
+
+
+def _observed_days(plan: Plan, sql: SqlText, block: Block, column: UnitColumn) -> str:
+    """How many calendar days the window has touched by now."""
+    anchor, bounds = anchor_us(plan, block), column.bounds
+    first = f"{anchor} + {duration(bounds.start)}" if bounds.start else anchor
+    ends = [plan.as_of_us] if bounds.ceiling is None else [min(bounds.ceiling, plan.as_of_us)]
+    if bounds.floor is not None:
+        floor = sql.instant_us(bounds.floor)
+        first = f"CASE WHEN {first} < {floor} THEN {floor} ELSE {first} END"
+    last = sql.instant_us(ends[0])
+    if bounds.end is not None:
+        end = f"{anchor} + {duration(bounds.end)}"
+        last = f"CASE WHEN {end} < {last} THEN {end} ELSE {last} END"
+    first, last = f"({first})", f"({last} - 1)"
+    days = f"({local_day(plan, last)} - {local_day(plan, first)}) / {DAY} + 1"
+    return f"CASE WHEN {first} <= {last} THEN {sql.double(days)} ELSE {sql.number(0)} END"
+
+
+def _percentile(plan: Plan, sql: SqlText, percentile: Percentile) -> dict[str, str]:
+    block = plan.block(percentile.block)
+    raw, present = _source_of(plan, sql, block, percentile.column)
+    base = [*eligible(plan, sql, block), *([present] if percentile.present else [])]
+    nonzero = [*base, f"{raw} <> 0"]
+
+    def quantile(fraction: float, tests: list[str]) -> str:
+        inner = f"CASE WHEN {' AND '.join(tests)} THEN {raw} END" if tests else raw
+        return sql.dialect.quantile.format(x=inner, q=repr(fraction))
+
+    return {
+        "name": percentile.name,
+        "limit": quantile(percentile.fraction, nonzero if percentile.nonzero else base),
+        "median": quantile(0.5, nonzero),
+    }
