@@ -93,10 +93,10 @@ class Project:
             raise DefinitionErrors(self.loaded.errors)
         return self.loaded.project
 
-    def plan(self, experiment: str, as_of: str | datetime | None = None) -> Plan:
+    def plan(self, experiment: str, as_of: str | datetime | None = None, *, daily: bool = False) -> Plan:
         """What the experiment needs, as seen at `as_of`: an instant or a date, by default now."""
         project = self.definitions
-        return build_plan(project, experiment, read_as_of(as_of, project.settings.defaults.timezone))
+        return build_plan(project, experiment, read_as_of(as_of, project.settings.defaults.timezone), daily=daily)
 
     def compile(
         self,
@@ -104,12 +104,16 @@ class Project:
         dialect: str | None = None,
         as_of: str | datetime | None = None,
         profile: str | None = None,
+        *,
+        daily: bool = False,
     ) -> Query:
         """The exact SQL that `run` executes. The dialect is the profile's unless one is named."""
         project = self.definitions
         _, kind, schemas = profile_type(profile, project.settings.profiles, project.settings.default_profile)
         named = dialect is not None and profile is None
-        return render(self.plan(experiment, as_of), dialect or kind, {} if named and dialect != kind else schemas)
+        return render(
+            self.plan(experiment, as_of, daily=daily), dialect or kind, {} if named and dialect != kind else schemas
+        )
 
     def run(
         self,
@@ -117,13 +121,15 @@ class Project:
         profile: str | None = None,
         as_of: str | datetime | None = None,
         progress: Progress = _silent,
+        *,
+        daily: bool = False,
     ) -> Readout:
-        """Compile, execute and analyse. Raises MetricdefError with what to do about it."""
+        """Compile, execute and analyse; `daily` with the cumulative estimates of every day. Raises MetricdefError with what to do about it."""
         from metricdef.analysis.analyse import analyse
         from metricdef.warehouses.inspect import inspect_sources
 
         project = self.definitions
-        plan = self.plan(experiment, as_of)
+        plan = self.plan(experiment, as_of, daily=daily)
         if plan.as_of > datetime.now(UTC):
             raise UsageError(
                 f"as-of {plan.as_of:%Y-%m-%d %H:%M} UTC lies in the future: windows would count as complete that are not",

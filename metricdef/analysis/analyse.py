@@ -66,7 +66,7 @@ def analyse(project: Project, query: Query, table: pa.Table, revision: str | Non
         ledger=_ledger(plan, settings),
         excluded_units=_excluded(cells, settings),
         sensitivity=() if stage.hidden or stage.early else tuple(_sensitivity(View(cells, not with_mixed), settings)),
-        series=() if stage.hidden else tuple(daily_series(view, settings)),
+        series=() if stage.hidden else tuple(daily_series(view, settings, project.settings.defaults.timezone)),
         moments=() if stage.hidden else tuple(moment_rows(cells, with_mixed=with_mixed)),
     )
 

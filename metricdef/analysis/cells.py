@@ -55,13 +55,23 @@ class OrderStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class DayChange:
+    """What one local day adds to the sums of one block in one group; `day` is its start in local microseconds."""
+
+    block: str
+    day: int
+    group: Group
+
+
+@dataclass(frozen=True, slots=True)
 class Cells:
-    """Rows of the result: counts by (arm, mixed, epoch), groups with moments, order statistics."""
+    """Rows of the result: counts by (arm, mixed, epoch), groups with moments, order statistics, changes by day."""
 
     plan: Plan
     rows: dict[tuple[str, bool, int], Row]
     groups: tuple[Group, ...]
     quantiles: dict[tuple[str, str, Level | None], OrderStatistics]
+    days: tuple[DayChange, ...] = ()
 
     def count(self, name: str, arm: str, *, mixed: bool | None = None, epoch: int | None = None) -> int:
         """A count of one arm; of all its units where `mixed` is None."""
@@ -172,22 +182,25 @@ def read_cells(plan: Plan, table: pa.Table) -> Cells:
         # An absent sum must not be read as 0.
         _refuse(f"the result lacks columns: {', '.join(missing[:5])}")
     rows: dict[tuple[str, bool, int], Row] = {}
-    groups, quantiles = [], {}
+    groups, quantiles, days = [], {}, []
     for row in sorted(found, key=_order):
-        kind, _, quantile = str(row["kind"]).partition(":")
+        kind, _, name = str(row["kind"]).partition(":")
         arm = names.get(int(row["arm"]), "")
         if kind == "quantile":
             level = next((x for x in _levels(plan, row) if x is not None), None)
-            quantiles[quantile, arm, level] = _order_statistics(row)
+            quantiles[name, arm, level] = _order_statistics(row)
             continue
         key = arm, bool(row["mixed"]), int(row["epoch"])
+        if kind == "day":
+            days.append(DayChange(name, int(row["day_us"]), Group(*key, _levels(plan, row), row)))
+            continue
         rows[key] = row
         if row["group_rows"] is not None:
             groups.append(Group(*key, _levels(plan, row), row))
     wanted = {(a.name, mixed, e) for a in plan.arms for mixed in (False, True) for e in range(max(1, len(plan.epochs)))}
     if set(rows) != wanted:
         _refuse("the result does not have one row per arm")
-    cells = Cells(plan, rows, tuple(groups), quantiles)
+    cells = Cells(plan, rows, tuple(groups), quantiles, tuple(days))
     _check_sums(cells)
     return cells
 
@@ -218,7 +231,7 @@ def _check_sums(cells: Cells) -> None:
 def _order(row: Row) -> tuple[str, ...]:
     return tuple(
         "" if row.get(k) is None else str(row[k])
-        for k in ("kind", "arm", "mixed", "epoch", *sorted(k for k in row if k.startswith("k_")))
+        for k in ("kind", "arm", "mixed", "epoch", "day_us", *sorted(k for k in row if k.startswith("k_")))
     )
 
 

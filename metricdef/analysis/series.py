@@ -1,14 +1,113 @@
-"""The cumulative estimates of every day."""
+"""The daily series: every day's cumulative moments, estimated as if that day had been the last."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from metricdef.analysis.cells import Cells, Group, Row
+from metricdef.analysis.estimates import estimate_metric
 from metricdef.analysis.observed import View
 from metricdef.analysis.settings import Settings
+from metricdef.compiler.fact_stages import DAY
+from metricdef.compiler.plan import MetricPlan, Plan
+from metricdef.compiler.series_stages import SeriesBlock, no_series, series_blocks
+from metricdef.compiler.zones import local_day_us, local_midnights
 
 
-def daily_series(view: View, settings: Settings) -> Iterator[dict[str, Any]]:
-    """Nothing yet."""
-    return iter(())
+def daily_series(view: View, settings: Settings, timezone: str) -> Iterator[dict[str, Any]]:
+    """One entry a day, metric and arm; a metric without a series has one entry that says why.
+
+    Definitions, exclusions and caps are today's; a day's interval is one that holds at any time until the planned end.
+    """
+    plan = view.cells.plan
+    if not plan.daily:
+        return
+    for metric in plan.metrics:
+        reason = no_series(plan, metric)
+        if reason is not None:
+            yield {"metric": metric.name, "day": None, "reason": reason}
+    metrics = [_bare(m) for m in plan.metrics if no_series(plan, m) is None]
+    for end, cells in cumulative_cells(view.cells, timezone):
+        interim = _moment(end) < settings.planned_end
+        for metric in metrics:
+            for row in estimate_metric(replace(view, cells=cells), metric, settings, interim=interim):
+                yield {
+                    "metric": row.metric,
+                    "day": f"{_moment(local_day_us(plan.offsets, end - 1)):%Y-%m-%d}",
+                    "as_of": _moment(end).isoformat().replace("+00:00", "Z"),
+                    "arm": row.arm,
+                    "units": row.units,
+                    "baseline_value": row.baseline_value,
+                    "arm_value": row.arm_value,
+                    "absolute": asdict(row.absolute) if row.absolute else None,
+                    "relative": asdict(row.relative) if row.relative else None,
+                    "estimator": row.estimator.name if row.estimator else None,
+                    "interval_kind": row.interval_kind,
+                    "reason": None if row.absolute else row.reason,
+                }
+
+
+def cumulative_cells(cells: Cells, timezone: str) -> Iterator[tuple[int, Cells]]:
+    """The end of every day from the start on, and the cells as they were then."""
+    plan = cells.plan
+    ends = [*local_midnights(timezone, plan.start, plan.as_of_us), plan.as_of_us]
+    blocks = {part.block.name: part for part in series_blocks(plan)}
+    totals: dict[tuple[Any, ...], tuple[Group, dict[str, float]]] = {}
+    changes = sorted(cells.days, key=lambda change: change.day)
+    at = 0
+    for end in ends:
+        today = local_day_us(plan.offsets, end - 1)
+        while at < len(changes) and changes[at].day <= today:
+            change = changes[at]
+            key = (change.group.arm, change.group.mixed, change.group.epoch, change.group.levels)
+            _, sums = totals.setdefault(key, (change.group, {}))
+            for name in _sums(blocks[change.block]):
+                sums[name] = sums.get(name, 0.0) + float(change.group.row[name] or 0.0)
+            at += 1
+        if end > plan.start:
+            groups = tuple(replace(g, row=_row(cells, blocks, sums, end)) for g, sums in totals.values())
+            yield end, replace(cells, groups=groups, days=())
+
+
+def _bare(metric: MetricPlan) -> MetricPlan:
+    """A metric's estimate alone: what is shown beside it has no series."""
+    return replace(metric, caps=(), uncapped=(), responded=None, steps=(), diluted=None)
+
+
+def _sums(part: SeriesBlock) -> list[str]:
+    names = [f"n__{part.block.name}", *(f"s__b{part.position}_{i}" for i in part.values)]
+    return names + [f"q__b{part.position}_{i}_{j}" for i, j in part.products]
+
+
+def _row(cells: Cells, blocks: dict[str, SeriesBlock], sums: dict[str, float], end: int) -> Row:
+    """A row as the warehouse returns it for the last day. What only guards read (cubes, counts) is left at 0."""
+    first = next(iter(cells.rows.values()))
+    row: Row = {f"n__{block.name}": 0 for block in cells.plan.blocks}
+    row |= {name: first[name] for name in first if name.startswith("c__")}
+    for part in blocks.values():
+        row |= {name: sums.get(name, 0.0) for name in _sums(part)}
+        row[f"n__{part.block.name}"] = round(sums.get(f"n__{part.block.name}", 0.0))
+        for i in part.values:
+            largest = [float(g.row[f"a__b{part.position}_{i}"] or 0.0) for g in cells.groups]
+            row |= {f"{letter}__b{part.position}_{i}": 0 for letter in "kzw"}
+            row[f"a__b{part.position}_{i}"] = max(largest, default=0.0)
+            shift = _observed_days(cells.plan, part, i, end)
+            if shift is not None:
+                row[f"c__b{part.position}_{i}"] = shift
+    return row
+
+
+def _observed_days(plan: Plan, part: SeriesBlock, position: int, end: int) -> float | None:
+    """Days observed by the end of a day are a constant minus the unit's entry day, which is what was summed."""
+    column = next((c for c in plan.unit_columns if c.name == part.block.values[position].column), None)
+    if column is None or column.agg != "observed_days" or part.block.horizon is not None:
+        return None
+    last, first = (local_day_us(plan.offsets, x) for x in (min(plan.end, end) - 1, plan.start))
+    return (last - first) / DAY + 1
+
+
+def _moment(us: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)

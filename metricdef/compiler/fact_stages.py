@@ -9,6 +9,7 @@ from metricdef.compiler.exposure_stages import loaded_conditions, ts_us
 from metricdef.compiler.plan import Bounds, FunnelColumns, Plan, UnitColumn
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
+from metricdef.definitions.models import Source
 from metricdef.metrics.base import FunnelStep
 
 DAY = 86_400_000_000
@@ -116,6 +117,7 @@ def _rows(plan: Plan, sql: SqlText, facts: Facts) -> Stage:
         relation=sql.relation(facts.name, source),
         conditions=conditions,
         needs_instant=_needs_instant(plan, facts),
+        seen=_seen(plan, sql, source),
         wanted=_wanted(facts),
     )
     return Stage(
@@ -138,6 +140,16 @@ def _needs_instant(plan: Plan, facts: Facts) -> bool:
     fixed = any(b.floor is not None or b.ceiling is not None for b in bounds)
     days = any(c.agg == "active_days" for c in facts.columns)
     return fixed or days or plan.daily or facts.trigger is not None
+
+
+def _seen(plan: Plan, sql: SqlText, source: Source) -> str | None:
+    """For a daily series: from when on a row was there, its own time or its arrival."""
+    if not plan.daily:
+        return None
+    if not source.loaded_at:
+        return ts_us(sql, source)
+    loaded, own = sql.epoch_us(sql.utc(source.loaded_at, source.timezone)), ts_us(sql, source)
+    return f"CASE WHEN {loaded} > {own} THEN {loaded} ELSE {own} END"
 
 
 def _wanted(facts: Facts) -> str | None:
@@ -228,8 +240,9 @@ def _funnel(plan: Plan, sql: SqlText, funnel: FunnelColumns, flags: Mapping[str,
         tests=bound_tests(plan, sql, funnel.bounds),
         needs_instant=funnel.bounds.floor is not None or funnel.bounds.ceiling is not None,
         triggered=plan.trigger is not None,
+        daily=plan.daily,
         steps=[
-            {"column": f"u_{column}", "within": duration(step.within) if step.within is not None else None}
+            {"column": column, "within": duration(step.within) if step.within is not None else None}
             for step, column in zip(steps, funnel.columns, strict=True)
         ],
     )

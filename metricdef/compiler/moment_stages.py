@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from metricdef.compiler.fact_stages import duration, local_day
 from metricdef.compiler.plan import Block, Dimension, Plan, Value
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
-from metricdef.compiler.unit_stages import eligible, rendered_values
+from metricdef.compiler.unit_stages import anchor_us, eligible, rendered_values
 
 
 def key_name(position: int) -> str:
@@ -37,6 +38,7 @@ def moment_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
     keys = [{"name": key_name(i), "sql": _level(plan, sql, d)} for i, d in enumerate(plan.dimensions)]
     blocks = [{"name": b.name, "sql": _in_block(plan, sql, b)} for b in plan.blocks]
     clustered = plan.cluster is not None
+    days = [] if clustered or not plan.daily else _maturity_days(plan)
     yield Stage(
         "md_unit_values" if clustered else "md_eligible",
         ("Values of the units whose window is complete; NULL for the others.",),
@@ -46,7 +48,8 @@ def moment_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
             keys=keys,
             clustered=clustered,
             percentiles=plan.percentiles,
-            with_unit=any(m.quantile is not None for m in plan.metrics) or plan.daily,
+            days=days,
+            with_unit=any(m.quantile is not None for m in plan.metrics),
         ),
         shared=True,
     )
@@ -73,7 +76,8 @@ def moment_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
     yield Stage(
         "md_centred",
         ("Distances from the centres.",),
-        template("centred").render(blocks=blocks, values=values, keys=keys),
+        template("centred").render(blocks=blocks, values=values, keys=keys, days=days),
+        shared=plan.daily,
     )
     yield Stage(
         cells_name(plan),
@@ -93,6 +97,15 @@ def moment_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
                 columns=columns, keys=keys, grouping=grouping_sets(plan, ("arm", "mixed", "epoch"))
             ),
         )
+
+
+def _maturity_days(plan: Plan) -> list[dict[str, str]]:
+    """For a daily series: the day at whose end a unit counts for the first time, by block."""
+    return [
+        {"name": f"day_{b.name}", "sql": local_day(plan, f"({anchor_us(plan, b)} + {duration(b.horizon)} - 1)")}
+        for b in plan.blocks
+        if b.horizon is not None and b.anchor == "outcome"
+    ]
 
 
 def cells_name(plan: Plan) -> str:

@@ -18,6 +18,7 @@ from metricdef.compiler.plan import Plan
 from metricdef.compiler.quantile_stages import quantile_stages
 from metricdef.compiler.query import Query
 from metricdef.compiler.result import result_stage
+from metricdef.compiler.series_stages import series_stages
 from metricdef.compiler.sql_text import LINE_BREAK, SqlText
 from metricdef.compiler.stages import Stage, template
 from metricdef.compiler.unit_stages import unit_stages
@@ -35,7 +36,7 @@ def render(plan: Plan, dialect: str, schemas: Mapping[str, str] | None = None) -
     table = dialect_table(dialect)
     sql = SqlText(table, schemas or {})
     _refuse_clashes(plan)
-    rooms = (exposure_stages, attribute_stages, fact_stages, unit_stages, moment_stages, quantile_stages)
+    rooms = (exposure_stages, attribute_stages, fact_stages, unit_stages, moment_stages, quantile_stages, series_stages)
     earlier = [stage for stages in rooms for stage in stages(plan, sql)]
     final = result_stage(plan, sql)
     tables = [stage for stage in earlier if stage.shared] if not table.materialises_ctes else []

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from metricdef.compiler.exposure_stages import AUDIT
 from metricdef.compiler.moment_stages import key_name, moment_names
 from metricdef.compiler.plan import Plan
 from metricdef.compiler.quantile_stages import quantile_table, quantiles_of
+from metricdef.compiler.series_stages import series_blocks
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
 from metricdef.compiler.unit_stages import attribute_names
@@ -25,7 +26,6 @@ class Column:
     type: str  # double, integer or text
     owner: str | None
     source: str
-    sums: bool = False  # a sum over units, which rows of days have too
 
 
 def result_columns(plan: Plan) -> list[Column]:
@@ -35,6 +35,8 @@ def result_columns(plan: Plan) -> list[Column]:
     """
     groups = "md_groups" if any(b.values for b in plan.blocks) else None
     found = [Column(name, "integer", "arms", name) for name in ("arm", "mixed", "epoch")]
+    if plan.daily:
+        found.append(Column("day_us", "integer", None, "day_us"))
     found += [Column(key_name(i), "text", groups, key_name(i)) for i in range(len(plan.dimensions))]
     counts = ["units_assigned", "units_in_population", "units_analysed"]
     counts += ["clusters_assigned", "clusters_in_population", "clusters_analysed"] if plan.cluster else []
@@ -51,7 +53,7 @@ def result_columns(plan: Plan) -> list[Column]:
             for i, value in enumerate(block.values)
         ]
     found.append(Column("group_rows", "integer", groups, "group_rows"))
-    found += [Column(name, "double", groups, name, sums=name[0] in "nsq") for name in moment_names(plan)]
+    found += [Column(name, "double", groups, name) for name in moment_names(plan)]
     if quantiles_of(plan):
         names = (*ORDER_STATISTICS, *(EVENT_COUNTS if any(q.events for q in quantiles_of(plan)) else ()))
         found += [Column(f"quantile_{name}", "double", None, name) for name in names]
@@ -61,14 +63,14 @@ def result_columns(plan: Plan) -> list[Column]:
 def result_stage(plan: Plan, sql: SqlText) -> Stage:
     """The final statement: every arm has its rows, also where no unit came."""
     columns = result_columns(plan)
-    quantiles = quantiles_of(plan)
-    kind = {q.name: sql.literal(f"quantile:{q.name}") for q in quantiles}
+    others = list(_others(plan))
+    kind = {o.table: sql.literal(o.kind) for o in others}
     rendered = [{"name": "kind", "group": sql.literal("group"), **kind}]
     rendered += [
         {
             "name": column.name,
             "group": _typed(sql, column, f"{column.owner}.{column.source}" if column.owner else None),
-            **{q.name: _of_quantile(plan, sql, column, events=q.events) for q in quantiles},
+            **{o.table: _typed(sql, replace(column, owner=None), o.columns.get(column.name)) for o in others},
         }
         for column in columns
     ]
@@ -81,7 +83,7 @@ def result_stage(plan: Plan, sql: SqlText) -> Stage:
             *(["md_centres"] if any(b.values for b in plan.blocks) else []),
         ],
         groups="md_groups" if any(b.values for b in plan.blocks) else None,
-        others=[(q.name, quantile_table(q)) for q in quantiles],
+        others=[(o.table, o.table) for o in others],
     )
     return Stage("", ("Every arm has its rows, also where no unit came.",), body)
 
@@ -102,8 +104,24 @@ def _typed(sql: SqlText, column: Column, text: str | None) -> str:
     return text
 
 
-def _of_quantile(plan: Plan, sql: SqlText, column: Column, *, events: bool) -> str:
-    keys = {key_name(i) for i, d in enumerate(plan.dimensions) if d.breakdown}
-    ordered = column.name.startswith("quantile_") and (events or column.source in ORDER_STATISTICS)
-    known = column.name == "arm" or column.name in keys or ordered
-    return _typed(sql, Column(column.name, column.type, None, column.source), column.source if known else None)
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows of another kind: the stage they come from, and its column for each column of the result that they have."""
+
+    kind: str
+    table: str
+    columns: dict[str, str]
+
+
+def _others(plan: Plan) -> Iterator[_Rows]:
+    levels = {key_name(i): d for i, d in enumerate(plan.dimensions)}
+    for q in quantiles_of(plan):
+        known = ["arm", *(key for key, d in levels.items() if d.breakdown)]
+        names = (*ORDER_STATISTICS, *(EVENT_COUNTS if q.events else ()))
+        columns = {name: name for name in known} | {f"quantile_{name}": name for name in names}
+        yield _Rows(f"quantile:{q.name}", quantile_table(q), columns)
+    for part in series_blocks(plan) if plan.daily else ():
+        known = ["arm", "mixed", "epoch", "day_us", *(key for key, d in levels.items() if d.stratum)]
+        known += [f"n__{part.block.name}", *(f"s__b{part.position}_{i}" for i in part.values)]
+        known += [f"q__b{part.position}_{i}_{j}" for i, j in part.products]
+        yield _Rows(part.kind, part.table, {name: name for name in known})

@@ -110,10 +110,11 @@ def anchor_us(plan: Plan, block: Block) -> str:
 
 def rendered_values(plan: Plan, sql: SqlText) -> list[dict[str, Any]]:
     """Every value of every block: its SQL over md_units, and whether the cap changed it."""
-    return [_value(plan, sql, block, value) for block in plan.blocks for value in block.values]
+    return [rendered_value(plan, sql, block, value) for block in plan.blocks for value in block.values]
 
 
-def _value(plan: Plan, sql: SqlText, block: Block, value: Value) -> dict[str, Any]:
+def rendered_value(plan: Plan, sql: SqlText, block: Block, value: Value) -> dict[str, Any]:
+    """A value over md_units, NULL for a unit that does not count, with whether its cap changed it."""
     text, capped = _uneligible(plan, sql, block, value)
     tests = eligible(plan, sql, block)
     if tests:

@@ -42,6 +42,12 @@ def local_midnights(timezone: str, low: int, high: int) -> list[int]:
             found.append(instant)
 
 
+def local_day_us(offsets: tuple[Offset, ...], instant: int) -> int:
+    """Start of the local calendar day of an instant, in local microseconds, as the SQL computes it."""
+    distance = next((o.distance for o in reversed(offsets) if instant >= o.start), offsets[0].distance)
+    return (instant + distance) // DAY * DAY
+
+
 def _change(zone: ZoneInfo, low: int, high: int) -> int:
     """First second at which the offset is that of `high`."""
     wanted = _offset(zone, high)
