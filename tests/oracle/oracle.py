@@ -1,402 +1,218 @@
 """What a metricdef project means, computed by brute force: row by row, in exact arithmetic.
 
-Written from design/semantics.md and design/grammar.md alone and sharing no code with the package, so that a
-disagreement with the compiled SQL is a finding about one of the two. `analyse(case)` is the entry point. Sections
-named in the docstrings are those of semantics.md.
+Written from the design's semantics and grammar alone and sharing no code with the package, so that a disagreement with
+the compiled SQL is a finding about one of the two. `analyse(case)` is the entry point, `series(case)` the daily one.
+Sections named in the docstrings are those of semantics.md.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Hashable
+import operator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
-from zoneinfo import ZoneInfo
 
-import numpy as np
-from numpy.typing import NDArray
-
+from .exposure import Exposure
 from .expressions import evaluate, holds
+from .reading import (
+    ZERO,
+    Case,
+    Covariates,
+    Definition,
+    Limit,
+    OutOfScopeError,
+    Percentile,
+    Table,
+    Unit,
+    Window,
+    as_list,
+    local_day,
+    local_days,
+    midnight,
+    only_keys,
+    parse_duration,
+    parse_instant,
+    parse_limit,
+    parse_percentile,
+    parse_window,
+)
+from .results import (
+    ClusterRecord,
+    Layout,
+    MetricMoments,
+    MetricTable,
+    QuantileEstimate,
+    ResolvedCap,
+    Result,
+    UnitRecord,
+    Value,
+    moments_of,
+    quantile_of,
+    quantile_over,
+    table_moments,
+    type7,
+)
 
-Unit = Hashable
-Definition = dict[str, Any]
+__all__ = [
+    "Case",
+    "ClusterRecord",
+    "MetricMoments",
+    "Oracle",
+    "OutOfScopeError",
+    "QuantileEstimate",
+    "ResolvedCap",
+    "Result",
+    "Table",
+    "UnitRecord",
+    "analyse",
+    "day_ends",
+    "moments_of",
+    "parse_instant",
+    "quantile_of",
+    "series",
+]
 
-
-class OutOfScopeError(Exception):
-    """The definitions use something this oracle doesn't implement."""
-
-
-# --- input ------------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Table:
-    columns: dict[str, str]  # name -> text | integer | double | timestamp | boolean
-    rows: list[dict[str, Any]]  # a column left out of a row is NULL
-
-
-@dataclass(frozen=True)
-class Case:
-    definitions: dict[str, dict[str, Any]]  # file name -> plain data
-    experiment: str
-    tables: dict[str, Table]
-    as_of: datetime  # naive UTC
-    options: frozenset[str] = frozenset()  # labels of what the case exercises
-
-
-# --- output -----------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class MetricMoments:
-    """Moments of one metric over one block of units; every array follows `columns`. All zero when n is 0."""
-
-    n: int
-    columns: list[str]
-    mean: NDArray[np.float64]
-    comoment: NDArray[np.float64]  # Σ (y - ȳ)(y - ȳ)'
-    third: NDArray[np.float64]  # Σ (y - ȳ)³
-    max_abs: NDArray[np.float64]
-    nonzero: NDArray[np.int64]
-    capped: NDArray[np.int64]  # units whose value the cap changed
-
-
-@dataclass(frozen=True)
-class UnitRecord:
-    unit: Unit
-    first_exposure: datetime
-    arm: str
-    mixed: bool
-    in_population: bool
-    at_exposure: dict[str, Any]  # column values at first exposure
-
-
-@dataclass(frozen=True)
-class Result:
-    assigned: dict[str, int]  # by arm of first exposure: mixed units included, before the population
-    mixed: dict[str, int]  # mixed units by first arm, before the population
-    analysed: dict[str, int]  # not mixed, in the population
-    excluded: dict[str, int]
-    metrics: dict[str, dict[tuple[str, bool], MetricMoments]]  # metric -> (arm, mixed) -> moments
-    units: dict[Unit, UnitRecord]
-    values: dict[str, dict[Unit, dict[str, Fraction]]]  # metric -> eligible unit in the population -> column -> value
-
-
-# --- reading definitions ----------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Window:
-    """[t0 + begin, t0 + end); end None: until min(end of the experiment, as-of)."""
-
-    begin: timedelta
-    end: timedelta | None
+METRIC_KEYS = (
+    "type source agg measure filter missing window immature cap covariates numerator denominator per at_least "
+    "more_than at_most less_than min_rows steps order quantile of direction description label owner tags format"
+)
+LIMITS: dict[str, Callable[[Any, Any], bool]] = {
+    "at_least": operator.ge,
+    "more_than": operator.gt,
+    "at_most": operator.le,
+    "less_than": operator.lt,
+}
+AGGS = ("sum", "count", "count_distinct", "active_days", "min", "max", "first", "last")
+WITHOUT_EMPTY_VALUE = ("min", "max", "first", "last")
+PART_AGGS = ("sum", "count", "count_distinct", "active_days", "any_row")
 
 
 @dataclass(frozen=True)
 class Part:
-    """One per-unit value: a mean or proportion metric, or one side of a ratio."""
+    """One per-unit value: an aggregate of a source's rows, capped, perhaps compared with a limit."""
 
     source: str
-    agg: str  # sum, count, min, max, count_distinct, any_row
+    agg: str  # one of AGGS; any_row: 1 with at least min_rows rows, else 0
     measure: str | None
     filters: list[str]
-    lower: Fraction | None
-    upper: Fraction | None
     window: Window
+    lower: Limit = None
+    upper: Limit = None
+    zeros: bool = True  # percentiles over zeros too
+    limit: tuple[str, Fraction] | None = None
+    min_rows: int = 1
+    excludes: bool = False  # missing: exclude
+
+    @property
+    def is_capped(self) -> bool:
+        return self.lower is not None or self.upper is not None
 
 
 @dataclass(frozen=True)
-class Covariates:
-    lookback: timedelta
-    extra: list[str]
+class Step:
+    source: str
+    filters: list[str]
+    within: timedelta | None
 
 
-def parse_duration(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d+)([mhdw])", text)
-    if match is None:
-        raise OutOfScopeError(f"duration {text!r}")
-    unit = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(hours=24), "w": timedelta(days=7)}
-    return int(match[1]) * unit[match[2]]
+@dataclass(frozen=True)
+class Column:
+    name: str
+    value: Callable[[UnitRecord, datetime], Value]  # of a unit, knowing the rows before an instant
 
 
-def parse_window(text: str) -> Window:
-    if text == "experiment":
-        return Window(timedelta(0), None)
-    begin, dots, end = text.partition("..")
-    if dots:
-        return Window(parse_duration(begin), parse_duration(end))
-    return Window(timedelta(0), parse_duration(text))
-
-
-def parse_instant(value: date | datetime | str, timezone: str) -> datetime:
-    """Naive UTC. A date is its midnight in the project's zone; a timestamp without zone is UTC."""
-    if isinstance(value, str):
-        value = date.fromisoformat(value) if len(value) == len("YYYY-MM-DD") else datetime.fromisoformat(value)
-    if not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day, tzinfo=ZoneInfo(timezone))
-    return value if value.tzinfo is None else value.astimezone(UTC).replace(tzinfo=None)
-
-
-def as_list(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def only_keys(what: str, definition: Definition, known: str) -> None:
-    strange = set(definition) - set(known.split())
-    if strange:
-        raise OutOfScopeError(f"{what}: {sorted(strange)}")
-
-
-METRIC_KEYS = (
-    "type source agg measure filter missing window immature cap covariates numerator denominator "
-    "direction description label owner tags format"
-)
-SOURCE_KEYS = (
-    "kind table timestamp entities filter settles_after measures dimensions experiment arm loaded_at description"
-)
-
-
-# --- the oracle -------------------------------------------------------------------------------------------------------
-class Oracle:
+class Oracle(Exposure):
     def __init__(self, case: Case) -> None:
-        self.tables = case.tables
-        self.as_of = case.as_of
-        self.sources: dict[str, Definition] = {}
-        self.segments: dict[str, Definition] = {}
-        self.metrics: dict[str, Definition] = {}
-        self.metric_sets: dict[str, Definition] = {}
-        experiments: dict[str, Definition] = {}
-        defaults: Definition = {}
-        for content in case.definitions.values():
-            self.sources.update(content.get("sources") or {})
-            self.segments.update(content.get("segments") or {})
-            self.metrics.update(content.get("metrics") or {})
-            self.metric_sets.update(content.get("metric_sets") or {})
-            experiments.update(content.get("experiments") or {})
-            if "version" in content:
-                defaults = content.get("defaults") or {}
-        for name, source in self.sources.items():
-            only_keys(f"source {name}", source, SOURCE_KEYS)
+        super().__init__(case)
         for name, metric in self.metrics.items():
             only_keys(f"metric {name}", metric, METRIC_KEYS)
+        found = self.exposed()
+        self.units, self.clusters, self.excluded = found.units, found.clusters, found.excluded
+        self._caps: dict[str, dict[str, ResolvedCap]] = {}
 
-        self.name = case.experiment
-        self.experiment = experiments[case.experiment]
-        self.defaults = defaults
-        timezone = defaults.get("timezone", "UTC")
-        self.start = parse_instant(self.experiment["start"], timezone)
-        self.end = parse_instant(self.experiment["end"], timezone)
-        self.entity: str = self.experiment.get("unit") or defaults["unit"]
-        arms: dict[str, Definition | None] = self.experiment["arms"]
-        self.arm_of_key = {(arm or {}).get("key", name): name for name, arm in arms.items()}
-        self.arms = list(arms)
-        self._events: dict[str, dict[Unit, list[tuple[datetime, dict[str, Any]]]]] = {}
-        self._attributes: dict[str, dict[Unit, dict[str, Any]]] = {}
-
-    # --- rows ---------------------------------------------------------------------------------------------------------
-    def rows(self, source: Definition) -> list[dict[str, Any]]:
-        """The source's rows with every column, its named dimensions added, that pass its filter."""
-        table = self.tables[source["table"]]
-        kept = []
-        for given in table.rows:
-            row = {column: given.get(column) for column in table.columns}
-            dimensions = source.get("dimensions") or []
-            if isinstance(dimensions, dict):
-                row |= {name: evaluate(sql, row) for name, sql in dimensions.items()}
-            if holds(as_list(source.get("filter")), row):
-                kept.append(row)
-        return kept
-
-    def is_loaded(self, source: Definition, row: dict[str, Any]) -> bool:
-        """Section 1: where the source declares loaded_at, that is < as-of too; NULL is not."""
-        if "loaded_at" not in source:
-            return True
-        loaded = row[source["loaded_at"]]
-        return loaded is not None and loaded < self.as_of
-
-    def events(self, name: str) -> dict[Unit, list[tuple[datetime, dict[str, Any]]]]:
-        """The rows of an events source that count at all, by unit."""
-        if name not in self._events:
-            source = self.sources[name]
-            if source.get("kind", "events") != "events":
-                raise OutOfScopeError(f"metric on {name}, which isn't an events source")
-            by_unit: dict[Unit, list[tuple[datetime, dict[str, Any]]]] = {}
-            for row in self.rows(source):
-                unit, time = row[source["entities"][self.entity]], row[source["timestamp"]]
-                if unit is None or time is None or time >= self.as_of or not self.is_loaded(source, row):
-                    continue
-                by_unit.setdefault(unit, []).append((time, row))
-            self._events[name] = by_unit
-        return self._events[name]
-
-    def attributes(self, name: str) -> dict[Unit, dict[str, Any]]:
-        """The current row of each unit in an attributes source."""
-        if name not in self._attributes:
-            source = self.sources[name]
-            by_unit: dict[Unit, dict[str, Any]] = {}
-            for row in self.rows(source):
-                unit = row[source["entities"][self.entity]]
-                if unit is None or not self.is_loaded(source, row):
-                    continue
-                if unit in by_unit:
-                    raise OutOfScopeError(f"two rows for unit {unit!r} in {name}")
-                by_unit[unit] = row
-            self._attributes[name] = by_unit
-        return self._attributes[name]
-
-    # --- exposure (section 2) -----------------------------------------------------------------------------------------
     def exposed_units(self) -> tuple[dict[Unit, UnitRecord], dict[str, int]]:
-        exposure = self.experiment["exposure"]
-        only_keys("exposure", exposure, "source key filter")
-        source = self.sources[exposure["source"]]
-        key = exposure.get("key", self.name)
-        kinds = "null_unit null_time before_start on_or_after_end after_as_of not_loaded unknown_arm outside_population"
-        excluded = dict.fromkeys(kinds.split(), 0)
+        return self.units, self.excluded
 
-        by_unit: dict[Unit, list[tuple[datetime, str, dict[str, Any]]]] = {}
-        for row in self.rows(source):
-            if row[source["experiment"]] != key or not holds(as_list(exposure.get("filter")), row):
-                continue
-            unit, time = row[source["entities"][self.entity]], row[source["timestamp"]]
-            arm_key = row[source["arm"]]
-            reason = None
-            if unit is None:
-                reason = "null_unit"
-            elif time is None:
-                reason = "null_time"
-            elif time < self.start:
-                reason = "before_start"
-            elif time >= self.end:
-                reason = "on_or_after_end"
-            elif time >= self.as_of:
-                reason = "after_as_of"
-            elif not self.is_loaded(source, row):
-                reason = "not_loaded"
-            elif arm_key not in self.arm_of_key:  # NULL too
-                reason = "unknown_arm"
-            if reason is not None:
-                excluded[reason] += 1
-                continue
-            by_unit.setdefault(unit, []).append((time, arm_key, row))
+    # --- reading metrics ----------------------------------------------------------------------------------------------
+    def window(self, metric: Definition) -> Window:
+        return parse_window(metric.get("window") or self.defaults.get("window") or "experiment")
 
-        units: dict[Unit, UnitRecord] = {}
-        for unit, exposures in by_unit.items():
-            first = min(time for time, _, _ in exposures)
-            first_key = min(arm_key for time, arm_key, _ in exposures if time == first)
-            tied = [row for time, arm_key, row in exposures if time == first and arm_key == first_key]
-            at_exposure = {}
-            for column in tied[0]:
-                stated = [row[column] for row in tied if row[column] is not None]
-                at_exposure[column] = min(stated) if stated else None
-            mixed = len({arm_key for _, arm_key, _ in exposures}) > 1
-            inside = self.in_population(unit, at_exposure)
-            units[unit] = UnitRecord(unit, first, self.arm_of_key[first_key], mixed, inside, at_exposure)
-            if not mixed and not inside:
-                excluded["outside_population"] += 1
-        return units, excluded
-
-    def in_population(self, unit: Unit, at_exposure: dict[str, Any]) -> bool:
-        """In every segment. A unit without a row in an attributes source is in none of its segments."""
-        for name in as_list(self.experiment.get("population")):
-            segment = self.segments[name]
-            kind = self.sources[segment["source"]].get("kind", "events")
-            if kind == "exposures" and segment["source"] == self.experiment["exposure"]["source"]:
-                row: dict[str, Any] | None = at_exposure
-            elif kind == "attributes":
-                row = self.attributes(segment["source"]).get(unit)
-            else:
-                raise OutOfScopeError(f"segment {name} on {segment['source']}")
-            if row is None or not holds(as_list(segment["filter"]), row):
-                return False
-        return True
-
-    # --- the per-unit value (section 3) -------------------------------------------------------------------------------
-    def part(self, definition: Definition, replaced_window: str | None = None) -> Part:
-        """A mean or proportion metric, or the inline side of a ratio."""
+    def part(self, definition: Definition, window: str | None = None) -> Part:
+        """A mean, proportion, threshold or retention metric, or the inline side of a ratio."""
         kind = definition.get("type", "mean")
-        if kind not in ("mean", "proportion"):
-            raise OutOfScopeError(f"type {kind}")
-        if definition.get("missing", "zero") != "zero":
-            raise OutOfScopeError("missing: exclude")
-        agg = definition["agg"] if kind == "mean" else "any_row"
-        if agg not in ("sum", "count", "min", "max", "count_distinct", "any_row"):
-            raise OutOfScopeError(f"agg {agg}")
-        if agg in ("min", "max") and "missing" not in definition:
-            raise OutOfScopeError("min and max must state missing")
-        if kind == "proportion" and "cap" in definition:
-            raise OutOfScopeError("cap on a proportion")
+        source = definition["source"]
+        filters = as_list(definition.get("filter"))
+        over = parse_window(window) if window else self.window(definition)
+        if kind in ("proportion", "retention"):
+            if "cap" in definition or (kind == "retention" and over.begin == ZERO):
+                raise OutOfScopeError(f"{kind} with a cap or a window from 0")
+            return Part(source, "any_row", None, filters, over, min_rows=definition.get("min_rows", 1))
+        if kind not in ("mean", "threshold", "quantile"):
+            raise OutOfScopeError(f"the value of type {kind}")
+        agg = definition["agg"]
+        if agg not in AGGS or (agg in WITHOUT_EMPTY_VALUE and "missing" not in definition):
+            raise OutOfScopeError(f"agg {agg} with missing {definition.get('missing')}")
         cap = definition.get("cap") or {}
-        only_keys("cap", cap, "lower upper")
-        bounds = [cap.get("lower"), cap.get("upper")]
-        if any(isinstance(bound, str) for bound in bounds):
-            raise OutOfScopeError("percentile cap")
-        lower, upper = (None if bound is None else Fraction(bound) for bound in bounds)
-        source = self.sources[definition["source"]]
-        measure = None
-        if agg not in ("count", "any_row"):
-            measure = source["measures"][definition["measure"]]
-        window = replaced_window or definition.get("window") or self.defaults.get("window") or "experiment"
+        only_keys("cap", cap, "lower upper zeros")
+        limits = [(name, Fraction(definition[name])) for name in LIMITS if name in definition]
+        if len(limits) != (kind == "threshold"):
+            raise OutOfScopeError(f"{kind} with {len(limits)} limits")
+        without_measure = agg in ("count", "active_days")
         return Part(
-            definition["source"], agg, measure, as_list(definition.get("filter")), lower, upper, parse_window(window)
+            source,
+            agg,
+            None if without_measure else self.sources[source]["measures"][definition["measure"]],
+            filters,
+            over,
+            parse_limit(cap.get("lower")),
+            parse_limit(cap.get("upper")),
+            cap.get("zeros", "include") == "include",
+            limits[0] if limits else None,
+            excludes=definition.get("missing") == "exclude",
         )
 
     def parts(self, metric: Definition) -> dict[str, Part]:
-        """Column -> part: y, and d for a ratio."""
+        """Column -> part: y, and d for a ratio. Empty for funnels and quantiles of events."""
+        if metric["type"] == "funnel" or metric.get("of") == "events":
+            return {}
         if metric["type"] != "ratio":
             return {"y": self.part(metric)}
-        only_keys("ratio", metric, "type numerator denominator window immature covariates direction format description")
         sides = {}
         for column, side in (("y", metric["numerator"]), ("d", metric["denominator"])):
             definition = self.metrics[side] if isinstance(side, str) else side
             part = self.part(definition, metric.get("window"))
-            if part.agg not in ("sum", "count", "count_distinct", "any_row"):
-                raise OutOfScopeError(f"a ratio of {part.agg}")
+            allowed = part.agg in PART_AGGS or part.limit is not None
+            if not allowed or part.excludes or "per" in definition or definition.get("type") == "retention":
+                raise OutOfScopeError(f"{side} as part of a ratio")
             sides[column] = part
         return sides
 
-    def value(self, part: Part, unit: Unit, begin: datetime, end: datetime) -> tuple[Fraction, bool]:
-        """The unit's value over [begin, end) after the cap, and whether the cap changed it."""
-        rows = [
-            row
-            for time, row in self.events(part.source).get(unit, [])
-            if begin <= time < end and holds(part.filters, row)
-        ]
-        if part.agg == "any_row":
-            raw = Fraction(1 if rows else 0)
-        elif part.agg == "count":
-            raw = Fraction(len(rows))
-        else:
-            assert part.measure is not None
-            measured = [evaluate(part.measure, row) for row in rows]
-            stated = [value for value in measured if value is not None]
-            if part.agg == "count_distinct":
-                raw = Fraction(len(set(stated)))
-            elif not stated:
-                raw = Fraction(0)
-            elif part.agg == "sum":
-                raw = sum((Fraction(value) for value in stated), Fraction(0))
-            else:
-                raw = Fraction(min(stated) if part.agg == "min" else max(stated))
-        capped = raw
-        if part.lower is not None:
-            capped = max(capped, part.lower)
-        if part.upper is not None:
-            capped = min(capped, part.upper)
-        return capped, capped != raw
+    def steps(self, metric: Definition) -> list[Step]:
+        if metric["type"] != "funnel":
+            return []
+        steps = []
+        for step in metric["steps"]:
+            within = parse_duration(step["within"]) if "within" in step else None
+            steps.append(Step(step["source"], as_list(step.get("filter")), within))
+        if metric.get("order") == "any" and any(step.within is not None for step in steps):
+            raise OutOfScopeError("within in a funnel of any order")
+        return steps
 
-    def is_eligible(self, metric: Definition, parts: dict[str, Part], first: datetime) -> bool:
-        """Section 1, maturity. A ratio needs both parts mature, with the longest settles_after of the two."""
-        if (metric.get("immature") or self.defaults.get("immature") or "exclude") == "include":
-            return True
-        settles = max(parse_duration(self.sources[part.source].get("settles_after", "0d")) for part in parts.values())
-        return all(
-            part.window.end is None or first + part.window.end + settles <= self.as_of for part in parts.values()
-        )
+    def windows(self, metric: Definition) -> list[tuple[Window, str]]:
+        """Every window of the metric with the source it reads."""
+        if metric["type"] == "funnel":
+            return [(self.window(metric), step.source) for step in self.steps(metric)]
+        if metric.get("of") == "events":
+            return [(self.window(metric), metric["source"])]
+        return [(part.window, part.source) for part in self.parts(metric).values()]
 
     def covariates(self, metric: Definition) -> Covariates | None:
         """Metric beats experiment beats project; the nearest setting replaces the others whole."""
-        analysis = self.experiment.get("analysis") or {}
-        only_keys("analysis", analysis, "covariates confidence multiplicity")
-        for holder in (metric, analysis, self.defaults):
+        if metric["type"] == "quantile":  # section 9: unadjusted
+            return None
+        for holder in (metric, self.analysis, self.defaults):
             if holder.get("covariates") is not None:
                 setting = holder["covariates"]
                 if setting is False or setting == "off":  # YAML 1.1 reads a bare `off` as False
@@ -405,61 +221,287 @@ class Oracle:
                 return Covariates(parse_duration(setting["lookback"]), list(dict.fromkeys(setting.get("extra") or [])))
         return None
 
-    def columns(self, name: str) -> dict[str, Callable[[UnitRecord], tuple[Fraction, bool]]]:
-        """Every column of a metric, in order: name -> function(unit) -> (value, changed by the cap)."""
+    def is_ratio(self, metric: Definition) -> bool:
+        return metric["type"] == "ratio" or metric.get("missing") == "exclude" or "per" in metric
+
+    # --- who counts (section 1) ---------------------------------------------------------------------------------------
+    def includes_immature(self, metric: Definition) -> bool:
+        if metric["type"] == "retention":
+            return False
+        return bool((metric.get("immature") or self.defaults.get("immature")) == "include")
+
+    def is_mature(self, metric: Definition, anchor: datetime, horizon: datetime) -> bool:
+        """Every window is over and settled, waiting for the longest settles_after of the metric's sources."""
+        windows = self.windows(metric)
+        settles = max(parse_duration(self.sources[source].get("settles_after", "0d")) for _, source in windows)
+        return all(window.wait is None or anchor + window.wait + settles <= horizon for window, _ in windows)
+
+    def eligible(self, metric: Definition, horizon: datetime) -> list[UnitRecord]:
+        """In the population, triggered before the horizon, and mature unless immature units count; mixed ones too."""
+        always = self.includes_immature(metric)
+        return [
+            record
+            for record in self.units.values()
+            if record.in_population
+            and record.anchor is not None
+            and record.anchor < horizon
+            and (always or self.is_mature(metric, record.anchor, horizon))
+        ]
+
+    def interval(self, window: Window, anchor: datetime, horizon: datetime) -> tuple[datetime, datetime]:
+        if window.kind == "span":
+            assert window.end is not None
+            return anchor + window.begin, anchor + window.end
+        until = min(self.end, horizon)
+        if window.kind == "last":
+            assert window.end is not None
+            return max(anchor, until - window.end), until
+        return anchor, until
+
+    # --- the per-unit value (section 3) -------------------------------------------------------------------------------
+    def rows_between(
+        self, source: str, filters: list[str], unit: Unit, begin: datetime, end: datetime, horizon: datetime
+    ) -> list[tuple[datetime, dict[str, Any]]]:
+        return [
+            (time, row)
+            for time, loaded, row in self.events(source).get(unit, ())
+            if begin <= time < end and time < horizon and loaded < horizon and holds(filters, row)
+        ]
+
+    def raw(self, part: Part, unit: Unit, begin: datetime, end: datetime, horizon: datetime) -> Fraction | None:
+        """The aggregate over [begin, end) before the cap; None where there is no row, or no stated measure."""
+        rows = self.rows_between(part.source, part.filters, unit, begin, end, horizon)
+        if part.agg == "any_row":
+            return Fraction(len(rows) >= part.min_rows)
+        if not rows:
+            return None
+        if part.agg == "count":
+            return Fraction(len(rows))
+        if part.agg == "active_days":
+            return Fraction(len({local_day(time, self.timezone) for time, _ in rows}))
+        assert part.measure is not None
+        stated = [(time, value) for time, row in rows if (value := evaluate(part.measure, row)) is not None]
+        values = [value for _, value in stated]
+        if not values:
+            return None
+        if part.agg == "count_distinct":
+            return Fraction(len(set(values)))
+        if part.agg == "sum":
+            return sum((Fraction(value) for value in values), Fraction(0))
+        if part.agg in ("min", "max"):
+            return Fraction(min(values) if part.agg == "min" else max(values))
+        ends = [time for time, _ in stated]
+        at = min(ends) if part.agg == "first" else max(ends)
+        return Fraction(min(value for time, value in stated if time == at))
+
+    def finished(self, part: Part, raw: Fraction | None, cap: ResolvedCap | None) -> Value:
+        """Filled with zero (with `missing: exclude` the whole value is 0), clipped, compared with the limit."""
+        if raw is None:
+            if part.excludes:
+                return Fraction(0), False
+            raw = Fraction(0)
+        clipped = raw
+        if cap is not None and cap.lower is not None:
+            clipped = max(clipped, cap.lower)
+        if cap is not None and cap.upper is not None:
+            clipped = min(clipped, cap.upper)
+        changed = clipped != raw
+        if part.limit is not None:
+            name, limit = part.limit
+            return Fraction(LIMITS[name](clipped, limit)), changed
+        return clipped, changed
+
+    def over_window(self, part: Part, record: UnitRecord, horizon: datetime) -> Fraction | None:
+        assert record.anchor is not None
+        begin, end = self.interval(part.window, record.anchor, horizon)
+        return self.raw(part, record.unit, begin, end, horizon)
+
+    def over_lookback(self, part: Part, lookback: timedelta, record: UnitRecord, horizon: datetime) -> Fraction | None:
+        first = record.first_exposure
+        return self.raw(part, record.unit, first - lookback, first, horizon)
+
+    def reached(
+        self, metric: Definition, unit: Unit, origin: datetime, begin: datetime, end: datetime, horizon: datetime
+    ) -> list[bool]:
+        """For each step of a funnel whether the unit reaches it, its first `within` counted from `origin`."""
+        answers: list[bool] = []
+        previous: list[datetime] = [origin]
+        for step in self.steps(metric):
+            rows = self.rows_between(step.source, step.filters, unit, begin, end, horizon)
+            times = [time for time, _ in rows]
+            if metric.get("order", "sequential") == "any":
+                answers.append(bool(times) and all(answers))
+                continue
+            previous = [
+                time
+                for time in times
+                if any(before <= time and (step.within is None or time - before < step.within) for before in previous)
+            ]
+            answers.append(bool(previous))
+        return answers
+
+    # --- caps ---------------------------------------------------------------------------------------------------------
+    def caps(self, name: str) -> dict[str, ResolvedCap]:
+        """By column, the limits in force: percentiles over the metric's units that count, arms pooled, at as-of."""
+        if name not in self._caps:
+            metric = self.metrics[name]
+            parts = self.parts(metric)
+            base = [record for record in self.eligible(metric, self.as_of) if not record.mixed]
+            if metric.get("missing") == "exclude":
+                base = [r for r in base if self.over_window(parts["y"], r, self.as_of) is not None]
+            resolved = {}
+            for column, part in parts.items():
+                values = (self.over_window(part, record, self.as_of) for record in base)
+                resolved[column] = resolve_cap(part, values)
+            for column, (part, lookback) in self.lookback_parts(name).items():
+                values = (self.over_lookback(part, lookback, record, self.as_of) for record in base)
+                resolved[column] = resolve_cap(part, values)
+            self._caps[name] = {column: cap for column, cap in resolved.items() if cap is not None}
+        return self._caps[name]
+
+    def lookback_parts(self, name: str) -> dict[str, tuple[Part, timedelta]]:
+        """Column -> part of every covariate that is a value over the lookback, funnels apart."""
         metric = self.metrics[name]
-        columns: dict[str, Callable[[UnitRecord], tuple[Fraction, bool]]] = {}
+        covariates = self.covariates(metric)
+        if covariates is None or covariates.lookback == ZERO:
+            return {}
+        found = {f"{column}@pre": part for column, part in self.parts(metric).items()}
+        for extra in covariates.extra:
+            if "." not in extra and extra != name:
+                other = self.metrics[extra]
+                if other["type"] not in ("mean", "proportion", "threshold", "retention") or "per" in other:
+                    raise OutOfScopeError(f"{extra} as extra covariate")
+                found[f"{extra}@pre"] = self.part(other)
+        return {column: (part, covariates.lookback) for column, part in found.items()}
 
-        def outcome(part: Part) -> Callable[[UnitRecord], tuple[Fraction, bool]]:
-            def over_window(record: UnitRecord) -> tuple[Fraction, bool]:
-                begin = record.first_exposure + part.window.begin
-                until = part.window.end
-                end = min(self.end, self.as_of) if until is None else record.first_exposure + until
-                return self.value(part, record.unit, begin, end)
+    # --- columns ------------------------------------------------------------------------------------------------------
+    def outcome_columns(self, name: str) -> list[Column]:
+        metric = self.metrics[name]
+        if metric["type"] == "funnel":
+            return [self.step_column(metric, i, step["name"]) for i, step in enumerate(metric["steps"])]
+        caps = self.caps(name)
 
-            return over_window
-
-        def before(part: Part, lookback: timedelta) -> Callable[[UnitRecord], tuple[Fraction, bool]]:
-            def over_lookback(record: UnitRecord) -> tuple[Fraction, bool]:
-                return self.value(part, record.unit, record.first_exposure - lookback, record.first_exposure)
-
-            return over_lookback
-
-        def attribute(dotted: str) -> Callable[[UnitRecord], tuple[Fraction, bool]]:
-            return lambda record: (self.dimension(dotted, record) or Fraction(0), False)
-
-        def indicator(dotted: str) -> Callable[[UnitRecord], tuple[Fraction, bool]]:
-            return lambda record: (Fraction(self.dimension(dotted, record) is None), False)
+        def capped(column: str, part: Part) -> Column:
+            return Column(
+                column,
+                lambda record, horizon: self.finished(part, self.over_window(part, record, horizon), caps.get(column)),
+            )
 
         parts = self.parts(metric)
-        for column, part in parts.items():
-            columns[column] = outcome(part)
-        covariates = self.covariates(metric)
-        if covariates is None:
-            return columns
-        if covariates.lookback > timedelta(0):
-            for column, part in parts.items():
-                columns[f"{column}@pre"] = before(part, covariates.lookback)
-        for extra in covariates.extra:
-            if "." in extra:
-                columns[extra] = attribute(extra)
-                columns[f"{extra}@missing"] = indicator(extra)
-            elif covariates.lookback == timedelta(0):
-                raise OutOfScopeError("a metric as extra covariate with lookback 0d")
-            elif extra != name and self.metrics[extra]["type"] != "ratio":
-                columns[f"{extra}@pre"] = before(self.part(self.metrics[extra]), covariates.lookback)
+        columns = [capped(column, part) for column, part in parts.items()]
+        if metric.get("missing") == "exclude":
+            part = parts["y"]
+            columns.append(
+                Column(
+                    "r", lambda record, horizon: (Fraction(self.over_window(part, record, horizon) is not None), False)
+                )
+            )
+        if "per" in metric:
+            if metric["agg"] != "active_days" or metric.get("missing") == "exclude":
+                raise OutOfScopeError("per: day")
+            window = parts["y"].window
+
+            def observed(record: UnitRecord, horizon: datetime) -> Value:
+                assert record.anchor is not None
+                return self.observed_days(*self.interval(window, record.anchor, horizon), horizon)
+
+            columns.append(Column("d", observed))
         return columns
 
-    def dimension(self, dotted: str, record: UnitRecord) -> Fraction | None:
-        """A numeric dimension of an attributes source (current row) or of the exposures (at first exposure)."""
-        source, _, dimension = dotted.partition(".")
-        if source == self.experiment["exposure"]["source"]:
-            row: dict[str, Any] = record.at_exposure
-        elif self.sources[source].get("kind") == "attributes":
-            row = self.attributes(source).get(record.unit, {dimension: None})
-        else:
-            raise OutOfScopeError(f"covariate {dotted}")
-        return None if row[dimension] is None else Fraction(row[dimension])
+    def step_column(self, metric: Definition, at: int, name: str) -> Column:
+        window = self.window(metric)
+
+        def value(record: UnitRecord, horizon: datetime) -> Value:
+            assert record.anchor is not None
+            begin, end = self.interval(window, record.anchor, horizon)
+            return Fraction(self.reached(metric, record.unit, record.anchor, begin, end, horizon)[at]), False
+
+        return Column(name, value)
+
+    def observed_days(self, begin: datetime, end: datetime, horizon: datetime) -> Value:
+        return Fraction(len(local_days(begin, min(end, horizon), self.timezone))), False
+
+    def covariate_columns(self, name: str) -> list[Column]:
+        """The lookback's values first, then extras as written; a number of the unit with its indicator of absence."""
+        metric = self.metrics[name]
+        covariates = self.covariates(metric)
+        if covariates is None:
+            return []
+        caps = self.caps(name)
+        parts = self.lookback_parts(name)
+
+        def over_lookback(column: str) -> Column:
+            part, lookback = parts[column]
+            return Column(
+                column,
+                lambda record, horizon: self.finished(
+                    part, self.over_lookback(part, lookback, record, horizon), caps.get(column)
+                ),
+            )
+
+        columns = []
+        lookback = covariates.lookback
+        if lookback > ZERO:
+            columns = [over_lookback(f"{column}@pre") for column in self.parts(metric)]
+            if metric["type"] == "funnel":
+                columns.append(self.funnel_covariate(metric, lookback))
+            if "per" in metric:
+                columns.append(self.observed_covariate(lookback))
+        for extra in covariates.extra:
+            if "." in extra:
+                columns += self.number_columns(extra)
+            elif lookback == ZERO:
+                raise OutOfScopeError("a metric as extra covariate with lookback 0d")
+            elif extra != name:
+                columns.append(over_lookback(f"{extra}@pre"))
+        return columns
+
+    def funnel_covariate(self, metric: Definition, lookback: timedelta) -> Column:
+        """Completion over the lookback, as if the unit's time began with it."""
+
+        def value(record: UnitRecord, horizon: datetime) -> Value:
+            first = record.first_exposure
+            begin = first - lookback
+            return Fraction(self.reached(metric, record.unit, begin, begin, first, horizon)[-1]), False
+
+        return Column("y@pre", value)
+
+    def observed_covariate(self, lookback: timedelta) -> Column:
+        def value(record: UnitRecord, horizon: datetime) -> Value:
+            return self.observed_days(record.first_exposure - lookback, record.first_exposure, horizon)
+
+        return Column("d@pre", value)
+
+    def number_columns(self, dotted: str) -> list[Column]:
+        return [
+            Column(dotted, lambda record, horizon: (self.dimension(dotted, record) or Fraction(0), False)),
+            Column(
+                f"{dotted}@missing", lambda record, horizon: (Fraction(self.dimension(dotted, record) is None), False)
+            ),
+        ]
+
+    # --- quantiles (section 9) ----------------------------------------------------------------------------------------
+    def quantile_rows(self, name: str) -> dict[Unit, list[Fraction]]:
+        """The values of each eligible unit: of events all of them, of units its one, or none where it is left out."""
+        metric = self.metrics[name]
+        found: dict[Unit, list[Fraction]] = {}
+        for record in self.eligible(metric, self.as_of):
+            assert record.anchor is not None
+            if metric.get("of") == "events":
+                measure = self.sources[metric["source"]]["measures"][metric["measure"]]
+                begin, end = self.interval(self.window(metric), record.anchor, self.as_of)
+                filters = as_list(metric.get("filter"))
+                rows = self.rows_between(metric["source"], filters, record.unit, begin, end, self.as_of)
+                measured = [evaluate(measure, row) for _, row in rows]
+                found[record.unit] = [Fraction(value) for value in measured if value is not None]
+            else:
+                part = self.part(metric)
+                if "missing" not in metric:
+                    raise OutOfScopeError("a quantile of units must state missing")
+                value = self.over_window(part, record, self.as_of)
+                zero = [] if part.excludes else [Fraction(0)]
+                found[record.unit] = zero if value is None else [value]
+        return found
 
     # --- everything ---------------------------------------------------------------------------------------------------
     def analysed_metrics(self) -> list[str]:
@@ -469,73 +511,151 @@ class Oracle:
         holders = [listed, *(self.metric_sets[name] for name in listed.get("sets") or [])]
         return list(dict.fromkeys(name for holder in holders for role in roles for name in holder.get(role) or {}))
 
+    def cluster_effect(self, metric: Definition) -> str | None:
+        if self.cluster is None:
+            return None
+        effect: str = self.experiment.get("cluster_effect", "per_unit")
+        if metric["type"] == "quantile" or (effect == "per_cluster" and self.is_ratio(metric)):
+            raise OutOfScopeError(f"{metric['type']} with clusters, {effect}")
+        return effect
+
+    def table(self, name: str, horizon: datetime) -> MetricTable:
+        """Every eligible unit's values as known at the horizon, with the caps of as-of."""
+        metric = self.metrics[name]
+        outcome, covariates = self.outcome_columns(name), self.covariate_columns(name)
+        layout = Layout([c.name for c in outcome], [c.name for c in covariates], self.is_ratio(metric))
+        rows = {
+            record.unit: {column.name: column.value(record, horizon) for column in (*outcome, *covariates)}
+            for record in self.eligible(metric, horizon)
+        }
+        return MetricTable(layout, rows, self.cluster_effect(metric))
+
+    def events_table(self, name: str, rows: dict[Unit, list[Fraction]]) -> MetricTable:
+        """Of a quantile of events: each unit's rows at or below its arm's quantile, and all its rows.
+
+        The arm's quantile is over units that aren't mixed; for a mixed unit it is over all units of its first arm.
+        """
+        p = parse_percentile(self.metrics[name]["quantile"]).p
+        below: dict[Unit, Fraction] = {}
+        for arm in self.arms:
+            pure = quantile_over(p, "events", rows, self.in_arm(arm, with_mixed=False))
+            everyone = quantile_over(p, "events", rows, self.in_arm(arm, with_mixed=True))
+            below |= everyone.below | pure.below
+        values: dict[Unit, dict[str, Value]] = {
+            unit: {"below": (below[unit], False), "rows": (Fraction(len(measured)), False)}
+            for unit, measured in rows.items()
+        }
+        return MetricTable(Layout(["below", "rows"], [], True), values, self.cluster_effect(self.metrics[name]))
+
+    def in_arm(self, arm: str, *, with_mixed: bool) -> list[Unit]:
+        return [r.unit for r in self.units.values() if r.arm == arm and (with_mixed or not r.mixed)]
+
+    def blocks(self, table: MetricTable) -> dict[tuple[str, bool], MetricMoments]:
+        """Moments by arm, of its mixed units and of the others."""
+        found = {}
+        for arm in self.arms:
+            for mixed in (False, True):
+                units = [r.unit for r in self.units.values() if r.arm == arm and r.mixed == mixed]
+                found[arm, mixed] = table_moments(table, self.units, units)
+        return found
+
     def analyse(self) -> Result:
-        units, excluded = self.exposed_units()
-        records = list(units.values())
-        metrics: dict[str, dict[tuple[str, bool], MetricMoments]] = {}
-        values: dict[str, dict[Unit, dict[str, Fraction]]] = {}
-        for name in self.analysed_metrics():
-            columns = self.columns(name)
-            parts = self.parts(self.metrics[name])
-            eligible = [
-                record
-                for record in records
-                if record.in_population and self.is_eligible(self.metrics[name], parts, record.first_exposure)
-            ]
-            computed = {
-                record.unit: {column: compute(record) for column, compute in columns.items()} for record in eligible
-            }
-            metrics[name] = {
-                (arm, mixed): moments(
-                    list(columns),
-                    [computed[record.unit] for record in eligible if record.arm == arm and record.mixed == mixed],
-                )
+        names = self.analysed_metrics()
+        rows = {name: self.quantile_rows(name) for name in names if self.metrics[name]["type"] == "quantile"}
+        levels = {
+            name: (parse_percentile(self.metrics[name]["quantile"]).p, self.metrics[name].get("of", "units"))
+            for name in rows
+        }
+        tables = {
+            name: self.events_table(name, rows[name])
+            if name in levels and levels[name][1] == "events"
+            else self.table(name, self.as_of)
+            for name in names
+        }
+        quantiles = {
+            name: {
+                (arm, mixed): quantile_over(*levels[name], found, self.in_arm(arm, with_mixed=mixed))
                 for arm in self.arms
                 for mixed in (False, True)
             }
-            values[name] = {
-                unit: {column: value for column, (value, _) in row.items()} for unit, row in computed.items()
-            }
+            for name, found in rows.items()
+        }
 
         def count(keep: Callable[[UnitRecord], bool]) -> dict[str, int]:
-            return {arm: sum(1 for record in records if record.arm == arm and keep(record)) for arm in self.arms}
+            return {arm: sum(1 for r in self.units.values() if r.arm == arm and keep(r)) for arm in self.arms}
 
         return Result(
             assigned=count(lambda record: True),
             mixed=count(lambda record: record.mixed),
-            analysed=count(lambda record: not record.mixed and record.in_population),
-            excluded=excluded,
-            metrics=metrics,
-            units=units,
-            values=values,
+            in_population=count(lambda record: not record.mixed and record.in_population),
+            analysed=count(lambda record: not record.mixed and record.in_population and record.triggered),
+            excluded=self.excluded,
+            metrics={name: self.blocks(table) for name, table in tables.items()},
+            units=self.units,
+            clusters=self.clusters,
+            values={
+                name: {unit: {c: value for c, (value, _) in row.items()} for unit, row in table.rows.items()}
+                for name, table in tables.items()
+            },
+            caps={name: self.caps(name) for name in names},
+            quantiles=quantiles,
+            quantile_rows=rows,
+            quantile_level=levels,
+            tables=tables,
         )
 
+    # --- the daily series (section 10) --------------------------------------------------------------------------------
+    def day_ends(self) -> list[datetime]:
+        """The next local midnight after each calendar day from the experiment's start on, and last as-of itself."""
+        if self.as_of <= self.start:
+            return []
+        days = local_days(self.start, self.as_of, self.timezone)
+        ends = [midnight(day + timedelta(days=1), self.timezone) for day in days]
+        return [*(end for end in ends if end < self.as_of), self.as_of]
 
-def moments(columns: list[str], block: list[dict[str, tuple[Fraction, bool]]]) -> MetricMoments:
-    """Exact until the last step, so an offset of 1e9 costs no digit."""
-    n, k = len(block), len(columns)
-    mean = [Fraction(0)] * k
-    deviations: list[list[Fraction]] = [[] for _ in columns]
-    for i, column in enumerate(columns):
-        values = [unit[column][0] for unit in block]
-        mean[i] = sum(values, Fraction(0)) / n if n else Fraction(0)
-        deviations[i] = [value - mean[i] for value in values]
-    comoment = np.zeros((k, k))
-    for i in range(k):
-        for j in range(i, k):
-            exact = sum((a * b for a, b in zip(deviations[i], deviations[j], strict=True)), Fraction(0))
-            comoment[i, j] = comoment[j, i] = float(exact)
-    return MetricMoments(
-        n=n,
-        columns=columns,
-        mean=np.array([float(value) for value in mean], dtype=np.float64),
-        comoment=comoment,
-        third=np.array([float(sum((d**3 for d in row), Fraction(0))) for row in deviations], dtype=np.float64),
-        max_abs=np.array([float(max((abs(u[c][0]) for u in block), default=0)) for c in columns], dtype=np.float64),
-        nonzero=np.array([sum(1 for u in block if u[c][0] != 0) for c in columns], dtype=np.int64),
-        capped=np.array([sum(1 for u in block if u[c][1]) for c in columns], dtype=np.int64),
-    )
+    def series(
+        self, days: Iterable[datetime] | None = None
+    ) -> dict[datetime, dict[str, dict[tuple[str, bool], MetricMoments]]]:
+        names = [name for name in self.analysed_metrics() if self.metrics[name]["type"] != "quantile"]
+        ends = self.day_ends() if days is None else list(days)
+        return {end: {name: self.blocks(self.table(name, end)) for name in names} for end in ends}
+
+
+def resolve_cap(part: Part, values: Iterable[Fraction | None]) -> ResolvedCap | None:
+    """The limits over the values of the units that count, absent ones as 0; no value, no percentile limit."""
+    if not part.is_capped:
+        return None
+    filled = [value or Fraction(0) for value in values]
+    nonzero = sorted(value for value in filled if value)
+    ordered = sorted(filled) if part.zeros else nonzero
+
+    def resolve(limit: Limit) -> Fraction | None:
+        if not isinstance(limit, Percentile):
+            return limit
+        # A cap is a double: a value that equals it after rounding is not changed by it.
+        return Fraction(float(type7(ordered, limit.p))) if ordered else None
+
+    lower, upper = resolve(part.lower), resolve(part.upper)
+    degenerate = False
+    if isinstance(part.upper, Percentile) and upper is not None:
+        degenerate = upper == 0 or (bool(nonzero) and upper <= type7(nonzero, 0.5))
+    percentiles = isinstance(part.lower, Percentile) or isinstance(part.upper, Percentile)
+    return ResolvedCap(lower, upper, degenerate, len(ordered) if percentiles else None)
 
 
 def analyse(case: Case) -> Result:
     return Oracle(case).analyse()
+
+
+def day_ends(case: Case) -> list[datetime]:
+    return Oracle(case).day_ends()
+
+
+def series(
+    case: Case, days: Iterable[datetime] | None = None
+) -> dict[datetime, dict[str, dict[tuple[str, bool], MetricMoments]]]:
+    """Per day's end, metric and (arm, mixed): moments with today's definitions, mixed units, population and caps.
+
+    Over units that had entered by then and rows known by then; quantiles have no series.
+    """
+    return Oracle(case).series(days)
