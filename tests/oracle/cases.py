@@ -8,7 +8,7 @@ option, and gives `random_case(seed)` the same cases without hypothesis.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
@@ -98,14 +98,13 @@ def draw_as_of(
 
 
 def draw_tables(
-    fields: Fields, block: Block, frame: Frame, design: Design, arm_keys: list[str], nasty_mixing: bool
+    fields: Fields, block: Block, frame: Frame, design: Design, arm_keys: list[str], mixing_percent: int, share: float
 ) -> dict[str, Table]:
     empty = fields.pick([None, None, None, None, None, None, arm_keys[0], arm_keys[-1]])
-    mixing = (6 if frame.clusters else 45) if nasty_mixing else 0
     exposures: list[dict[str, Any]] = []
     if not fields.chance(4):
         for unit in frame.units:
-            exposures += exposure_rows(block(64), frame, unit, arm_keys, empty, mixing)
+            exposures += exposure_rows(block(64), frame, unit, arm_keys, empty, mixing_percent)
     anchors: Times = {}
     for row in exposures:
         if row["user_id"] is not None and row["exposed_at"] is not None:
@@ -113,8 +112,8 @@ def draw_tables(
     anchors = {unit: [min(times), min(times), *times] for unit, times in anchors.items()}
 
     before: Times = {}
-    n_orders = draw_count(fields, 110)
-    n_sessions = draw_count(fields, 80) if design.sessions else 0
+    n_orders = draw_count(fields, round(110 * share))
+    n_sessions = draw_count(fields, round(80 * share)) if design.sessions else 0
     orders = [order_row(block(32), frame, anchors, before) for _ in range(n_orders)]
     sessions = [session_row(block(32), frame, anchors, before) for _ in range(n_sessions)]
     users = []
@@ -160,23 +159,21 @@ def draw_defaults(fields: Fields, design: Design) -> dict[str, Any]:
     return defaults
 
 
-def build_case(block: Block) -> Case:
-    """One whole project with its data; `block(n)` gives n bytes to choose by."""
-    fields = block(320)
-    null_percent = fields.pick([4, 2, 0, 10])
-    offset = OFFSET if fields.chance(20) else 0.0
-    zero = not offset and fields.chance(9)
-    integers = fields.pick([False, True])
-    nasty = fields.chance(30)
-    mixing = fields.chance(60)
-    design = draw_design(fields, offset)
+@dataclass(frozen=True)
+class Protocol:
+    """The experiment, and what its rows are placed against."""
 
-    sources = draw_sources(fields, design)
-    metrics = draw_metrics(block, fields.pick([4, 5, 6, 7]), sources, design)
-    listed, sets = draw_roles(fields, metrics)
-    defaults = draw_defaults(fields, design)
-    segments = draw_segments(fields, design)
+    name: str
+    experiment: dict[str, Any]
+    arm_keys: list[str]
+    start: datetime
+    end: datetime
+    edges: list[datetime]
 
+
+def draw_protocol(
+    fields: Fields, design: Design, metrics: dict[str, Any], listed: dict[str, Any], segments: dict[str, Any]
+) -> Protocol:
     names = ARM_NAMES if fields.chance(35) else ARM_NAMES[:2]
     keys = fields.pick(ARM_KEYS)
     shares = draw_shares(fields, names)
@@ -211,17 +208,41 @@ def build_case(block: Block) -> Case:
             experiment["cluster_effect"] = design.cluster_effect
     if segments:
         experiment["population"] = list(segments)
+    analysis = draw_analysis(fields, design, metrics)
+    if analysis:
+        experiment["analysis"] = analysis
+    return Protocol(name, experiment, arm_keys, start, end, edges)
+
+
+def draw_analysis(fields: Fields, design: Design, metrics: dict[str, Any]) -> dict[str, Any]:
     analysis: dict[str, Any] = {}
     if fields.chance(50):
-        plain = [other for other, metric in metrics.items() if is_plain(metric)]
+        plain = [name for name, metric in metrics.items() if is_plain(metric)]
         analysis["covariates"] = draw_covariates(fields, design, plain)
     for key, percent in (("strata", 25), ("breakdowns", 35)):
         dimensions = draw_dimensions(fields, design, percent)
         if dimensions:
             analysis[key] = dimensions
-    if analysis:
-        experiment["analysis"] = analysis
+    return analysis
 
+
+def build_case(block: Block, share: float = 1.0) -> Case:
+    """One whole project with its data; `block(n)` gives n bytes to choose by, `share` scales units and rows."""
+    fields = block(320)
+    null_percent = fields.pick([4, 2, 0, 10])
+    offset = OFFSET if fields.chance(20) else 0.0
+    zero = not offset and fields.chance(9)
+    integers = fields.pick([False, True])
+    nasty = fields.chance(30)
+    is_mixing = fields.chance(60)
+    design = draw_design(fields, offset)
+
+    sources = draw_sources(fields, design)
+    metrics = draw_metrics(block, fields.pick([4, 5, 6, 7]), sources, design)
+    listed, sets = draw_roles(fields, metrics)
+    defaults = draw_defaults(fields, design)
+    segments = draw_segments(fields, design)
+    protocol = draw_protocol(fields, design, metrics, listed, segments)
     definitions: dict[str, dict[str, Any]] = {
         "project.yml": {
             "version": 1,
@@ -232,23 +253,25 @@ def build_case(block: Block) -> Case:
         },
         "sources.yml": {"sources": sources, **({"segments": segments} if segments else {})},
         "metrics.yml": {"metrics": metrics, **({"metric_sets": sets} if sets else {})},
-        "experiment.yml": {"experiments": {name: experiment}},
+        "experiment.yml": {"experiments": {protocol.name: protocol.experiment}},
     }
 
     default = defaults.get("window", "experiment")
+    start, end = protocol.start, protocol.end
     reference = start + fields.upto(10 * 24) * HOUR
     as_of = draw_as_of(fields, start, end, reference, waits(metrics, sources, default), design.timezone)
-    most = 40 if design.cluster_effect else 34
+    most = round((40 if design.cluster_effect else 34) * share)
     units, strangers = draw_units(fields, integers, nasty, 0 if fields.chance(5) else draw_count(fields, most))
     schools = (*range(1, 10),) if integers else tuple("abcdefghi")
+    holders = [protocol.experiment.get("analysis", {}), defaults, *segments.values()]
     frame = Frame(
         start=start,
         end=end,
         as_of=as_of,
         reference=reference,
-        offsets=(*lengths(metrics, [analysis, defaults, *segments.values()], default), *gaps(metrics)[1:]),
+        offsets=(*lengths(metrics, holders, default), *gaps(metrics)[1:]),
         gaps=gaps(metrics),
-        edges=(as_of, *edges),
+        edges=(as_of, *protocol.edges),
         timezone=design.timezone,
         null_percent=null_percent,
         offset=offset,
@@ -259,15 +282,16 @@ def build_case(block: Block) -> Case:
         clusters=schools[: 3 + fields.upto(6)] if design.cluster_effect else (),
         is_valid_dated=design.valid_dated,
     )
-    tables = draw_tables(fields, block, frame, design, arm_keys, mixing)
-    case = Case(definitions, name, tables, as_of)
+    mixing = (6 if frame.clusters else 45) if is_mixing else 0  # a cluster has many rows that could mix it
+    tables = draw_tables(fields, block, frame, design, protocol.arm_keys, mixing, share)
+    case = Case(definitions, protocol.name, tables, as_of)
     return replace(case, options=frozenset(describe(case, frame, nasty)))
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """Whole cases for hypothesis, which shrinks them byte by byte."""
-    return build_case(lambda size: Fields(draw(st.binary(min_size=size, max_size=size))))
+    """Cases for hypothesis, which shrinks them byte by byte; smaller ones, as it gives an example 8 kB at most."""
+    return build_case(lambda size: Fields(draw(st.binary(min_size=size, max_size=size))), share=0.5)
 
 
 def random_case(seed: int) -> Case:

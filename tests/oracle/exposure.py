@@ -104,7 +104,7 @@ class Sources:
         if name not in self._rows:
             source = self.sources[name]
             table = self.tables[source["table"]]
-            zone = source.get("timezone")
+            zone: Any = source.get("timezone")
             times = [column for column, kind in table.columns.items() if kind == "timestamp"] if zone else []
             dimensions = source.get("dimensions") or []
             named = dimensions if isinstance(dimensions, dict) else {}

@@ -142,7 +142,7 @@ def exposure_labels(oracle: Oracle, case: Case, frame: Frame) -> Found:
         and any(len({row[column] for row in own}) > 1 for own in first.values() for column in dimensions),
     )
     begins = [time for time in frame.edges if time not in (frame.start, frame.end, frame.as_of)]
-    yield "ramp_edge", oracle.experiment.get("ramp") and any(r.first_exposure in begins for r in units.values())
+    yield "ramp_edge", "ramp" in oracle.experiment and any(r.first_exposure in begins for r in units.values())
     yield "several_epochs", len({record.epoch for record in units.values()}) > 1
     yield "ramp_mixed", "ramp" in oracle.experiment and any(record.mixed for record in units.values())
     if "trigger" in oracle.experiment["exposure"]:

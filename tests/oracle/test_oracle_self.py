@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -25,7 +25,6 @@ from .small import (
     order,
     seen,
     small,
-    timedelta,
     value,
 )
 

@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 
 from .oracle import Result, analyse, moments_of, quantile_of
+from .results import type7
 from .small import COUNT, DAY, LATE, REVENUE, T0, US, order, seen, session, small, value
 
 HOUR = timedelta(hours=1)
@@ -348,3 +350,13 @@ def test_extras_of_other_types() -> None:
     result = analyse(small(metrics, [seen("a"), seen("b")], orders))
     assert result.metrics["m"]["control", False].columns == ["y", "y@pre", "big@pre", "back@pre", "latest@pre"]
     assert [row(result, "m", unit) for unit in "ab"] == [[0, 2, 0, 1, 8], [0, 0, 1, 0, 0]]
+
+
+def test_type_7_is_linear_between_ranks() -> None:
+    for size in (1, 2, 3, 7, 20, 41):
+        values = sorted(Fraction((i * 37) % 101, 64) for i in range(size))
+        for p in (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.995):
+            assert float(type7(values, p)) == pytest.approx(
+                float(np.quantile([float(v) for v in values], p)), abs=1e-12
+            )
+    assert type7([Fraction(i) for i in range(11)], 0.7) == 7  # 10 x 0.7 is 7 in doubles, though 0.7 is below 7/10
