@@ -40,6 +40,29 @@ def test_a_trigger_moves_the_windows_but_not_the_covariates() -> None:
     assert (result.in_population["control"], result.analysed["control"], result.excluded["untriggered"]) == (4, 2, 2)
 
 
+def test_triggers_and_segments_wait_for_loading() -> None:
+    orders = [
+        order("a", T0, 11, ingested_at=LATE),
+        order("a", T0 + DAY, 11, ingested_at=T0 + DAY),
+        order("a", T0 - DAY, 11, ingested_at=LATE),
+    ]
+    exposure = {"source": "assignments", "trigger": {"source": "orders"}}
+    segments = {"active": {"source": "orders", "filter": "amount > 10", "lookback": "7d"}}
+    fields = {"orders": {"loaded_at": "ingested_at"}}
+    for sources, anchor, inside in ((fields, T0 + DAY, False), ({}, T0, True)):
+        case = small(
+            {"m": COUNT},
+            [seen("a")],
+            orders,
+            sources=sources,
+            exposure=exposure,
+            segments=segments,
+            population=["active"],
+        )
+        record = analyse(case).units["a"]
+        assert (record.anchor, record.in_population) == (anchor, inside)
+
+
 @pytest.mark.parametrize(("settling", "expected"), [(timedelta(0), 1), (-US, 0)])
 def test_maturity_counts_from_the_trigger(settling: timedelta, expected: int) -> None:
     sessions = [session("a", T0 + DAY, 5)]
@@ -117,7 +140,7 @@ def test_the_attributes_row_valid_at_exposure() -> None:
         {"id": "latest", "tier": "z", "valid_from": T0 - DAY},
         {"id": "tie", "tier": "z", "age": 1, "valid_from": T0 - DAY},
         {"id": "tie", "tier": "b", "age": None, "valid_from": T0 - DAY},
-        {"id": "over", "tier": "b", "valid_from": T0 - DAY, "valid_to": T0 - HOUR},
+        {"id": "over", "tier": "b", "valid_from": T0 - DAY, "valid_to": T0},
     ]
     units = ["always", "edges", "latest", "tie", "over", "none"]
     fields = {"users": {"valid_from": "valid_from", "valid_to": "valid_to"}}
@@ -194,7 +217,7 @@ def test_per_cluster_averages_the_units() -> None:
 
 def test_a_cluster_that_saw_two_arms_is_mixed_with_all_its_units() -> None:
     exposures = [
-        seen("a", "treatment", T0 + DAY, school_id="x"),
+        seen("a", "treatment", T0 + DAY, school_id="x", platform="app"),
         seen("b", "control", T0, school_id="x", platform="web"),
         seen("c", "treatment", T0, school_id="y", platform="ios"),
         seen("d", "treatment", T0, school_id="y", platform="app"),
@@ -293,9 +316,13 @@ def test_a_day_knows_todays_units_and_caps_but_only_its_own_rows() -> None:
 
 
 def test_windows_that_move_with_the_day() -> None:
-    metrics = {"last": {**REVENUE, "window": "last 1d"}}
+    metrics = {
+        "last": {**REVENUE, "window": "last 1d"},
+        "early": {**REVENUE, "window": "7d", "immature": "include"},
+    }
     orders = [order("a", T0, 1), order("a", T0 + DAY, 2), order("a", T0 + 3 * DAY, 4)]
     case = small(metrics, [seen("a")], orders)
     ends = [T0 + US, T0 + DAY, T0 + DAY + US, T0 + 2 * DAY, T0 + 2 * DAY + US, LATE]
     found = series(case, ends)
     assert [found[end]["last"]["control", False].mean.tolist() for end in ends] == [[1], [1], [2], [2], [0], [0]]
+    assert [found[end]["early"]["control", False].mean.tolist() for end in ends] == [[1], [1], [3], [3], [3], [7]]

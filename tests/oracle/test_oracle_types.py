@@ -247,14 +247,18 @@ def test_a_quantile_of_units() -> None:
 
 def test_a_quantile_of_events_pools_the_rows_and_keeps_counts_by_unit() -> None:
     metric = {"type": "quantile", "source": "orders", "measure": "amount", "quantile": "p50", "of": "events"}
-    orders = [order("a", T0, amount) for amount in (1, 2, 3, None)] + [order("b", T0, 10), order("x", T0, 2)]
+    orders = [order("a", T0, amount) for amount in (1, 2, 3, None)] + [
+        order("b", T0, 10),
+        order("x", T0, 5),
+        order("x", T0, 5),
+    ]
     exposures = [seen("a"), seen("b"), seen("c"), seen("x"), seen("x", "treatment", T0 + US)]
     result = analyse(small({"m": metric}, exposures, orders))
     found = result.quantiles["m"]["control", False]
     assert (found.n, found.n_rows, found.estimate) == (3, 4, Fraction(5, 2))
-    assert [row(result, "m", unit) for unit in "abcx"] == [[2, 3], [0, 1], [0, 0], [1, 1]]
+    assert [row(result, "m", unit) for unit in "abcx"] == [[2, 3], [0, 1], [0, 0], [0, 2]]
     with_mixed = result.quantiles["m"]["control", True]
-    assert (with_mixed.n, with_mixed.n_rows, with_mixed.estimate) == (4, 5, 2)  # of 1, 2, 2, 3, 10
+    assert (with_mixed.n, with_mixed.n_rows, with_mixed.estimate) == (4, 6, 4)  # of 1, 2, 3, 5, 5, 10
     assert result.metrics["m"]["control", False].mean.tolist() == [pytest.approx(2 / 3), pytest.approx(4 / 3)]
     assert result.quantiles["m"]["treatment", False].estimate is None
 
