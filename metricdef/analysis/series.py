@@ -17,6 +17,9 @@ from metricdef.compiler.series_stages import SeriesBlock, no_series, series_bloc
 from metricdef.compiler.zones import local_day_us, local_midnights
 
 
+ROUNDING = 1e-12  # of a sum of squares that was put together from changes
+
+
 def daily_series(view: View, settings: Settings, timezone: str) -> Iterator[dict[str, Any]]:
     """One entry a day, metric and arm; a metric without a series has one entry that says why.
 
@@ -91,13 +94,23 @@ def _row(cells: Cells, blocks: dict[str, SeriesBlock], sums: dict[str, float], e
         row |= {name: sums.get(name, 0.0) for name in _sums(part)}
         row[f"n__{part.block.name}"] = round(sums.get(f"n__{part.block.name}", 0.0))
         for i in part.values:
-            largest = [float(g.row[f"a__b{part.position}_{i}"] or 0.0) for g in cells.groups]
-            row |= {f"{letter}__b{part.position}_{i}": 0 for letter in "kzw"}
-            row[f"a__b{part.position}_{i}"] = max(largest, default=0.0)
+            name = f"b{part.position}_{i}"
+            row |= {f"{letter}__{name}": 0 for letter in "kzw"}
             shift = _observed_days(cells.plan, part, i, end)
             if shift is not None:
-                row[f"c__b{part.position}_{i}"] = shift
+                row[f"c__{name}"] = shift
+            row[f"a__{name}"] = _largest(cells, row, part, i)
     return row
+
+
+def _largest(cells: Cells, row: Row, part: SeriesBlock, position: int) -> float:
+    """A bound of |y|: that of the last day; or |mean| where all that sets the values apart is the rounding of the sums."""
+    name = f"b{part.position}_{position}"
+    square = f"q__b{part.position}_{position}_{position}"
+    n, sums, squares = (float(row[x]) for x in (f"n__{part.block.name}", f"s__{name}", square))
+    if n and squares - sums * sums / n <= ROUNDING * squares:
+        return abs(float(row[f"c__{name}"]) + sums / n)
+    return max((float(g.row[f"a__{name}"] or 0.0) for g in cells.groups), default=0.0)
 
 
 def _observed_days(plan: Plan, part: SeriesBlock, position: int, end: int) -> float | None:

@@ -318,8 +318,9 @@ class _Builder:
             column = self._funnel(label, part, bounds)
         else:
             column = self._unit_column(label, part, bounds).name
-        lower, upper = self._limits(part.cap, column, block, label, present=False)
-        return self._value(block, label, Value("", column, lower, upper, part.limit, "ignored", total=False)).name
+        lower, upper = self._limits(part.cap, column, block, label, present=part.presence != "ignored")
+        value = Value("", column, lower, upper, part.limit, part.presence, total=False)
+        return self._value(block, label, value).name
 
     # --- windows and maturity -----------------------------------------------------------------------------------------
 

@@ -242,11 +242,18 @@ def _funnel(plan: Plan, sql: SqlText, funnel: FunnelColumns, flags: Mapping[str,
         triggered=plan.trigger is not None,
         daily=plan.daily,
         steps=[
-            {"column": column, "within": duration(step.within) if step.within is not None else None}
+            {"column": column, "within": _within(funnel.bounds, step, first=step is steps[0])}
             for step, column in zip(steps, funnel.columns, strict=True)
         ],
     )
     return Stage(f"md_funnel_{funnel.name}", ("How far every unit came in the funnel.",), body)
+
+
+def _within(bounds: Bounds, step: FunnelStep, *, first: bool) -> str | None:
+    """How long after the step before; the first step counts from the anchor, before exposure from the window's start."""
+    if step.within is None:
+        return None
+    return duration(step.within + (min(bounds.start, 0) if first else 0))
 
 
 def aggregate(plan: Plan, sql: SqlText, column: UnitColumn, flags: Mapping[Filter, str]) -> str:

@@ -9,7 +9,7 @@ from metricdef.compiler.fact_stages import duration, local_day
 from metricdef.compiler.plan import Block, Dimension, Plan, Value
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
-from metricdef.compiler.unit_stages import anchor_us, eligible, rendered_values
+from metricdef.compiler.unit_stages import anchor_us, eligible, level, rendered_values
 
 
 def key_name(position: int) -> str:
@@ -35,7 +35,7 @@ def sets_of(sets: Sequence[Sequence[str]]) -> str:
 def moment_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
     """Values of eligible units, their distances from a common centre, and sums of products by group."""
     values = rendered_values(plan, sql)
-    keys = [{"name": key_name(i), "sql": _level(plan, sql, d)} for i, d in enumerate(plan.dimensions)]
+    keys = [{"name": key_name(i), "sql": _level(plan, sql, i, d)} for i, d in enumerate(plan.dimensions)]
     blocks = [{"name": b.name, "sql": _in_block(plan, sql, b)} for b in plan.blocks]
     clustered = plan.cluster is not None
     days = [] if clustered or not plan.daily else _maturity_days(plan)
@@ -114,12 +114,10 @@ def cells_name(plan: Plan) -> str:
     return "md_cells" if splits else "md_groups"
 
 
-def _level(plan: Plan, sql: SqlText, dimension: Dimension) -> str:
-    level = f"COALESCE('v' || {sql.text(f'md_units.e_{dimension.column}')}, 'n')"
+def _level(plan: Plan, sql: SqlText, position: int, dimension: Dimension) -> str:
     if plan.cluster is not None and dimension.stratum:
-        # A cluster lies in one stratum: the smallest level that its units name.
-        return f"COALESCE(MIN(CASE WHEN {level} <> 'n' THEN {level} END) OVER (PARTITION BY md_units.cluster), 'n')"
-    return level
+        return f"md_units.stratum_{position}"
+    return level(sql, f"md_units.e_{dimension.column}")
 
 
 def _in_block(plan: Plan, sql: SqlText, block: Block) -> str:

@@ -9,8 +9,8 @@ from metricdef.compiler.moment_stages import key_name, sets_of
 from metricdef.compiler.plan import Plan, QuantilePlan
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
+from metricdef.stats.quantiles import RANK_Z
 
-BAND = 1.96  # the ranks of the bounds lie this many standard errors off, whatever alpha (semantics.md, section 9)
 ESTIMATES = ("estimate", "lower", "upper")
 COUNTS = ("low", "rows", "low_low", "low_rows", "rows_rows")  # per unit: rows at or below the quantile, and all rows
 
@@ -80,7 +80,7 @@ def _values(plan: Plan, sql: SqlText, quantile: QuantilePlan, keys: list[str]) -
 def _fractions(sql: SqlText, q: float) -> list[dict[str, str]]:
     """Ranks of the quantile and of its bounds, as SQL over `total`, the number of values in the group."""
     total = sql.double("total")
-    band = f"{BAND} * SQRT({sql.number(q * (1 - q))} / {total})"
+    band = f"{RANK_Z!r} * SQRT({sql.number(q * (1 - q))} / {total})"
     found = []
     for name, shifted in zip(
         ESTIMATES, (sql.number(q), f"({sql.number(q)} - {band})", f"({sql.number(q)} + {band})"), strict=True

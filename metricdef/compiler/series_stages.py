@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from metricdef.compiler.fact_stages import DAY, Facts, duration, facts_of, local_day, row_tests
+from metricdef.compiler.fact_stages import DAY, Facts, duration, facts_of, local_day, row_tests, since
 from metricdef.compiler.moment_stages import key_name
-from metricdef.compiler.plan import Block, MetricPlan, Plan, UnitColumn
+from metricdef.compiler.plan import Block, Bounds, MetricPlan, Plan, UnitColumn
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
-from metricdef.compiler.unit_stages import anchor_us, rendered_value
+from metricdef.compiler.unit_stages import anchor_us, level, rendered_value
 
 RUNNING = {"min": "MIN", "max": "MAX", "any": "MAX", "step": "MAX"}  # of a unit's days so far; the others add up
 
@@ -128,10 +128,15 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
     ]
     steps = [s for f in plan.funnels if f.bounds.anchor == "outcome" for s in f.columns if s in used]
     order = [*(c.name for c in columns), *steps]
-    running = {c.name: _running(c) for c in columns} | dict.fromkeys(steps, RUNNING["step"])
+    changes = f"md_changes_of_{name}"
+    window = (
+        f"(PARTITION BY {changes}.unit ORDER BY {changes}.day_us, {changes}.branch "
+        "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
+    )
+    running = {c.name: _running(c) for c in columns} | dict.fromkeys(steps, f"{RUNNING['step']}({{x}}) OVER {{window}}")
     branches = list(_branches(plan, sql, block, columns, steps))
     yield Stage(
-        f"md_changes_of_{name}",
+        changes,
         ("What happened to every unit on every day: its entry, and its rows.",),
         template("unit_changes").render(
             columns=order,
@@ -151,8 +156,8 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
         f"md_states_of_{name}",
         ("The state of every unit after each of these.",),
         template("unit_states").render(
-            changes=f"md_changes_of_{name}",
-            running=[{"name": n, "sql": running[n]} for n in order],
+            changes=changes,
+            running=[{"name": n, "sql": running[n].format(x=f"{changes}.p_{n}", window=window)} for n in order],
             static=static,
             triggered=plan.trigger is not None,
         ),
@@ -165,7 +170,9 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
             states=f"md_states_of_{name}",
             values=values,
             keys=[
-                {"name": key_name(i), "sql": _level(sql, d.column)} for i, d in enumerate(plan.dimensions) if d.stratum
+                {"name": key_name(i), "sql": level(sql, f"md_units.e_{d.column}")}
+                for i, d in enumerate(plan.dimensions)
+                if d.stratum
             ],
             percentiles=plan.percentiles,
         ),
@@ -174,14 +181,11 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
     yield Stage(part.table, ("What every day adds: the change of every unit's contribution.",), body)
 
 
-def _level(sql: SqlText, column: str) -> str:
-    return f"COALESCE('v' || {sql.text(f'md_units.e_{column}')}, 'n')"
-
-
 def _running(column: UnitColumn) -> str:
+    """The running aggregate over a unit's changes; where rows leave a window, their count says whether any is in it."""
     if column.agg == "any" and column.bounds.floor is not None:
-        return "SUM"
-    return RUNNING.get(column.agg, "SUM")
+        return "CASE WHEN SUM({x}) OVER {window} > 0 THEN 1 ELSE 0 END"
+    return f"{RUNNING.get(column.agg, 'SUM')}({{x}}) OVER {{window}}"
 
 
 def _nulls(sql: SqlText, columns: list[UnitColumn], steps: list[str]) -> dict[str, str]:
@@ -254,6 +258,7 @@ def _branch(
         "day": local_day(plan, instant),
         "partials": partials,
         "before": before,
+        "since": since(plan, Bounds(0)),
         "triggered": plan.trigger is not None,
     }
 

@@ -28,7 +28,7 @@ def unit_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
         *(["md_triggers"] if plan.trigger else []),
     ]
     body = template("units").render(
-        columns=list(_columns(plan)),
+        columns=[*_columns(plan), *_cluster_strata(plan, sql)],
         joins=joins,
         population=_population(plan, sql),
         attributes=attributes,
@@ -68,6 +68,24 @@ def _columns(plan: Plan) -> Iterator[dict[str, str]]:
     for funnel in plan.funnels:
         for name in funnel.columns:
             yield {"name": f"u_{name}", "sql": f"md_funnel_{funnel.name}.u_{name}"}
+
+
+def level(sql: SqlText, value: str) -> str:
+    """A value as a level that is never NULL: `v` and its text, `n` for NULL."""
+    return f"COALESCE('v' || {sql.text(value)}, 'n')"
+
+
+def _cluster_strata(plan: Plan, sql: SqlText) -> Iterator[dict[str, str]]:
+    """A cluster lies in one stratum: that of its earliest unit, of several the smallest level."""
+    for position, dimension in enumerate(plan.dimensions):
+        if plan.cluster is not None and dimension.stratum:
+            column = next(c for c in plan.entry_columns if c.name == dimension.column)
+            owner = "md_entry_values" if column.source == plan.exposure_source else f"md_attributes_{column.source}"
+            text = f"CASE WHEN md_entries.is_earliest = 1 THEN 'v' || {sql.text(f'{owner}.e_{column.name}')} END"
+            yield {
+                "name": f"stratum_{position}",
+                "sql": f"COALESCE(MIN({text}) OVER (PARTITION BY md_entries.cluster), 'n')",
+            }
 
 
 def _owner(column: UnitColumn) -> str:

@@ -209,7 +209,7 @@ def draw_metrics(block: Callable[[int], Fields], count: int, sources: dict[str, 
         fields = block(64)
         kinds: Sequence[str] = KINDS if i else ("mean", "proportion", "threshold", "mean", "funnel", "retention")
         excluded = {"ratio"} if not design.ratios else set()
-        if design.cluster_effect:
+        if design.cluster_effect or design.ramp:
             excluded.add("quantile")
         kind = fields.pick([kind for kind in kinds if kind not in excluded])
         metric: dict[str, Any] = {"type": kind}

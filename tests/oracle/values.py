@@ -296,8 +296,6 @@ class Values(Exposure):
             metric = self.metrics[name]
             parts = self.parts(metric)
             base = [record for record in self.eligible(metric, self.as_of) if not record.mixed]
-            if metric.get("missing") == "exclude":
-                base = [r for r in base if self.over_window(parts["y"], r, self.as_of) is not None]
             resolved = {}
             for column, part in parts.items():
                 values = (self.over_window(part, record, self.as_of) for record in base)
@@ -325,10 +323,10 @@ class Values(Exposure):
 
 
 def resolve_cap(part: Part, values: Iterable[Fraction | None]) -> ResolvedCap | None:
-    """The limits over the values of the units that count, absent ones as 0; no value, no percentile limit."""
+    """The limits over the values of the units that count; absent ones are 0, or left out with `missing: exclude`."""
     if not part.is_capped:
         return None
-    filled = [value or Fraction(0) for value in values]
+    filled = [value or Fraction(0) for value in values if value is not None or not part.excludes]
     nonzero = sorted(value for value in filled if value)
     ordered = sorted(filled) if part.zeros else nonzero
 
