@@ -260,3 +260,24 @@ def test_covariance_of_contrasts_of_lins_estimates() -> None:
     assert est.slopes is not None
     want = est.arm_variance[0] + (est.slopes[1] - est.slopes[0]) @ sx @ (est.slopes[2] - est.slopes[0]) / len(x)
     assert contrast_covariance(est, baseline_contrasts(3))[0, 1] == pytest.approx(want, rel=1e-10)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10**6), st.sampled_from([lin, ancova]), st.floats(-100, 100))
+def test_the_fill_of_a_missing_covariate_does_not_matter_beside_its_indicator(
+    seed: int, estimator: object, fill: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    tables = []
+    for a in (0, 1):
+        x, gone = rng.normal(size=60), rng.random(60) < 0.3
+        gone[:3], gone[3:6] = True, False
+        tables.append((a + x + 2 * gone + rng.normal(size=60), x, gone))
+    filled = [
+        [from_rows(["y", "x", "gone"], np.column_stack([y, np.where(gone, value, x), gone])) for y, x, gone in tables]
+        for value in (0.0, fill)
+    ]
+    zero, other = (estimator(arms, "y", ["x", "gone"]) for arms in filled)  # type: ignore[operator]
+    np.testing.assert_allclose(other.means, zero.means, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(other.arm_variance, zero.arm_variance, rtol=1e-6)
+    assert zero.dropped == other.dropped == ()

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from metricdef.errors import NotComputable
 from metricdef.stats.adjustment import MeanOutcome, RatioOutcome, ancova, ancova_ratio, unadjusted
 from metricdef.stats.cuped import cuped, cuped_ratio
-from metricdef.stats.effects import difference, unadjusted_mean
+from metricdef.stats.effects import ArmEstimates, difference, relative, unadjusted_mean
 from metricdef.stats.moments import Floats, Moments, from_rows
 
 COLUMNS = ["y", "d", "x0", "x1", "yp", "dp"]
@@ -109,3 +111,29 @@ def test_what_does_not_vary_is_dropped_and_small_arms_are_refused() -> None:
         with pytest.raises(NotComputable) as caught:
             call()
         assert caught.value.reason == "too_few_units"
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10**6), st.sampled_from([0.01, 0.1, 0.4]), st.sampled_from(["within", "total", "ratio"]))
+def test_p_intervals_labels_scale_and_shift(seed: int, alpha: float, kind: str) -> None:
+    _, tables = experiment(seed)
+
+    def estimate(given: list[Floats]) -> ArmEstimates:
+        arms = [from_rows(COLUMNS, table) for table in given]
+        if kind == "ratio":
+            return cuped_ratio(arms, RatioOutcome("y", "d"), RatioOutcome("yp", "dp"))
+        return cuped(arms, MeanOutcome("y"), ["x0", "x1"], kind)  # type: ignore[arg-type]
+
+    est = estimate(tables)
+    d, r = difference(est, 1, alpha), relative(est, 1, alpha)
+    assume(abs(d.p_value - alpha) > 1e-9)
+    assert r.lower is not None
+    assert r.upper is not None
+    assert (d.p_value < alpha) == (not d.lower <= 0 <= d.upper) == (not r.lower <= 0 <= r.upper)
+    swapped = difference(estimate([tables[1], tables[0], tables[2]]), 1, alpha)
+    assert (swapped.estimate, swapped.p_value) == (pytest.approx(-d.estimate), pytest.approx(d.p_value))
+    scaled = difference(estimate([t * [7.0, 1, 3, 1, 5, 1] for t in tables]), 1, alpha)
+    assert (scaled.std_error, scaled.p_value) == (pytest.approx(7 * d.std_error), pytest.approx(d.p_value))
+    if kind != "ratio":
+        shifted = difference(estimate([t + np.array([100.0, 0, 3, 0, 0, 0]) for t in tables]), 1, alpha)
+        assert (shifted.lower, shifted.p_value) == (pytest.approx(d.lower), pytest.approx(d.p_value, rel=1e-7))

@@ -1,7 +1,7 @@
 """Checks of cuped_ancova.json.
 
-HC0 to HC3 and the M-estimation sandwich need fourth-order sums over rows, which moments don't hold: of the interacted
-regression the moments give estimates, slopes and classical variances exactly, and these are checked.
+Everything comes from sufficient statistics but HC0 to HC3 and the M-estimation sandwich: they need fourth-order sums
+over rows, which moments don't hold, and are checked from the rows.
 """
 
 from __future__ import annotations
@@ -17,14 +17,12 @@ from metricdef.stats.cuped import Slope, cuped, cuped_ratio
 from metricdef.stats.effects import ArmEstimates, degrees_of_freedom, difference, relative, unadjusted_mean
 from metricdef.stats.lift import delta_lift
 from metricdef.stats.moments import Floats, Moments, SecondMoments, from_rows, merge_all
+from metricdef.stats.robust import Sandwich, lin_from_units
 from metricdef.stats.stratification import fixed_effects, stratified
 from stats.matching import arms_of, matches, options
 from stats.reference import Case, moments
 
-NEEDS_ROWS = {
-    *("se_HC0", "se_HC1", "se_HC2", "se_HC3", "ci_HC2_lower", "ci_HC2_upper", "p_value_HC2", "lift_se_HC2"),
-    *("se_m_estimation", "lift_se_m_estimation"),
-}
+SANDWICHES: tuple[Sandwich, ...] = ("HC0", "HC1", "HC2", "HC3")
 ADJUSTED = ("rows", "covariates", "treatment", "control", "confidence", "sufficient_statistics")
 
 
@@ -114,7 +112,21 @@ def interacted(case: Case) -> None:
     term = gap @ whole.comoment[np.ix_(at, at)] @ gap / whole.n**2
     default = difference(lin(arms, "y", covariates), 1, alpha).std_error
     assert math.isclose(default**2, float(est.arm_variance.sum() + term), rel_tol=1e-9)
-    matches(case, got, NEEDS_ROWS)
+    rows = {kind: lin_from_units(*units(case), kind) for kind in SANDWICHES}
+    got.update({f"se_{kind}": difference(each, 1, alpha).std_error for kind, each in rows.items()})
+    hc2 = difference(rows["HC2"], 1, alpha)
+    got.update(ci_HC2_lower=hc2.lower, ci_HC2_upper=hc2.upper, p_value_HC2=hc2.p_value)
+    got["lift_se_HC2"] = delta_lift(rows["HC2"], 1, alpha).std_error
+    matches(case, got)
+
+
+def units(case: Case) -> tuple[list[Floats], list[Floats]]:
+    """Outcomes and covariates of the arms, row by row."""
+    inputs = case["inputs"]
+    arm, y = (np.array(inputs["rows"][key]) for key in ("arm", "y"))
+    x = np.column_stack([np.array(inputs["rows"][c], dtype=float) for c in inputs["covariates"]])
+    labels = (inputs["control"], inputs["treatment"])
+    return [y[arm == label] for label in labels], [x[arm == label] for label in labels]
 
 
 def arms_as_moments(arms: list[SecondMoments]) -> list[Moments]:
@@ -129,7 +141,10 @@ def superpopulation(case: Case) -> None:
     got["se_from_sufficient_statistics"] = got["se"]
     got["slope_difference"] = list(est.slopes[1] - est.slopes[0])
     got["lift_se_from_sufficient_statistics"] = delta_lift(est, 1, alpha).std_error
-    matches(case, got, NEEDS_ROWS)
+    sandwich = lin_from_units(*units(case), "M")
+    got["se_m_estimation"] = difference(sandwich, 1, alpha).std_error
+    got["lift_se_m_estimation"] = delta_lift(sandwich, 1, alpha).std_error
+    matches(case, got)
 
 
 def cells(case: Case) -> dict[str, list[Moments]]:

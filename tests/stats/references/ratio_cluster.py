@@ -2,7 +2,7 @@
 
 Sources with a normal quantile are checked in normal theory. The cluster-robust variances CR0, CR1 and CR1S of the row
 regression are exact multiples of ours; CR2 and its df weigh every cluster by its own leverage, which moments don't
-hold (readouts warn of a dominant unit instead).
+hold: these are checked from the clusters' totals.
 """
 
 from __future__ import annotations
@@ -17,16 +17,10 @@ from metricdef.stats.clusters import PerCluster, PerUnit, cluster_estimates
 from metricdef.stats.effects import difference, normal_theory, unadjusted_ratio
 from metricdef.stats.lift import delta_lift
 from metricdef.stats.moments import SecondMoments, from_rows
+from metricdef.stats.robust import ratio_cr2
 from stats.matching import arms_of, matches, options
 from stats.reference import Case
 
-NEEDS_LEVERAGE = {
-    "se_CR2",
-    "satterthwaite_df_CR2",
-    "p_CR2_satterthwaite",
-    "lmrobust_df_CR2",
-    "lmrobust_p_CR2",
-}
 GIVEN = ("rows", "unit_totals", "sufficient_statistics", "control", "confidence")
 
 
@@ -79,7 +73,23 @@ def ratio(case: Case) -> None:
             "lift_ci_upper": lift.upper,
         }
     first = next(iter(comparisons.values())) if len(comparisons) == 1 else {}
-    matches(case, {**first, "comparisons": comparisons, **robust(arms, variance)}, NEEDS_LEVERAGE)
+    got = {**first, "comparisons": comparisons, **robust(arms, variance)}
+    if len(treatments) == 1:
+        got.update(leverage_corrected(inputs["unit_totals"], labels, alpha))
+    matches(case, got)
+
+
+def leverage_corrected(columns: Mapping[str, Any], labels: list[int], alpha: float) -> dict[str, Any]:
+    totals = {key: np.array(columns[key], dtype=float) for key in ("arm", "y", "d")}
+    y, d = ([totals[key][totals["arm"] == label] for label in labels] for key in ("y", "d"))
+    cr2 = difference(ratio_cr2(y, d, 1), 1, alpha)
+    return {
+        "se_CR2": cr2.std_error,
+        "satterthwaite_df_CR2": cr2.df,
+        "p_CR2_satterthwaite": cr2.p_value,
+        "lmrobust_df_CR2": cr2.df,
+        "lmrobust_p_CR2": cr2.p_value,
+    }
 
 
 def cluster_means(case: Case) -> None:
