@@ -144,6 +144,20 @@ def test_events_against_the_rows(seed: int) -> None:
         assert est.arm_variance[a] > 1.5 * iid.arm_variance[a]
 
 
+@settings(max_examples=30)
+@given(st.integers(0, 10**6), st.sampled_from([0.25, 0.5, 0.8]), st.sampled_from([0.01, 0.1, 0.4]))
+def test_p_and_intervals_of_events_agree(seed: int, q: float, alpha: float) -> None:
+    parts = [events(seed + a, units, q) for a, units in enumerate((30, 45))]
+    est = event_quantiles([p[0] for p in parts], [p[1] for p in parts], "below", "rows", q)
+    d, r = difference(est, 1, alpha), relative(est, 1, alpha)
+    assume(abs(d.p_value - alpha) > 1e-9)
+    outside = r.lower is not None and r.upper is not None and not r.lower <= 0 <= r.upper
+    gap = r.excluded is not None and r.excluded[0] < 0 < r.excluded[1]
+    assert (d.p_value < alpha) == (not d.lower <= 0 <= d.upper) == (outside or gap)
+    swapped = event_quantiles([p[0] for p in parts[::-1]], [p[1] for p in parts[::-1]], "below", "rows", q)
+    assert difference(swapped, 1, alpha).p_value == pytest.approx(d.p_value)
+
+
 def test_one_event_a_unit_is_a_quantile_of_units() -> None:
     q = 0.6
     values = np.random.default_rng(4).normal(size=(2, 300))

@@ -222,3 +222,22 @@ def test_fixed_effects_of_units_that_decide_their_own_fit() -> None:
         with pytest.raises(NotComputable) as caught:
             fixed_effects(strata, "y")
         assert caught.value.reason == "too_few_units"
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10**6), st.sampled_from([0.01, 0.1, 0.4]), st.booleans())
+def test_with_lin_inside_p_and_intervals_agree(seed: int, alpha: float, ratio: bool) -> None:
+    counts = {"a": (41, 55, 60), "b": (70, 44, 50), "c": (12, 9, 7)}
+    strata, _ = experiment(seed, counts)
+    outcome = RatioOutcome("y", "d") if ratio else MeanOutcome("y")
+    est = stratified(strata, outcome, ["x"]).estimates
+    assert est.covariates == ("x",)
+    for arm in (1, 2):
+        d, r = difference(est, arm, alpha), relative(est, arm, alpha)
+        assume(abs(d.p_value - alpha) > 1e-9)
+        outside = r.lower is not None and r.upper is not None and not r.lower <= 0 <= r.upper
+        assert (d.p_value < alpha) == (not d.lower <= 0 <= d.upper) == outside
+        back = difference(est, 0, alpha, baseline=arm)
+        assert (back.estimate, back.p_value) == (pytest.approx(-d.estimate), pytest.approx(d.p_value))
+    swapped = stratified({k: (m[1], m[0], m[2]) for k, m in strata.items()}, outcome, ["x"]).estimates
+    assert difference(swapped, 1, alpha).p_value == pytest.approx(difference(est, 1, alpha).p_value, rel=1e-8)

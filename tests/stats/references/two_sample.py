@@ -44,8 +44,11 @@ def tested(case: Case, est: ArmEstimates) -> dict[str, Any]:
     d = attempt(lambda: difference(est, 1, 0.05))
     got: dict[str, Any] = dict.fromkeys(("se", "df", "t", "p_value", "ci_lower", "ci_upper"))
     got["difference"] = float(est.means[1] - est.means[0])
-    if d is None:
-        return got
+    if d is None:  # no arm varies: a source's interval has no width, ours is refused
+        got["se"] = math.sqrt(float(contrast_covariance(est, [-1.0, 1.0])[0, 0]))
+        assert got["se"] == 0.0
+        limits = {None: ("ci_lower", "ci_upper"), True: ("ci_lower",), False: ("ci_upper",)}[greater]
+        return {**got, **dict.fromkeys(limits, got["difference"])}
     got.update(se=d.std_error, df=d.df)
     if greater is None:
         d = difference(est, 1, alpha, null=null)
