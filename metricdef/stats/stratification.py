@@ -104,8 +104,7 @@ def stratified(
     Raises:
         NotComputable: `too_few_units` when no stratum is left; `zero_denominator`.
     """
-    counts = {len(cells) for cells in strata.values()}
-    if len(counts) != 1:
+    if len({len(cells) for cells in strata.values()}) != 1:
         raise ValueError("strata must all have the same arms, and there must be one")
     everyone = sum(m.n for cells in strata.values() for m in cells)
     cells, left_out = _large_enough(strata, small)
@@ -113,30 +112,41 @@ def stratified(
     if not cells:
         raise NotComputable("too_few_units", "no stratum has at least 2 units in every arm")
     sizes = np.array([sum(m.n for m in members) for members in cells.values()], dtype=np.float64)
-    weights = sizes / sizes.sum()
-    column, ready = _as_mean(list(cells.values()), weights, outcome, covariates)
+    estimates = _estimates(list(cells.values()), sizes, outcome, covariates, superpopulation, df)
+    return Stratified(estimates, tuple(zip(cells, map(float, sizes / sizes.sum()), strict=True)), gone)
+
+
+def _estimates(
+    cells: Sequence[Sequence[Moments]],
+    sizes: Floats,
+    outcome: Outcome,
+    covariates: Sequence[str],
+    superpopulation: bool,
+    df: DfConvention,
+) -> ArmEstimates:
+    total = float(sizes.sum())
+    weights = sizes / total
+    column, ready = _as_mean(cells, weights, outcome, covariates)
     parts = [_within(members, column, covariates) for members in ready]
-    cov, means = _combine(parts, weights, float(sizes.sum()), superpopulation)
+    cov, means = _combine(parts, weights, total, superpopulation)
     own = np.array([w * w * part.arm_variance for w, part in zip(weights, parts, strict=True)])
     cell_df = np.array([part.arm_df for part in parts])
-    arm_df = np.array([_arm_df(own[:, a], cell_df[:, a]) for a in range(counts.pop())])
     used = {name for part in parts for name in part.covariates}
     reduction = None
     if used:
         plain = [unadjusted(members, MeanOutcome(column)) for members in ready]
-        reduction = variance_reduction(cov, _combine(plain, weights, float(sizes.sum()), superpopulation)[0])
-    estimates = ArmEstimates(
+        reduction = variance_reduction(cov, _combine(plain, weights, total, superpopulation)[0])
+    return ArmEstimates(
         "stratified",
         means,
         cov,
         own.sum(axis=0),
-        arm_df,
+        np.array([_arm_df(v, f) for v, f in zip(own.T, cell_df.T, strict=True)]),
         float(cell_df.sum()) if df == "cells" else None,
         tuple(name for name in covariates if name in used),
         tuple(c for c in covariates if c not in used and any(c in part.dropped for part in parts)),
         reduction,
     )
-    return Stratified(estimates, tuple(zip(cells, map(float, weights), strict=True)), gone)
 
 
 def _large_enough(
