@@ -1,0 +1,393 @@
+"""Group-sequential bounds at planned or realised looks, one- and two-sided, and what such a design costs and gives.
+
+Z_j ~ N(theta sqrt(I_j), 1) with Cov(Z_i, Z_j) = sqrt(I_i / I_j): true for any efficient estimator whose units are
+complete when they enter a look. Units that go on accruing outcome between looks break it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Protocol
+
+from metricdef.stats.recursion import Crossing, begin, crossing, with_next
+from metricdef.stats.spending import Spending, log_difference
+
+MIN_GROWTH = 1e-3
+_FINAL_GROWTH = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """Looks as they enter the theory.
+
+    Attributes:
+        information: Never falling; the last of a finished experiment grows.
+        fractions: Of the plan, by which alpha is spent; 1 at the end.
+        grown: Whether a look has new information; one without has no bound and spends nothing.
+    """
+
+    information: tuple[float, ...]
+    fractions: tuple[float, ...]
+    grown: tuple[bool, ...]
+
+    def __len__(self) -> int:
+        """Number of looks."""
+        return len(self.information)
+
+    def until(self, count: int) -> Looks:
+        """The first looks only."""
+        return Looks(self.information[:count], self.fractions[:count], self.grown[:count])
+
+
+@dataclass(frozen=True, slots=True)
+class Boundaries:
+    """Bounds on z at each look. Two-sided: `lower` = -`upper`; one-sided: -inf, or the futility bounds.
+
+    Attributes:
+        looks: The looks, tidied.
+        lower: -inf where there is no bound.
+        upper: Reject at z >= upper; inf where the look spends nothing.
+        alpha: Total level, both sides together.
+        sided: 1 or 2.
+        spent: Cumulative total level spent by each look; with non-binding futility as if nobody stopped for it.
+        rule: What the bounds were made from.
+    """
+
+    looks: Looks
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    alpha: float
+    sided: int
+    spent: tuple[float, ...]
+    rule: Rule
+
+    @property
+    def level(self) -> float:
+        """The level of one side."""
+        return self.alpha / self.sided
+
+    @property
+    def nominal(self) -> tuple[float, ...]:
+        """One-sided nominal level of each look, 1 - Phi(upper)."""
+        from scipy.special import ndtr
+
+        return tuple(float(ndtr(-bound)) for bound in self.upper)
+
+    def rejects(self, look: int, z: float) -> bool:
+        """Whether z rejects at a look (from 0); two-sided: in either direction."""
+        return (abs(z) if self.sided == 2 else z) >= self.upper[look]
+
+    def crossing(self, theta: float) -> Crossing:
+        """First-crossing probabilities under a drift, per unit of sqrt(information)."""
+        return crossing(self.looks.information, self.lower, self.upper, theta)
+
+
+class Rule(Protocol):
+    """A family of bounds, one member for every level of a side."""
+
+    def bounds(self, looks: Looks, level: float, symmetric: bool) -> tuple[float, ...]:
+        """Upper bounds at which each side spends `level`; `symmetric`: the mirrored lower bounds stop too."""
+        ...
+
+    def smallest_level(self, looks: Looks, look: int, z: float, symmetric: bool) -> float:
+        """The smallest level of a side whose member rejects z at a look (from 0); 1.0 where none does."""
+        ...
+
+
+def tidy(information: Sequence[float], fractions: Sequence[float] | None = None) -> Looks:
+    """Looks from raw information (1 / se^2, or any multiple of it).
+
+    A look whose information exceeds the largest so far by less than 0.1 % brings nothing new and spends nothing. The
+    final look (fraction 1) must decide: there information is taken to have grown by at least 0.01 %, which errs to
+    the safe side because a lower correlation makes the bound larger.
+
+    Args:
+        information: Per look; may fall or stand still.
+        fractions: Planned fraction of each look by which alpha is spent (say j / J); by default the share of the
+            last look's information, so the looks given are all there are.
+    """
+    if not information:
+        raise ValueError("there is no look")
+    if not all(0 <= value < math.inf for value in information):
+        raise ValueError(f"information must be finite and not negative: {list(information)}")
+    shares = _shares(information) if fractions is None else tuple(min(float(f), 1.0) for f in fractions)
+    if len(shares) != len(information):
+        raise ValueError(f"{len(information)} looks but {len(shares)} fractions")
+    if not all(a >= 0 and b >= a for a, b in zip((0.0, *shares), shares, strict=False)):
+        raise ValueError(f"fractions must not be negative nor fall: {list(shares)}")
+    if any(share == 1 for share in shares[:-1]):
+        raise ValueError("only the last look can be final (fraction 1)")
+    highest, used, grown = 0.0, [], []
+    for value, share in zip(information, shares, strict=True):
+        final = share == 1
+        floor = highest * (1 + (_FINAL_GROWTH if final else MIN_GROWTH))
+        if final and value < floor:
+            value = floor  # noqa: PLW2901
+        grown.append(value > 0 and value >= floor)
+        highest = max(highest, value)
+        used.append(highest)
+    if shares[-1] == 1 and not grown[-1]:
+        raise ValueError("the final look has no information")
+    return Looks(tuple(used), shares, tuple(grown))
+
+
+def _shares(information: Sequence[float]) -> tuple[float, ...]:
+    last = max(information)
+    if last <= 0:
+        raise ValueError("no look has information")
+    running = [max(information[: j + 1]) / last for j in range(len(information))]
+    # The largest share belongs to the last look, which is final also where information fell.
+    return (*(min(share, math.nextafter(1.0, 0.0)) for share in running[:-1]), 1.0)
+
+
+def realised_fractions(information: Sequence[float], planned: float, *, final: bool) -> tuple[float, ...]:
+    """Fractions of the planned information at which looks spend: min(I_j / planned, 1), 1 at a declared final look.
+
+    Over-running and under-running both end at 1: the final look spends what is left. A look that is not declared
+    final but has reached the plan is the last, too. Jennison & Turnbull (2000), section 7.3.
+
+    Args:
+        information: Realised so far.
+        planned: Maximum of the plan, fixed in advance.
+        final: Whether the last look ends the experiment whatever its information.
+    """
+    if not planned > 0:
+        raise ValueError(f"the planned information must be positive: {planned}")
+    shares = tuple(min(value / planned, 1.0) for value in information)
+    return (*shares[:-1], 1.0) if final else shares
+
+
+@dataclass(frozen=True, slots=True)
+class AlphaSpending:
+    """Bounds that spend by a function: P(first crossing up at j) = f(t_j) - f(t_{j-1}). Lan & DeMets (1983).
+
+    Correlations come from the looks' information, spending from their fractions. Bounds of past looks never change
+    when later ones are added.
+    """
+
+    spending: Spending
+
+    def log_increments(self, looks: Looks, level: float) -> tuple[float, ...]:
+        """Log of what each look spends; a look without new information leaves its share to the next."""
+        so_far, found = -math.inf, []
+        for fraction, grown in zip(looks.fractions, looks.grown, strict=True):
+            now = self.spending.log_spent(fraction, level) if grown else so_far
+            found.append(log_difference(now, so_far))
+            so_far = max(so_far, now)
+        return tuple(found)
+
+    def bounds(self, looks: Looks, level: float, symmetric: bool) -> tuple[float, ...]:
+        """Upper bounds by the recursion."""
+        state, found = begin(0.0), [math.inf] * len(looks)
+        logs = self.log_increments(looks, level)
+        for j, following in with_next([j for j, log in enumerate(logs) if log > -math.inf]):
+            found[j] = upper = state.bound(looks.information[j], logs[j], 1)
+            if following is not None:
+                lower = -upper if symmetric else -math.inf
+                state = state.advance(looks.information[j], lower, upper, looks.information[following])
+        return tuple(found)
+
+    def smallest_level(self, looks: Looks, look: int, z: float, symmetric: bool) -> float:
+        """By root finding in the log of the level."""
+        from scipy.optimize import brentq
+
+        if not looks.grown[look]:
+            return 1.0
+        until = looks.until(look + 1)
+
+        def gap(log_level: float) -> float:
+            bound = self.bounds(until, math.exp(log_level), symmetric)[look]
+            return max(-60.0, min(60.0, bound - z))
+
+        top = math.log(0.5 if symmetric else 0.999)
+        if gap(top) > 0:
+            return 1.0
+        return math.exp(float(brentq(gap, -690.0, top, xtol=1e-10))) if gap(-690.0) > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PowerShape:
+    """Bounds c_j = C (I_j / I_J)^(delta - 1/2), one root for C. Needs the information of all looks.
+
+    delta 0: O'Brien & Fleming (1979); 1/2: Pocock (1977); between: Wang & Tsiatis (1987).
+    """
+
+    delta: float
+
+    def _shape(self, looks: Looks) -> tuple[float, ...]:
+        _finished(looks)
+        last = looks.information[-1]
+        pairs = zip(looks.information, looks.grown, strict=True)
+        return tuple((i / last) ** (self.delta - 0.5) if grown else math.inf for i, grown in pairs)
+
+    def bounds(self, looks: Looks, level: float, symmetric: bool) -> tuple[float, ...]:
+        """Upper bounds with total crossing probability `level`."""
+        from scipy.optimize import brentq
+        from scipy.special import ndtri
+
+        shape = self._shape(looks)
+
+        def excess(c: float) -> float:
+            total = _total(looks, [c * s for s in shape], symmetric)
+            return (math.log(total) if total > 0 else -800.0) - math.log(level)
+
+        # Bonferroni over the looks, at a bound that is c times at least the smallest of the shape.
+        high = -float(ndtri(level / len(looks))) / min(shape)
+        c = float(brentq(excess, 0.0, high * (1 + 1e-9), xtol=1e-12))
+        return tuple(c * s for s in shape)
+
+    def smallest_level(self, looks: Looks, look: int, z: float, symmetric: bool) -> float:
+        """The level of the member that passes through z: one recursion."""
+        if not looks.grown[look] or z <= 0:
+            return 1.0
+        shape = self._shape(looks)
+        return _total(looks, [z / shape[look] * s for s in shape], symmetric)
+
+
+@dataclass(frozen=True, slots=True)
+class HaybittlePeto:
+    """One constant bound at every interim, the last bound solved for the level. Haybittle (1971); Peto et al. (1976)."""
+
+    interim: float = 3.0
+
+    def _interim(self, looks: Looks) -> tuple[float, ...]:
+        _finished(looks)
+        if not 0 < self.interim < math.inf:
+            raise ValueError(f"the interim bound must be positive: {self.interim}")
+        return tuple(self.interim if grown else math.inf for grown in looks.grown[:-1])
+
+    def bounds(self, looks: Looks, level: float, symmetric: bool) -> tuple[float, ...]:
+        """Constant bounds, then the root for the last."""
+        interim = self._interim(looks)
+        state = begin(0.0)
+        spent = _total(looks, [*interim, math.inf], symmetric)
+        if not spent < level:
+            raise ValueError(f"interim bounds of {self.interim} spend {spent:.3g}, more than the level {level:.3g}")
+        active = [j for j, grown in enumerate(looks.grown) if grown]
+        for j, following in pairwise(active):
+            lower = -self.interim if symmetric else -math.inf
+            state = state.advance(looks.information[j], lower, self.interim, looks.information[following])
+        return (*interim, state.bound(looks.information[-1], math.log(level - spent), 1))
+
+    def smallest_level(self, looks: Looks, look: int, z: float, symmetric: bool) -> float:
+        """At an interim no level below the interim looks' own exists; z beyond the constant has that one."""
+        interim, last = self._interim(looks), len(looks) - 1
+        if look < last:
+            crossed = looks.grown[look] and z >= self.interim
+            return _total(looks, [*interim, math.inf], symmetric) if crossed else 1.0
+        return _total(looks, [*interim, z], symmetric and z > 0)
+
+
+def _finished(looks: Looks) -> None:
+    if looks.fractions[-1] < 1:
+        raise ValueError("these bounds need the information of all looks; use a spending function while looks go on")
+
+
+def _total(looks: Looks, upper: Sequence[float], symmetric: bool) -> float:
+    """Probability under the null of crossing the upper bounds (first, where the mirrored ones stop as well)."""
+    lower = [-bound if symmetric else -math.inf for bound in upper]
+    return min(1.0, sum(crossing(looks.information, lower, upper, 0.0).upper))
+
+
+def boundaries(
+    rule: Rule,
+    information: Sequence[float],
+    alpha: float,
+    sided: int,
+    fractions: Sequence[float] | None = None,
+) -> Boundaries:
+    """Bounds of a design, planned or as it went.
+
+    Two-sided: alpha / 2 to each side, symmetric bounds, both stop; |z| is compared with `upper`.
+
+    Args:
+        rule: `AlphaSpending`, `PowerShape` or `HaybittlePeto`.
+        information: Per look, 1 / se^2 of the reported estimate (or planned, in any unit).
+        alpha: Total level.
+        sided: 1 or 2.
+        fractions: Planned fractions by which alpha is spent; see `tidy`.
+    """
+    check_level(alpha, sided)
+    looks = tidy(information, fractions)
+    symmetric = sided == 2
+    upper = rule.bounds(looks, alpha / sided, symmetric)
+    lower = tuple(-bound if symmetric else -math.inf for bound in upper)
+    per_look = crossing(looks.information, lower, upper, 0.0).upper
+    return Boundaries(looks, lower, upper, alpha, sided, tuple(sided * p for p in accumulate(per_look)), rule)
+
+
+def check_level(alpha: float, sided: int) -> None:
+    """Refuse a number of sides other than 1 or 2 and a level of a side outside (0, 0.5)."""
+    if sided not in (1, 2):
+        raise ValueError(f"a test has 1 or 2 sides, not {sided}")
+    if not 0 < alpha / sided < 0.5:
+        raise ValueError(f"the level of a side must lie strictly between 0 and 0.5: {alpha / sided}")
+
+
+def theta_for_power(bounds: Boundaries, power: float) -> float:
+    """The drift under which the upper bounds are crossed with probability `power`, per unit of sqrt(information).
+
+    Crossing a lower bound counts as a stop, never as power. Root finding in theta.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import ndtri
+
+    if not bounds.level < power < 1:
+        raise ValueError(f"the power must lie between the level and 1: {power}")
+    scale = math.sqrt(bounds.looks.information[-1])
+
+    def excess(drift: float) -> float:
+        return sum(bounds.crossing(drift / scale).upper) - power
+
+    fixed = float(ndtri(power)) - float(ndtri(bounds.level))
+    high = fixed
+    while excess(high) < 0:
+        high += fixed
+        if high > 100:
+            raise ValueError("no drift gives this power: the design stops for futility too often")
+    return float(brentq(excess, 0.0, high, xtol=1e-10)) / scale
+
+
+@dataclass(frozen=True, slots=True)
+class Characteristics:
+    """What a design costs at a power.
+
+    Attributes:
+        drift: theta sqrt(I_J) at which the power is reached.
+        inflation: Maximum information over that of the fixed design, (drift / (z_{1-a} + z_power))^2.
+        crossing: First-crossing probabilities under `drift`.
+        expected_fraction: Expected information at the stop under `drift`, over the maximum.
+    """
+
+    power: float
+    drift: float
+    inflation: float
+    crossing: Crossing
+    expected_fraction: float
+
+
+def characteristics(bounds: Boundaries, power: float, theta: float | None = None) -> Characteristics:
+    """Drift, inflation and expected information of a design; see `Characteristics`.
+
+    Args:
+        bounds: The design, all looks.
+        power: Wanted power.
+        theta: Its drift, where it is known already (futility designs).
+    """
+    from scipy.special import ndtri
+
+    found = theta_for_power(bounds, power) if theta is None else theta
+    drift = found * math.sqrt(bounds.looks.information[-1])
+    inflation = (drift / (float(ndtri(power)) - float(ndtri(bounds.level)))) ** 2
+    return Characteristics(power, drift, inflation, bounds.crossing(found), expected_fraction(bounds, found))
+
+
+def expected_fraction(bounds: Boundaries, theta: float) -> float:
+    """Expected information at the stop over the maximum: sum t_j P(stop at j), the rest at the last look."""
+    last = bounds.looks.information[-1]
+    early = bounds.crossing(theta).stop[:-1]
+    shares = [value / last for value in bounds.looks.information[:-1]]
+    return 1.0 - sum(p * (1 - share) for p, share in zip(early, shares, strict=True))
