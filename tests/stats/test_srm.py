@@ -28,17 +28,6 @@ def test_chi_square(case: Case) -> None:
         assert _binomial_two_sided(inputs["counts"], shares) == pytest.approx(expected["binomial_exact_p"], rel=1e-7)
 
 
-@pytest.mark.parametrize("case", cases("anytime", "sequential_srm"), ids=name)
-def test_sequential(case: Case) -> None:
-    inputs = case["inputs"]
-    lowest = 1.0
-    for look in case["expected"]["looks"]:
-        got = sequential(look["counts"], inputs["probabilities"], inputs["dirichlet_concentration"])
-        agrees(case, got.log_bayes_factor, look["log_bayes_factor"])
-        lowest = min(lowest, got.p_value)
-        agrees(case, lowest, look["p_value"])
-
-
 def exact_two_sided(x: int, n: int, p: Fraction) -> float:
     mass = [math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
     return float(sum(m for m in mass if m <= mass[x]))
