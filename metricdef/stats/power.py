@@ -1,0 +1,342 @@
+"""Sample size, power and minimal detectable effect of two arms, from the variance of a unit in each.
+
+Everything is a function of two numbers: the effect less its null, and the standard error. What a unit's standard
+deviation is for ratios, adjusted and clustered metrics stands in `unit_sd.py`; proportions, whose variance depends on
+the effect, in `power_proportions.py`; sequential designs in `power_sequential.py`. Sizes are not rounded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from metricdef.errors import NotComputable
+from metricdef.stats.tails import t_quantile, z_quantile, z_tail
+
+_LARGEST = 1e15  # units
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """The level of one comparison.
+
+    Attributes:
+        alpha: Total level of the comparison.
+        sided: 1 or 2.
+        critical: Critical value on the z scale in place of that of alpha: Dunnett's, for several arms.
+    """
+
+    alpha: float
+    sided: int = 2
+    critical: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what is no level."""
+        if self.sided not in (1, 2):
+            raise ValueError(f"a test has 1 or 2 sides, not {self.sided}")
+        if not 0 < self.alpha / self.sided < 0.5:
+            raise ValueError(f"the level of a side must lie strictly between 0 and 0.5: {self.alpha / self.sided}")
+        if self.critical is not None and not 0 < self.critical < math.inf:
+            raise ValueError(f"the critical value must be positive and finite: {self.critical}")
+
+    def quantile(self, df: float | None = None) -> float:
+        """What the statistic must exceed; with `df` on the t scale."""
+        if self.critical is not None:
+            if df is not None:
+                raise ValueError("a given critical value is on the z scale; there is none for t")
+            return self.critical
+        two_sided = 2 * self.alpha / self.sided
+        return z_quantile(two_sided) if df is None else t_quantile(two_sided, df)
+
+
+def bonferroni(alpha: float, comparisons: int, sided: int = 2) -> Level:
+    """The level of each of several comparisons, alpha / m. Dunn (1961)."""
+    if comparisons < 1:
+        raise ValueError(f"there must be a comparison: {comparisons}")
+    return Level(alpha / comparisons, sided)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSize:
+    """Units per arm, unrounded; `arms` treatment arms share one control."""
+
+    treatment: float
+    control: float
+    arms: int = 1
+
+    @property
+    def total(self) -> float:
+        """Units in all arms."""
+        return self.control + self.arms * self.treatment
+
+    def rounded(self) -> tuple[int, int]:
+        """Whole units (treatment, control), rounded up; 1e-9 above a whole number is rounding of doubles."""
+        return math.ceil(self.treatment * (1 - 1e-12)), math.ceil(self.control * (1 - 1e-12))
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """Probability of rejecting in the direction of the effect, and (two-sided) in the other one."""
+
+    correct: float
+    wrong: float
+
+    @property
+    def total(self) -> float:
+        """Probability of rejecting at all."""
+        return self.correct + self.wrong
+
+
+def allocation_for_control(arms: int) -> float:
+    """Units of a treatment arm per unit of control that minimise the variance of all comparisons: 1 / sqrt(k).
+
+    The control then has sqrt(k) times the units of each of k arms. Dunnett (1955).
+    """
+    if arms < 1:
+        raise ValueError(f"there must be a treatment arm: {arms}")
+    return 1 / math.sqrt(arms)
+
+
+def _positive(what: str, *values: float) -> None:
+    if not all(0 < value < math.inf for value in values):
+        raise ValueError(f"{what} must be positive and finite: {', '.join(map(str, values))}")
+
+
+def _gap(difference: float, null: float, level: Level) -> float:
+    """Distance to detect; a one-sided test must have its effect on the good side of the null."""
+    gap = difference - null
+    if not math.isfinite(gap) or gap == 0:
+        raise ValueError(f"the effect must differ from its null: {difference}, {null}")
+    if level.sided == 1 and gap < 0:
+        raise ValueError("the effect must lie above the null; turn the signs where lower is better")
+    return abs(gap)
+
+
+def standard_error(sd: float, n_treatment: float, n_control: float, sd_control: float | None = None) -> float:
+    """sqrt(s1^2 / n1 + s0^2 / n0). `sd` is that of the treatment and, unless given, of the control."""
+    other = sd if sd_control is None else sd_control
+    _positive("standard deviations and units", sd, other, n_treatment, n_control)
+    return math.hypot(sd / math.sqrt(n_treatment), other / math.sqrt(n_control))
+
+
+def power_of_noncentrality(noncentrality: float, level: Level, df: float | None = None) -> Power:
+    """Power of a z test (or t test with `df`) whose statistic has mean (noncentrality) |effect - null| / se.
+
+    correct = P(T > c), wrong = P(T < -c) for two sides, T noncentral.
+    """
+    from scipy.special import nctdtr
+
+    c = level.quantile(df)
+    if df is None:
+        correct, wrong = z_tail(c - noncentrality), z_tail(c + noncentrality)
+    else:
+        correct, wrong = float(nctdtr(df, -noncentrality, -c)), float(nctdtr(df, noncentrality, -c))
+    return Power(correct, wrong if level.sided == 2 else 0.0)
+
+
+def power(
+    difference: float,
+    sd: float,
+    n_treatment: float,
+    n_control: float,
+    level: Level,
+    *,
+    sd_control: float | None = None,
+    null: float = 0.0,
+    t: bool = False,
+) -> Power:
+    """Power of the comparison of two means with the units given.
+
+    Args:
+        difference: True effect, treatment - control.
+        sd: Of a unit in the treatment, and in the control unless `sd_control` is given.
+        n_treatment: Units.
+        n_control: Units.
+        level: Of the comparison.
+        sd_control: Of a unit in the control.
+        null: Effect under the null (-margin for non-inferiority).
+        t: Noncentral t with n1 + n0 - 2 degrees of freedom; needed below about 100 units.
+    """
+    noncentrality = _gap(difference, null, level) / standard_error(sd, n_treatment, n_control, sd_control)
+    return power_of_noncentrality(noncentrality, level, n_treatment + n_control - 2 if t else None)
+
+
+def _reached(found: Power, far_tail: bool) -> float:
+    return found.total if far_tail else found.correct
+
+
+def needed_noncentrality(level: Level, wanted: float, *, far_tail: bool = False, df: float | None = None) -> float:
+    """|effect - null| / se that gives a power: c + z_power where only the correct direction counts, else a root."""
+    from scipy.optimize import brentq
+
+    if not level.alpha / level.sided * (2 if far_tail else 1) < wanted < 1:
+        raise ValueError(f"the power must lie between the level and 1: {wanted}")
+    normal = level.quantile() - _upper_quantile(wanted)
+    if df is None and not far_tail:
+        if normal <= 0:
+            raise ValueError(f"the power is no more than that of no effect: {wanted}")
+        return normal
+
+    def excess(noncentrality: float) -> float:
+        return _reached(power_of_noncentrality(noncentrality, level, df), far_tail) - wanted
+
+    high = 2 * max(normal, 1.0)
+    while excess(high) < 0:
+        high *= 2
+    return float(brentq(excess, 0.0, high, xtol=1e-13, rtol=1e-13))
+
+
+def _upper_quantile(p: float) -> float:
+    """The value exceeded with probability p, by either sign of it."""
+    from scipy.special import ndtri
+
+    return -float(ndtri(p))
+
+
+def mde(
+    sd: float,
+    n_treatment: float,
+    n_control: float,
+    level: Level,
+    wanted: float,
+    *,
+    sd_control: float | None = None,
+    t: bool = False,
+    far_tail: bool = False,
+) -> float:
+    """Minimal detectable distance from the null: (c + z_power) sqrt(s1^2 / n1 + s0^2 / n0).
+
+    Args:
+        sd: As in `power`.
+        n_treatment: Units.
+        n_control: Units.
+        level: Of the comparison.
+        wanted: Power.
+        sd_control: As in `power`.
+        t: As in `power`.
+        far_tail: Count rejections in the wrong direction as power too (1e-6 at 80 %).
+    """
+    df = n_treatment + n_control - 2 if t else None
+    se = standard_error(sd, n_treatment, n_control, sd_control)
+    return needed_noncentrality(level, wanted, far_tail=far_tail, df=df) * se
+
+
+def sample_size(
+    difference: float,
+    sd: float,
+    level: Level,
+    wanted: float,
+    *,
+    sd_control: float | None = None,
+    allocation: float = 1.0,
+    null: float = 0.0,
+    arms: int = 1,
+    t: bool = False,
+    far_tail: bool = False,
+) -> SampleSize:
+    """Units for a power: n0 = (s1^2 / r + s0^2) (c + z_power)^2 / (difference - null)^2, n1 = r n0.
+
+    Args:
+        difference: True effect.
+        sd: As in `power`.
+        level: Of one comparison.
+        wanted: Power of one comparison.
+        sd_control: As in `power`.
+        allocation: r, units of a treatment arm per unit of control.
+        null: As in `power`.
+        arms: Treatment arms, each compared with the control.
+        t: As in `power`; the root starts from the normal size.
+        far_tail: As in `mde`.
+    """
+    other = sd if sd_control is None else sd_control
+    _positive("standard deviations and the allocation", sd, other, allocation)
+    gap = _gap(difference, null, level)
+    unit = math.hypot(sd / math.sqrt(allocation), other)  # se = unit / sqrt(n0)
+    if not t:
+        n = (unit * needed_noncentrality(level, wanted, far_tail=far_tail) / gap) ** 2
+        return SampleSize(allocation * n, n, arms)
+
+    def excess(n: float) -> float:
+        df = n * (1 + allocation) - 2
+        return _reached(power_of_noncentrality(gap / unit * math.sqrt(n), level, df), far_tail) - wanted
+
+    needed_noncentrality(level, wanted, far_tail=far_tail)  # refuses what no size reaches
+    n = rising_root(excess, 2.0 / (1 + allocation) * 1.5)
+    return SampleSize(allocation * n, n, arms)
+
+
+def rising_root(excess: Callable[[float], float], low: float) -> float:
+    """Where a function of the units turns positive, at or above `low`."""
+    from scipy.optimize import brentq
+
+    if excess(low) >= 0:
+        return low
+    high = 2 * low
+    while excess(high) < 0:
+        low, high = high, 2 * high
+        if high > _LARGEST:
+            raise NotComputable("too_small_effect", f"more than {_LARGEST:.0e} units are needed")
+    return float(brentq(excess, low, high, rtol=1e-13))
+
+
+def sample_size_relative_margin(
+    margin: float,
+    mean: float,
+    sd: float,
+    level: Level,
+    wanted: float,
+    *,
+    lift: float = 0.0,
+    sd_control: float | None = None,
+    allocation: float = 1.0,
+    arms: int = 1,
+) -> SampleSize:
+    """Units to show non-inferiority by a margin relative to the baseline's size, without dividing.
+
+    The test is of the contrast mu1 - (1 - margin) mu0 > 0 (baseline mean above 0; for one below, of its mirror
+    image), with expectation (lift + margin) |mu0| and unit variances s1^2 and (1 - margin)^2 s0^2.
+
+    Args:
+        margin: 0.01 is one per cent down.
+        mean: Of the baseline.
+        sd: Of a unit, treatment and (unless given) control.
+        level: One-sided.
+        wanted: Power.
+        lift: True relative effect in the good direction.
+        sd_control: Of a unit in the control.
+        allocation: As in `sample_size`.
+        arms: As in `sample_size`.
+    """
+    if not 0 < margin < 1:
+        raise ValueError(f"a relative margin lies between 0 and 1: {margin}")
+    if mean == 0 or not math.isfinite(mean):
+        raise NotComputable("baseline_zero", "the baseline mean is 0, so a relative margin has no size")
+    factor = 1 - margin if mean > 0 else 1 + margin
+    control = factor * (sd if sd_control is None else sd_control)
+    gap = (lift + margin) * abs(mean)
+    return sample_size(gap, sd, level, wanted, sd_control=control, allocation=allocation, arms=arms)
+
+
+def duration(units: float, weekly: float | Sequence[float]) -> float:
+    """Weeks until `units` have entered, linear within a week.
+
+    Args:
+        units: In all arms.
+        weekly: New units per week: a constant rate, or one figure a week (fewer new ones come later).
+
+    Raises:
+        NotComputable: `too_little_traffic` when the weeks given don't bring enough.
+    """
+    _positive("the units needed", units)
+    if isinstance(weekly, int | float):
+        _positive("the weekly rate", weekly)
+        return units / weekly
+    so_far = 0.0
+    for week, new in enumerate(weekly):
+        if not 0 <= new < math.inf:
+            raise ValueError(f"new units of a week must be finite and not negative: {new}")
+        if so_far + new >= units:
+            return week + (units - so_far) / new
+        so_far += new
+    raise NotComputable("too_little_traffic", f"{len(weekly)} weeks bring {so_far:.0f} units, {units:.0f} are needed")
