@@ -7,14 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from metricdef.stats.group_sequential import (
-    AlphaSpending,
-    Boundaries,
-    Looks,
-    Rule,
-    check_level,
-    tidy,
-)
+from metricdef.stats.group_sequential import AlphaSpending, Boundaries, Rule, check_level
+from metricdef.stats.looks import Looks, tidy
 from metricdef.stats.recursion import begin, crossing, with_next
 
 

@@ -9,37 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Protocol
 
+from metricdef.stats.looks import Looks, tidy
 from metricdef.stats.recursion import Crossing, begin, crossing, with_next
-from metricdef.stats.spending import Spending, log_difference
-
-MIN_GROWTH = 1e-3
-_FINAL_GROWTH = 1e-4
-
-
-@dataclass(frozen=True, slots=True)
-class Looks:
-    """Looks as they enter the theory.
-
-    Attributes:
-        information: Never falling; the last of a finished experiment grows.
-        fractions: Of the plan, by which alpha is spent; 1 at the end.
-        grown: Whether a look has new information; one without has no bound and spends nothing.
-    """
-
-    information: tuple[float, ...]
-    fractions: tuple[float, ...]
-    grown: tuple[bool, ...]
-
-    def __len__(self) -> int:
-        """Number of looks."""
-        return len(self.information)
-
-    def until(self, count: int) -> Looks:
-        """The first looks only."""
-        return Looks(self.information[:count], self.fractions[:count], self.grown[:count])
+from metricdef.stats.spending import SpendingFunction, log_difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,69 +72,6 @@ class Rule(Protocol):
         ...
 
 
-def tidy(information: Sequence[float], fractions: Sequence[float] | None = None) -> Looks:
-    """Looks from raw information (1 / se^2, or any multiple of it).
-
-    A look whose information exceeds the largest so far by less than 0.1 % brings nothing new and spends nothing. The
-    final look (fraction 1) must decide: there information is taken to have grown by at least 0.01 %, which errs to
-    the safe side because a lower correlation makes the bound larger.
-
-    Args:
-        information: Per look; may fall or stand still.
-        fractions: Planned fraction of each look by which alpha is spent (say j / J); by default the share of the
-            last look's information, so the looks given are all there are.
-    """
-    if not information:
-        raise ValueError("there is no look")
-    if not all(0 <= value < math.inf for value in information):
-        raise ValueError(f"information must be finite and not negative: {list(information)}")
-    shares = _shares(information) if fractions is None else tuple(min(float(f), 1.0) for f in fractions)
-    if len(shares) != len(information):
-        raise ValueError(f"{len(information)} looks but {len(shares)} fractions")
-    if not all(a >= 0 and b >= a for a, b in zip((0.0, *shares), shares, strict=False)):
-        raise ValueError(f"fractions must not be negative nor fall: {list(shares)}")
-    if any(share == 1 for share in shares[:-1]):
-        raise ValueError("only the last look can be final (fraction 1)")
-    highest, used, grown = 0.0, [], []
-    for value, share in zip(information, shares, strict=True):
-        final = share == 1
-        floor = highest * (1 + (_FINAL_GROWTH if final else MIN_GROWTH))
-        if final and value < floor:
-            value = floor  # noqa: PLW2901
-        grown.append(value > 0 and value >= floor)
-        highest = max(highest, value)
-        used.append(highest)
-    if shares[-1] == 1 and not grown[-1]:
-        raise ValueError("the final look has no information")
-    return Looks(tuple(used), shares, tuple(grown))
-
-
-def _shares(information: Sequence[float]) -> tuple[float, ...]:
-    last = max(information)
-    if last <= 0:
-        raise ValueError("no look has information")
-    running = [max(information[: j + 1]) / last for j in range(len(information))]
-    # The largest share belongs to the last look, which is final also where information fell.
-    return (*(min(share, math.nextafter(1.0, 0.0)) for share in running[:-1]), 1.0)
-
-
-def realised_fractions(information: Sequence[float], planned: float, *, final: bool) -> tuple[float, ...]:
-    """Fractions of the planned information at which looks spend: min(I_j / planned, 1), 1 at a declared final look.
-
-    Over-running and under-running both end at 1: the final look spends what is left. A look that is not declared
-    final but has reached the plan is the last, too. Jennison & Turnbull (2000), section 7.3.
-
-    Args:
-        information: Realised so far.
-        planned: Maximum of the plan, fixed in advance.
-        final: Whether the last look ends the experiment whatever its information.
-    """
-    if not planned > 0:
-        raise ValueError(f"the planned information must be positive: {planned}")
-    shares = tuple(min(value / planned, 1.0) for value in information)
-    return (*shares[:-1], 1.0) if final else shares
-
-
 @dataclass(frozen=True, slots=True)
 class AlphaSpending:
     """Bounds that spend by a function: P(first crossing up at j) = f(t_j) - f(t_{j-1}). Lan & DeMets (1983).
@@ -168,7 +80,7 @@ class AlphaSpending:
     when later ones are added.
     """
 
-    spending: Spending
+    spending: SpendingFunction
 
     def log_increments(self, looks: Looks, level: float) -> tuple[float, ...]:
         """Log of what each look spends; a look without new information leaves its share to the next."""
@@ -206,90 +118,6 @@ class AlphaSpending:
         if gap(top) > 0:
             return 1.0
         return math.exp(float(brentq(gap, -690.0, top, xtol=1e-10))) if gap(-690.0) > 0 else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class PowerShape:
-    """Bounds c_j = C (I_j / I_J)^(delta - 1/2), one root for C. Needs the information of all looks.
-
-    delta 0: O'Brien & Fleming (1979); 1/2: Pocock (1977); between: Wang & Tsiatis (1987).
-    """
-
-    delta: float
-
-    def _shape(self, looks: Looks) -> tuple[float, ...]:
-        _finished(looks)
-        last = looks.information[-1]
-        pairs = zip(looks.information, looks.grown, strict=True)
-        return tuple((i / last) ** (self.delta - 0.5) if grown else math.inf for i, grown in pairs)
-
-    def bounds(self, looks: Looks, level: float, symmetric: bool) -> tuple[float, ...]:
-        """Upper bounds with total crossing probability `level`."""
-        from scipy.optimize import brentq
-        from scipy.special import ndtri
-
-        shape = self._shape(looks)
-
-        def excess(c: float) -> float:
-            total = _total(looks, [c * s for s in shape], symmetric)
-            return (math.log(total) if total > 0 else -800.0) - math.log(level)
-
-        # Bonferroni over the looks, at a bound that is c times at least the smallest of the shape.
-        high = -float(ndtri(level / len(looks))) / min(shape)
-        c = float(brentq(excess, 0.0, high * (1 + 1e-9), xtol=1e-12))
-        return tuple(c * s for s in shape)
-
-    def smallest_level(self, looks: Looks, look: int, z: float, symmetric: bool) -> float:
-        """The level of the member that passes through z: one recursion."""
-        if not looks.grown[look] or z <= 0:
-            return 1.0
-        shape = self._shape(looks)
-        return _total(looks, [z / shape[look] * s for s in shape], symmetric)
-
-
-@dataclass(frozen=True, slots=True)
-class HaybittlePeto:
-    """One constant bound at every interim, the last bound solved for the level. Haybittle (1971); Peto et al. (1976)."""
-
-    interim: float = 3.0
-
-    def _interim(self, looks: Looks) -> tuple[float, ...]:
-        _finished(looks)
-        if not 0 < self.interim < math.inf:
-            raise ValueError(f"the interim bound must be positive: {self.interim}")
-        return tuple(self.interim if grown else math.inf for grown in looks.grown[:-1])
-
-    def bounds(self, looks: Looks, level: float, symmetric: bool) -> tuple[float, ...]:
-        """Constant bounds, then the root for the last."""
-        interim = self._interim(looks)
-        state = begin(0.0)
-        spent = _total(looks, [*interim, math.inf], symmetric)
-        if not spent < level:
-            raise ValueError(f"interim bounds of {self.interim} spend {spent:.3g}, more than the level {level:.3g}")
-        active = [j for j, grown in enumerate(looks.grown) if grown]
-        for j, following in pairwise(active):
-            lower = -self.interim if symmetric else -math.inf
-            state = state.advance(looks.information[j], lower, self.interim, looks.information[following])
-        return (*interim, state.bound(looks.information[-1], math.log(level - spent), 1))
-
-    def smallest_level(self, looks: Looks, look: int, z: float, symmetric: bool) -> float:
-        """At an interim no level below the interim looks' own exists; z beyond the constant has that one."""
-        interim, last = self._interim(looks), len(looks) - 1
-        if look < last:
-            crossed = looks.grown[look] and z >= self.interim
-            return _total(looks, [*interim, math.inf], symmetric) if crossed else 1.0
-        return _total(looks, [*interim, z], symmetric and z > 0)
-
-
-def _finished(looks: Looks) -> None:
-    if looks.fractions[-1] < 1:
-        raise ValueError("these bounds need the information of all looks; use a spending function while looks go on")
-
-
-def _total(looks: Looks, upper: Sequence[float], symmetric: bool) -> float:
-    """Probability under the null of crossing the upper bounds (first, where the mirrored ones stop as well)."""
-    lower = [-bound if symmetric else -math.inf for bound in upper]
-    return min(1.0, sum(crossing(looks.information, lower, upper, 0.0).upper))
 
 
 def boundaries(

@@ -8,10 +8,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Protocol
 
 SpendingName = Literal["obrien_fleming", "pocock", "kim_demets", "hwang_shih_decani"]
+
+
+class SpendingFunction(Protocol):
+    """Any f with f(0) = 0, f(t) = the level from t = 1 on, never falling."""
+
+    def log_spent(self, fraction: float, level: float) -> float:
+        """Natural log of the level spent by a fraction of the plan."""
+        ...
 
 
 def _obrien_fleming(fraction: float, level: float, _: float) -> float:
@@ -95,6 +104,39 @@ class Spending:
     def spent(self, fraction: float, level: float) -> float:
         """The level spent by a fraction of the plan; 0.0 where it is below the smallest double."""
         return math.exp(self.log_spent(fraction, level))
+
+
+@dataclass(frozen=True, slots=True)
+class TableSpending:
+    """Spending given point by point: the share of the level spent by each fraction, linear between the points.
+
+    Attributes:
+        fractions: Rising, above 0; the last is 1.
+        shares: Of the level, never falling; the last is 1.
+    """
+
+    fractions: tuple[float, ...]
+    shares: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse points that are no spending function."""
+        rising = all(a < b for a, b in pairwise((0.0, *self.fractions)))
+        falling = any(a > b for a, b in pairwise((0.0, *self.shares)))
+        if len(self.fractions) != len(self.shares) or not rising or falling:
+            raise ValueError(f"fractions must rise and shares not fall: {self.fractions}, {self.shares}")
+        if not self.fractions or self.fractions[-1] != 1 or self.shares[-1] != 1:
+            raise ValueError("the whole level is spent at fraction 1")
+
+    def log_spent(self, fraction: float, level: float) -> float:
+        """See `SpendingFunction`."""
+        if not 0 < level <= 1 or not fraction >= 0:
+            raise ValueError(f"the level must lie in (0, 1], the fraction not be negative: {level}, {fraction}")
+        points = zip((0.0, *self.fractions), (0.0, *self.shares), strict=True)
+        for (t0, s0), (t1, s1) in pairwise(points):
+            if fraction <= t1:
+                share = s0 + (s1 - s0) * (fraction - t0) / (t1 - t0)
+                return math.log(level) + math.log(share) if share > 0 else -math.inf
+        return math.log(level)
 
 
 def log_difference(high: float, low: float) -> float:

@@ -13,18 +13,17 @@ from scipy.stats import multivariate_normal, norm
 from metricdef.stats.futility import futility_bounds, futility_design
 from metricdef.stats.group_sequential import (
     AlphaSpending,
-    HaybittlePeto,
-    PowerShape,
     Rule,
     boundaries,
     characteristics,
     expected_fraction,
-    realised_fractions,
     theta_for_power,
-    tidy,
 )
+from metricdef.stats.looks import realised_fractions, tidy
 from metricdef.stats.recursion import crossing
-from metricdef.stats.spending import Spending
+from metricdef.stats.repeated import repeated_p
+from metricdef.stats.spending import Spending, TableSpending
+from metricdef.stats.true_bounds import HaybittlePeto, PlannedSpending, PowerShape
 
 OF, POCOCK = AlphaSpending(Spending("obrien_fleming")), AlphaSpending(Spending("pocock"))
 RULES: list[Rule] = [
@@ -226,6 +225,31 @@ def test_power_and_inflation() -> None:
     assert expected_fraction(bounds, 0.0) > expected_fraction(bounds, theta)
     with pytest.raises(ValueError, match="power"):
         theta_for_power(bounds, 0.01)
+
+
+@pytest.mark.parametrize("sided", [1, 2])
+@pytest.mark.parametrize("rule", RULES[4:], ids=IDS[4:])
+def test_true_bounds_at_realised_information(rule, sided: int) -> None:
+    planned = (0.4, 0.7, 1.0)
+    spending = AlphaSpending(PlannedSpending(rule, planned, sided))
+    true = boundaries(rule, planned, 0.025 * sided, sided)
+    assert boundaries(spending, planned, 0.025 * sided, sided).upper == pytest.approx(true.upper, abs=1e-7)
+    late = boundaries(spending, [0.3, 0.9, 1.2], 0.025 * sided, sided, planned)
+    assert late.spent == pytest.approx(true.spent, rel=1e-7)
+    assert late.upper[0] == pytest.approx(true.upper[0], abs=1e-7)
+    assert late.upper[1] != pytest.approx(true.upper[1], abs=1e-3)
+    for look, c in enumerate(late.upper):
+        assert repeated_p(late, look, c * 1.0001) <= late.alpha < repeated_p(late, look, c * 0.9999)
+
+
+def test_spending_given_as_a_table() -> None:
+    table = TableSpending((0.5, 0.8, 1.0), (0.1, 0.4, 1.0))
+    bounds = boundaries(AlphaSpending(table), [0.5, 0.8, 1.0], 0.05, 2)
+    assert bounds.spent == pytest.approx((0.005, 0.02, 0.05))
+    assert math.exp(table.log_spent(0.65, 0.1)) == pytest.approx(0.025)
+    for fractions, shares in (((0.5, 1), (0.6, 0.5)), ((1, 0.5), (0.5, 1)), ((0.5,), (1,)), ((1,), (0.9,)), ((), ())):
+        with pytest.raises(ValueError):
+            TableSpending(fractions, shares)
 
 
 SPENDINGS = [OF, POCOCK, AlphaSpending(Spending("hwang_shih_decani", -2)), AlphaSpending(Spending("kim_demets", 1.5))]

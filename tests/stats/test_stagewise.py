@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
 
 from metricdef.errors import NotComputable
-from metricdef.stats.group_sequential import AlphaSpending, HaybittlePeto, PowerShape, Rule, boundaries
+from metricdef.stats.group_sequential import AlphaSpending, Rule, boundaries
 from metricdef.stats.repeated import conditional_power, repeated_interval, repeated_p, sequential_p
 from metricdef.stats.spending import Spending
 from metricdef.stats.stagewise import _more_extreme, stagewise
+from metricdef.stats.true_bounds import HaybittlePeto, PowerShape
 
 OF, POCOCK = AlphaSpending(Spending("obrien_fleming")), AlphaSpending(Spending("pocock"))
 RULES: list[Rule] = [OF, POCOCK, PowerShape(0.0), PowerShape(0.5), HaybittlePeto(3.0)]

@@ -10,19 +10,18 @@ from metricdef.stats.futility import futility_design
 from metricdef.stats.group_sequential import (
     AlphaSpending,
     Boundaries,
-    HaybittlePeto,
-    PowerShape,
     Rule,
     boundaries,
     characteristics,
     expected_fraction,
-    realised_fractions,
 )
+from metricdef.stats.looks import realised_fractions
 from metricdef.stats.recursion import Crossing
 from metricdef.stats.repeated import conditional_power, repeated_interval, repeated_p, sequential_p
 from metricdef.stats.spending import Spending
 from metricdef.stats.stagewise import stagewise
 from metricdef.stats.tails import z_quantile
+from metricdef.stats.true_bounds import HaybittlePeto, PowerShape
 from stats.reference import Case
 
 NAMES = {
