@@ -102,6 +102,10 @@ types: $(DEV) ## check the types, strictly
 bench-startup: $(RUN) ## how long metricdef --help takes over an empty Python
 	$(BIN)/python benchmarks/startup.py
 
+.PHONY: bench-inference
+bench-inference: $(RUN) ## how long bounds and sequential inference take
+	$(BIN)/python benchmarks/inference.py
+
 # --- maintenance ------------------------------------------------------------------------------------------------------
 
 LOCK_VENV := target/lock

@@ -16,6 +16,8 @@ from metricdef.stats.looks import Looks, tidy
 from metricdef.stats.recursion import Crossing, begin, crossing, with_next
 from metricdef.stats.spending import SpendingFunction, log_difference
 
+_LOWEST = -690.0  # log of the smallest level worth telling from 0
+
 
 @dataclass(frozen=True, slots=True)
 class Boundaries:
@@ -103,21 +105,33 @@ class AlphaSpending:
         return tuple(found)
 
     def smallest_level(self, looks: Looks, look: int, z: float, symmetric: bool) -> float:
-        """By root finding in the log of the level."""
+        """A root in the log of the level, between two closed forms.
+
+        With c_j = z, z is crossed at j only by paths that have crossed by then, so P(Z_j >= z) <= f(t_j) <= level; and
+        what j spends is at most P(Z_j >= z).
+        """
         from scipy.optimize import brentq
+        from scipy.special import log_ndtr
 
         if not looks.grown[look]:
             return 1.0
-        until = looks.until(look + 1)
+        until, nominal = looks.until(look + 1), float(log_ndtr(-z))
+        top = math.log(0.5 if symmetric else 0.999)
 
         def gap(log_level: float) -> float:
             bound = self.bounds(until, math.exp(log_level), symmetric)[look]
             return max(-60.0, min(60.0, bound - z))
 
-        top = math.log(0.5 if symmetric else 0.999)
-        if gap(top) > 0:
+        def spent_less(log_level: float) -> float:
+            return max(_LOWEST, self.log_increments(until, math.exp(log_level))[look]) - nominal
+
+        low = max(_LOWEST, nominal)
+        if low >= top:
             return 1.0
-        return math.exp(float(brentq(gap, -690.0, top, xtol=1e-10))) if gap(-690.0) > 0 else 0.0
+        high = top if spent_less(top) <= 0 else float(brentq(spent_less, low, top, xtol=1e-9)) + 1e-6
+        if gap(min(high, top)) > 0:
+            return 1.0
+        return math.exp(float(brentq(gap, low, min(high, top), xtol=1e-10))) if gap(low) > 0 else math.exp(low)
 
 
 def boundaries(

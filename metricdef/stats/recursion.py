@@ -11,18 +11,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
 
 from metricdef.stats.moments import Floats
 
-_PANEL_NODES = 8
+_PANEL_NODES = 6  # bounds to 1e-11
 _BODY = 9.0  # standard deviations kept where there is no bound: 1e-19 lies beyond
+_BAND = 12.0  # the same of where a path can have been at the look before, given where it is
 _FAR = 38.5  # standard deviations to a bound worth keeping: the tail beyond is no double
 _TINY = -650.0  # logs of probabilities below this would underflow inside an integral
 _LOG_ZERO = -800.0
-_CHUNK = 2_000_000
+_CHUNK = 128  # points at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +99,25 @@ class State:
         if not low < high:
             return State(self.theta, information, np.array([centre]), np.zeros(1))
         nodes, weights = _quadrature(low, high, math.sqrt(min(growth, following - information)))
+        return State(self.theta, information, nodes, weights * self._density(nodes, information))
+
+    def _density(self, at: Floats, information: float) -> Floats:
+        """Density of the score at ascending points of a later look, from the paths that have gone on."""
+        growth = information - self.information
         shift, scale = self.theta * growth, math.sqrt(growth)
-        density = np.empty_like(nodes)
-        step = max(1, _CHUNK // len(self.nodes))
-        for start in range(0, len(nodes), step):
-            part = nodes[start : start + step, None]
-            density[start : start + step] = np.exp(-0.5 * ((part - self.nodes - shift) / scale) ** 2) @ self.mass
-        return State(self.theta, information, nodes, weights * density / (scale * math.sqrt(2 * math.pi)))
+        # Given where a path is later, it was near that times I / I' before, give or take sqrt(growth), whatever theta;
+        # where a bound cut that off, near the bound. What lies further away adds nothing.
+        centre = np.clip(at * (self.information / information), self.nodes[0], self.nodes[-1])
+        first = np.searchsorted(self.nodes, centre - _BAND * scale)
+        last = np.searchsorted(self.nodes, centre + _BAND * scale, side="right")
+        density = np.empty_like(at)
+        for start in range(0, len(at), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            near = slice(first[start], last[part][-1])
+            steps = (at[part, None] - (self.nodes[near] + shift)) / scale
+            density[part] = np.exp(-0.5 * steps * steps) @ self.mass[near]
+        density /= scale * math.sqrt(2 * math.pi)
+        return density
 
 
 def begin(theta: float) -> State:
@@ -116,9 +130,14 @@ def with_next(looks: Sequence[int]) -> Iterator[tuple[int, int | None]]:
     yield from zip(looks, [*looks[1:], None], strict=False)
 
 
+@cache
+def _rule() -> tuple[Floats, Floats]:
+    return np.polynomial.legendre.leggauss(_PANEL_NODES)
+
+
 def _quadrature(low: float, high: float, width: float) -> tuple[Floats, Floats]:
     panels = max(1, math.ceil((high - low) / width))
-    x, w = np.polynomial.legendre.leggauss(_PANEL_NODES)
+    x, w = _rule()
     half = (high - low) / panels / 2
     middles = low + half * (2 * np.arange(panels) + 1)
     return (middles[:, None] + half * x).ravel(), np.tile(half * w, panels)
