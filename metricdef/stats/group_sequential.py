@@ -55,6 +55,8 @@ class Boundaries:
 
     def rejects(self, look: int, z: float) -> bool:
         """Whether z rejects at a look (from 0); two-sided: in either direction."""
+        if math.isnan(z):
+            raise ValueError("z is not a number")
         return (abs(z) if self.sided == 2 else z) >= self.upper[look]
 
     def crossing(self, theta: float) -> Crossing:

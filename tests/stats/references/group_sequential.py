@@ -6,7 +6,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from metricdef.stats.futility import futility_design
+import pytest
+
+from metricdef.errors import NotComputable
+from metricdef.stats.futility import FutilityDesign, futility_design
 from metricdef.stats.group_sequential import (
     AlphaSpending,
     Boundaries,
@@ -18,7 +21,7 @@ from metricdef.stats.group_sequential import (
 from metricdef.stats.looks import realised_fractions
 from metricdef.stats.recursion import Crossing
 from metricdef.stats.repeated import conditional_power, repeated_interval, repeated_p, sequential_p
-from metricdef.stats.spending import Spending
+from metricdef.stats.spending import Spending, TableSpending
 from metricdef.stats.stagewise import stagewise
 from metricdef.stats.tails import z_quantile
 from metricdef.stats.true_bounds import HaybittlePeto, PowerShape
@@ -40,6 +43,9 @@ def spending(name: str, gamma: float | None) -> AlphaSpending:
 
 def rule(inputs: Mapping[str, Any], gamma: str = "gamma") -> Rule:
     design = inputs.get("design") or inputs["spending"]
+    if "user_alpha_spending" in inputs:  # cumulative
+        shares = tuple(spent / inputs["alpha"] for spent in inputs["user_alpha_spending"])
+        return AlphaSpending(TableSpending(tuple(inputs["information_rates"]), shares))
     if design == "obrien_fleming":
         return PowerShape(0.0)
     if design == "pocock":
@@ -123,17 +129,21 @@ def alpha_spending_design(case: Case) -> None:
     )
 
 
-def alpha_beta_spending_design(case: Case) -> None:
-    inputs = case["inputs"]
+def futility(inputs: Mapping[str, Any], beta: float) -> FutilityDesign:
     assert inputs["sided"] == 1
-    design = futility_design(
+    return futility_design(
         rule(inputs, "gamma_alpha"),
         spending(inputs["beta_spending"], inputs.get("gamma_beta", inputs.get("gamma"))),
         inputs["information_rates"],
         inputs["alpha"],
-        inputs["beta"],
+        beta,
         binding=inputs["binding"],
     )
+
+
+def alpha_beta_spending_design(case: Case) -> None:
+    inputs = case["inputs"]
+    design = futility(inputs, inputs["beta"])
     bounds = design.bounds
     assert len(bounds.upper) == inputs["looks"]
     assert bounds.lower[-1] == bounds.upper[-1]
@@ -183,15 +193,20 @@ def group_sequential_analysis(case: Case) -> None:
     if actions[-1] == "reject":  # the source's word at the last look is checked as a decision, not as a word
         assert expected["actions"][-1].startswith("reject")
         actions[-1] = expected["actions"][-1]
-    stop = expected["stopped_at"] - 1
-    assert all(word == "continue" for word in actions[:stop])
-    assert actions[stop] != "continue"
-    result = stagewise(bounds, stop, z[stop], inputs["se"][stop])
+    if expected["stopped_at"] is None:
+        assert set(actions) == {"continue"}
+        with pytest.raises(NotComputable):
+            stagewise(bounds, len(z) - 1, z[-1], inputs["se"][-1])
+        after_stop = dict.fromkeys(AFTER_STOP)
+    else:
+        stop = expected["stopped_at"] - 1
+        assert all(word == "continue" for word in actions[:stop])
+        assert actions[stop] != "continue"
+        after_stop = stopped(bounds, stop, inputs)
     repeated = [
         repeated_interval(bounds, j, e, s)
         for j, (e, s) in enumerate(zip(inputs["estimate"], inputs["se"], strict=True))
     ]
-    naive = z_quantile(2 * inputs["alpha"] / sided) * inputs["se"][stop]
     compare(
         case,
         {
@@ -205,17 +220,35 @@ def group_sequential_analysis(case: Case) -> None:
                 min(0.5, repeated_p(bounds, j, value)) for j, value in enumerate(z)
             ],  # the source's cap
             "actions": actions,
-            "stopped_at": stop + 1,
-            "stagewise_p_value": result.p_value,
-            "stagewise_ci_lower": result.lower,
-            "stagewise_ci_upper": result.upper,
-            "median_unbiased_estimate": result.estimate,
-            "conservative_naive_ci": {
-                "lower": inputs["estimate"][stop] - naive,
-                "upper": inputs["estimate"][stop] + naive,
-            },
         },
+        {key: want for key, want in expected.items() if key not in AFTER_STOP},
     )
+    compare(case, after_stop, {key: want for key, want in expected.items() if key in AFTER_STOP and want is not None})
+
+
+AFTER_STOP = (
+    "stopped_at",
+    "stagewise_p_value",
+    "stagewise_ci_lower",
+    "stagewise_ci_upper",
+    "median_unbiased_estimate",
+    "conservative_naive_ci",
+)
+
+
+def stopped(bounds: Boundaries, stop: int, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    estimate, std_error = inputs["estimate"][stop], inputs["se"][stop]
+    result = stagewise(bounds, stop, estimate / std_error, std_error)
+    naive = z_quantile(2 * inputs["alpha"] / inputs["sided"]) * std_error
+    found = (
+        stop + 1,
+        result.p_value,
+        result.lower,
+        result.upper,
+        result.estimate,
+        {"lower": estimate - naive, "upper": estimate + naive},
+    )
+    return dict(zip(AFTER_STOP, found, strict=True))
 
 
 def sequential_p_value(case: Case) -> None:

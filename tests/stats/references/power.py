@@ -15,7 +15,7 @@ from metricdef.stats.power_proportions import sample_size_proportions
 from metricdef.stats.power_sequential import sample_size_group_sequential
 from metricdef.stats.unit_sd import adjusted_sd
 from stats.reference import Case
-from stats.references.group_sequential import compare, rule
+from stats.references.group_sequential import compare, futility, rule
 
 # pwr solves for the effect with R's uniroot, which stops at a width of eps^(1/4): in power-given-n-03-tiny its root has
 # power 0.800011 for 0.8. Ours must have the power asked for, and agree as far as that root goes.
@@ -54,7 +54,7 @@ def means(case: Case) -> None:
         {
             "n_treatment_normal": found.treatment,
             "n_control_normal": found.control,
-            "n_total_normal": found.total,
+            "n_total_normal": found.treatment + found.control,
             "grand_total": found.total,
             "n_treatment_t": small.treatment,
             "n_control_t": small.control,
@@ -142,8 +142,15 @@ def group_sequential(case: Case) -> None:
         inputs["power"],
         allocation=inputs.get("allocation_treatment_to_control", 1.0),
     )
-    bounds = boundaries(rule(inputs), inputs["information_rates"], inputs["alpha"], inputs["sided"])
-    found = sample_size_group_sequential(fixed, bounds, inputs["power"])
+    rates, alpha, wanted = inputs["information_rates"], inputs["alpha"], inputs["power"]
+    if "beta_spending" in inputs:
+        design = futility(inputs, 1 - wanted)
+        found = sample_size_group_sequential(fixed, bounds := design.bounds, wanted, design.theta)
+        stopped = found.early_stop
+    else:
+        bounds = boundaries(rule(inputs), rates, alpha, inputs["sided"])
+        found = sample_size_group_sequential(fixed, bounds, wanted)
+        stopped = found.early_rejection  # the source counts those in the right direction
     compare(
         case,
         {
@@ -152,7 +159,7 @@ def group_sequential(case: Case) -> None:
             "inflation_factor": found.inflation,
             "expected_n_H1": found.expected,
             "expected_n_H0": found.expected_null,
-            "early_stop_probability": [found.early_rejection],
+            "early_stop_probability": [stopped],
             "critical_values": bounds.upper,
         },
     )
