@@ -14,6 +14,7 @@ import numpy as np
 
 from metricdef.errors import NotComputable
 from metricdef.stats.effects import ArmEstimates, unadjusted_mean, unadjusted_ratio
+from metricdef.stats.linear import solve_scaled
 from metricdef.stats.moments import EPS, Floats, SecondMoments, quadratic, ratio_gradient
 
 RANK_TOLERANCE = 1e-8
@@ -88,15 +89,7 @@ def _unexplained(matrix: Floats, kept: list[int], j: int) -> float:
     if not kept:
         return 1.0
     xy = matrix[kept, j]
-    return 1.0 - float(xy @ solve(matrix[np.ix_(kept, kept)], xy)) / float(matrix[j, j])
-
-
-def solve(xx: Floats, rhs: Floats) -> Floats:
-    """xx^-1 rhs on the correlation scale, so that columns of very different size don't spoil the digits."""
-    scale = np.sqrt(xx.diagonal())
-    scaled = rhs / (scale if rhs.ndim == 1 else scale[:, None])
-    solution: Floats = np.linalg.solve(xx / np.outer(scale, scale), scaled)
-    return solution / (scale if rhs.ndim == 1 else scale[:, None])
+    return 1.0 - float(xy @ solve_scaled(matrix[np.ix_(kept, kept)], xy)) / float(matrix[j, j])
 
 
 def linearise(arm: SecondMoments, outcome: Outcome, kept: Sequence[str]) -> Linearised:
@@ -210,14 +203,14 @@ def _lin(
     slopes = np.zeros((len(parts), k))
     means, own, df = np.zeros(len(parts)), np.zeros(len(parts)), np.zeros(len(parts))
     for a, part in enumerate(parts):
-        slopes[a] = solve(part.xx, part.yx)
+        slopes[a] = solve_scaled(part.xx, part.yx)
         df[a] = part.n - k - 1
         means[a] = part.estimate - float(slopes[a] @ distance[a])
         rss = _residual(part.yy, part.yx, slopes[a])
         if variance == "large_sample":
             own[a] = rss / part.n / part.n
         else:
-            own[a] = rss / df[a] * (1 / part.n + float(distance[a] @ solve(part.xx, distance[a])))
+            own[a] = rss / df[a] * (1 / part.n + float(distance[a] @ solve_scaled(part.xx, distance[a])))
     shared = slopes @ sx @ slopes.T / sum(part.n for part in parts)
     if variance == "conditional":
         shared = np.zeros_like(shared)
@@ -263,10 +256,10 @@ def _ancova(arms: Sequence[SecondMoments], outcome: Outcome, covariates: Sequenc
     n = np.array([part.n for part in parts], dtype=np.float64)
     xx = sum((part.xx for part in parts), np.zeros((k, k)))
     yx = sum((part.yx for part in parts), np.zeros(k))
-    slopes = solve(xx, yx)
+    slopes = solve_scaled(xx, yx)
     df = float(n.sum()) - k - len(parts)
     s2 = _residual(sum(part.yy for part in parts), yx, slopes) / df
-    arm_part = s2 * (np.diag(1 / n) + distance @ solve(xx, distance.T))
+    arm_part = s2 * (np.diag(1 / n) + distance @ solve_scaled(xx, distance.T))
     cov = arm_part + float(slopes @ sx @ slopes) / n.sum()
     means = np.array([part.estimate for part in parts]) - distance @ slopes
     every = np.full(len(parts), df)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
+from metricdef.stats.adjustment import ancova
+from metricdef.stats.dunnett import DunnettResult, dunnett
+from metricdef.stats.effects import unadjusted_mean
 from metricdef.stats.graph import as_graph, test_graph
 from metricdef.stats.multiplicity import Method, adjust
 from stats.expected import reading
-from stats.reference import Case
+from stats.reference import Case, moments
 
 
 def check_adjusted_p_values(case: Case) -> None:
@@ -30,7 +33,43 @@ def check_graph(case: Case) -> None:
         expected.take("final_transitions", got.final.transitions)
 
 
+def check_dunnett(case: Case) -> None:
+    """Pooled variance and Student's law; "unequal (normal)": the arms' own variances, taken as known."""
+    with reading(case) as (inputs, expected):
+        n, mean, sd = inputs.pop("n"), inputs.pop("mean"), inputs.pop("sd")
+        control = inputs.pop("control_index")
+        arms = [moments(k, ["y"], [m], [[s * s]]) for k, m, s in zip(n, mean, sd, strict=True)]
+        variance = {"pooled": True, "unequal (normal)": False}[inputs.pop("variance")]
+        est = ancova(arms, "y", ()) if variance else unadjusted_mean(arms, "y")
+        alpha, alternative = 1 - inputs.pop("confidence"), inputs.pop("alternative")
+
+        def answer(*, step_down: bool) -> DunnettResult:
+            return dunnett(est, alpha, alternative, step_down=step_down, known_variances=not variance, baseline=control)
+
+        got = answer(step_down=False)
+        for key, field in (
+            ("difference", "difference"),
+            ("se", "std_error"),
+            ("t", "statistic"),
+            ("z", "statistic"),
+            ("p_adjusted_single_step", "p_adjusted"),
+            ("ci_lower", "lower"),
+            ("ci_upper", "upper"),
+        ):
+            if key in expected:
+                expected.take(key, [getattr(arm, field) for arm in got.arms])
+        if "df" in expected:
+            df = expected.pop("df")
+            assert all(arm.df == df for arm in got.arms)
+        expected.take("correlation", got.correlation)
+        expected.take("critical_value", got.critical_value)
+        if "p_adjusted_step_down" in expected:
+            expected.take("p_adjusted_step_down", [arm.p_adjusted for arm in answer(step_down=True).arms])
+
+
 CHECKS: Mapping[str, Callable[[Any], None]] = {
     "adjusted_p_values": check_adjusted_p_values,
+    "dunnett": check_dunnett,
+    "dunnett_z": check_dunnett,
     "graphical_bonferroni": check_graph,
 }
