@@ -29,6 +29,30 @@ class Law(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Blocks:
+    """Several laws of which nothing joint is known: their probabilities add up (Boole). E.g. Dunnett within metrics.
+
+    The statistics are numbered through the blocks in their order.
+    """
+
+    blocks: tuple[Law, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of statistics."""
+        return sum(law.size for law in self.blocks)
+
+    def smallest(self, p: float, members: Sequence[int]) -> float:
+        """Upper bound of P(the smallest p of the members <= p), exact within a block."""
+        total, start = 0.0, 0
+        for law in self.blocks:
+            inside = [i - start for i in members if start <= i < start + law.size]
+            total += law.smallest(p, inside) if inside else 0.0
+            start += law.size
+        return min(1.0, total)
+
+
+@dataclass(frozen=True, slots=True)
 class JointResult:
     """Adjusted p-values and the level of the intervals that go with the single step.
 

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from metricdef.stats.adjustment import ancova
 from metricdef.stats.dunnett import DunnettResult, dunnett
 from metricdef.stats.effects import unadjusted_mean
+from metricdef.stats.family import compatible_bounds
 from metricdef.stats.graph import as_graph, test_graph
 from metricdef.stats.multiplicity import Method, adjust
 from stats.expected import reading
@@ -67,8 +68,26 @@ def check_dunnett(case: Case) -> None:
             expected.take("p_adjusted_step_down", [arm.p_adjusted for arm in answer(step_down=True).arms])
 
 
+def check_compatible_bounds(case: Case) -> None:
+    with reading(case) as (inputs, expected):
+        graph = as_graph(inputs.pop("weights"), inputs.pop("transitions"))
+        alternative = inputs.pop("alternative")
+        got = compatible_bounds(
+            inputs.pop("estimates"), inputs.pop("se"), graph, inputs.pop("alpha"), alternative, inputs.pop("null")
+        )
+        expected.take("p_values", got.p_values)
+        expected.take("rejected", got.rejected)
+        if "adjusted_p" in expected:
+            expected.take("adjusted_p", got.p_adjusted)
+        here, other = ("ci_lower", "ci_upper") if alternative == "greater" else ("ci_upper", "ci_lower")
+        expected.take(here, got.bounds)
+        if other in expected:
+            expected.take(other, [None] * graph.size)
+
+
 CHECKS: Mapping[str, Callable[[Any], None]] = {
     "adjusted_p_values": check_adjusted_p_values,
+    "compatible_simultaneous_ci": check_compatible_bounds,
     "dunnett": check_dunnett,
     "dunnett_z": check_dunnett,
     "graphical_bonferroni": check_graph,
