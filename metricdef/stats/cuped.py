@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 
 from metricdef.errors import NotComputable
-from metricdef.stats.adjustment import Outcome, RatioOutcome, prepare, solve, unadjusted, usable, variance_reduction
+from metricdef.stats.adjustment import Outcome, RatioOutcome, prepare, unadjusted, usable, variance_reduction
 from metricdef.stats.effects import ArmEstimates
+from metricdef.stats.linear import solve_scaled
 from metricdef.stats.moments import Floats, SecondMoments, quadratic, ratio_gradient
 
 Slope = Literal["within", "total"]
@@ -50,7 +51,7 @@ def cuped(
     yx = np.sum([part.yx for part in parts], axis=0)
     if slope == "total":
         xx, yx = xx + distance.T @ (n[:, None] * distance), yx + distance.T @ (n * (estimate - estimate[0]))
-    theta = solve(xx, yx)
+    theta = solve_scaled(xx, yx)
     weights = np.concatenate(([1.0], -theta))
     blocks = np.array([np.block([[np.array([[p.yy]]), p.yx[None]], [p.yx[:, None], p.xx]]) for p in parts])
     blocks /= (n * (n - 1))[:, None, None]

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
 from metricdef.errors import NotComputable
+from metricdef.stats import exact
+from metricdef.stats.multiplicity import adjust
 
 Share = Fraction | float
 
+Method = Literal["chi_square", "g", "binomial", "multinomial"]
+
 _SMALL_EXPECTED = 5
-_STIRLING_FROM = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class SrmResult:
     """Fixed-sample test. `expected` has one count per arm; arms with share 0 are not in the test.
 
-    `statistic` and `df` are always those of chi-square; with `method` "binomial" the p_value is exact.
+    `method` says where the p comes from. `statistic` is G with "g", else Pearson's, also beside an exact p; `df` goes
+    with it. `log_p_value` is the natural logarithm, which is there when p_value is 0 in a double.
     """
 
     statistic: float
     df: int
     p_value: float
+    log_p_value: float
     expected: tuple[float, ...]
-    method: Literal["chi_square", "binomial"]
+    method: Method
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,7 @@ class SequentialSrm:
 
     log_bayes_factor: float
     p_value: float
+    log_p_value: float
     concentration: float
 
 
@@ -45,12 +51,12 @@ def _arms(counts: Sequence[int], shares: Sequence[Share]) -> tuple[list[int], li
         raise ValueError(f"{len(counts)} counts but {len(shares)} shares")
     if any(count < 0 or count != int(count) for count in counts):
         raise ValueError(f"counts must be whole and not negative: {list(counts)}")
-    exact = [Fraction(share) for share in shares]
-    if any(share < 0 for share in exact):
+    declared = [Fraction(share) for share in shares]
+    if any(share < 0 for share in declared):
         raise ValueError("a share is negative")
-    if any(share == 0 and count > 0 for share, count in zip(exact, counts, strict=True)):
+    if any(share == 0 and count > 0 for share, count in zip(declared, counts, strict=True)):
         raise NotComputable("unexpected_arm", "an arm with share 0 has units; under the declared shares it can't")
-    pairs = [(int(count), share) for count, share in zip(counts, exact, strict=True) if share > 0]
+    pairs = [(int(count), share) for count, share in zip(counts, declared, strict=True) if share > 0]
     if len(pairs) < 2:
         raise NotComputable("too_few_arms", "a ratio test needs at least 2 arms with a positive share")
     if sum(count for count, _ in pairs) == 0:
@@ -59,68 +65,87 @@ def _arms(counts: Sequence[int], shares: Sequence[Share]) -> tuple[list[int], li
     return [count for count, _ in pairs], [share / total for _, share in pairs]
 
 
-def chi_square(counts: Sequence[int], shares: Sequence[Share]) -> SrmResult:
-    """Pearson's test of the declared shares: sum (O - E)^2 / E, df = arms with a share - 1.
+def fixed_sample(
+    counts: Sequence[int], shares: Sequence[Share], method: Literal["auto", "chi_square", "g", "exact"] = "auto"
+) -> SrmResult:
+    """Test the declared shares once, at a sample size fixed in advance. Shares need not sum to 1.
 
-    Two arms of which one expects fewer than 5 units: the exact two-sided binomial p (the total probability of the
-    outcomes no likelier than the observed one, as R's binom.test). Shares need not sum to 1.
-    Pearson (1900); Fabijan et al. (2019).
+    chi_square: Pearson's sum (O - E)^2 / E; g: 2 sum O ln(O / E), where an arm without units adds 0; both chi-square
+    with arms with a share - 1 df. exact: the probability of all outcomes no likelier than the observed one, binomial
+    for two arms (as R's binom.test), multinomial for more. auto: exact when an arm expects fewer than 5 units (and,
+    with more than two arms, at most a million outcomes), else chi_square.
+    Pearson (1900); Wilks (1938); Fabijan et al. (2019).
+
+    Args:
+        counts: Units per arm.
+        shares: Declared shares.
+        method: One of the above.
 
     Raises:
         NotComputable: `no_units`, `too_few_arms`, `unexpected_arm` (units in an arm of share 0).
+        ValueError: an unknown method; an exact test with too many outcomes.
     """
-    from scipy.special import chdtrc
-
-    observed, exact = _arms(counts, shares)
-    n = sum(observed)
-    expected = [n * share for share in exact]
-    statistic = float(sum(((o - e) ** 2 / e for o, e in zip(observed, expected, strict=True)), Fraction(0)))
-    df = len(observed) - 1
-    small = df == 1 and min(expected) < _SMALL_EXPECTED
-    p_value = _binomial_two_sided(observed, exact) if small else float(chdtrc(df, statistic))
+    if method not in ("auto", "chi_square", "g", "exact"):
+        raise ValueError(f"unknown method {method!r}")
+    observed, exactly = _arms(counts, shares)
+    n, arms = sum(observed), len(observed)
+    expected = [n * share for share in exactly]
+    if method == "auto":
+        small = min(expected) < _SMALL_EXPECTED
+        method = "exact" if small and (arms == 2 or exact.outcomes(n, arms) <= exact.LARGEST_TABLE) else "chi_square"
+    if method == "g":
+        statistic = 2 * sum(exact.deviance(o, e) for o, e in zip(observed, expected, strict=True))
+    else:
+        statistic = float(sum(((o - e) ** 2 / e for o, e in zip(observed, expected, strict=True)), Fraction(0)))
+    found: Method = "g" if method == "g" else "chi_square"
+    if method == "exact":
+        found = "binomial" if arms == 2 else "multinomial"
+        p = exact.binomial_two_sided(observed[0], n, exactly[0]) if arms == 2 else exact.multinomial(observed, exactly)
+    else:
+        p = exact.chi_square_tail(statistic, arms - 1)
     total = sum(Fraction(share) for share in shares)
     per_arm = tuple(float(n * Fraction(share) / total) for share in shares)
-    return SrmResult(statistic, df, p_value, per_arm, "binomial" if small else "chi_square")
+    return SrmResult(statistic, arms - 1, *p, per_arm, found)
 
 
-def _binomial_two_sided(observed: Sequence[int], shares: Sequence[Fraction]) -> float:
-    """Exact two-sided p of `observed[0]` among the sum, by R's rule with its relative tolerance of 1e-7."""
-    from scipy.special import bdtr, bdtrc, gammaln
-
-    n, x, p = sum(observed), observed[0], float(shares[0])
-    mode = n * shares[0]
-    if x == mode:
-        return 1.0
-
-    def log_mass(k: int) -> float:
-        choose = float(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
-        return choose + k * math.log(p) + (n - k) * math.log(float(shares[1]))
-
-    bar = log_mass(x) + math.log1p(1e-7)
-    # The mass falls away from the mode, so the other tail starts at the first point that is no likelier.
-    if x < mode:
-        inside, outside = math.ceil(mode) - 1, n + 1
-        while outside - inside > 1:
-            middle = (inside + outside) // 2
-            inside, outside = (inside, middle) if log_mass(middle) <= bar else (middle, outside)
-        other = float(bdtrc(outside - 1, n, p)) if outside <= n else 0.0
-        return min(1.0, float(bdtr(x, n, p)) + other)
-    inside, outside = math.floor(mode) + 1, -1
-    while inside - outside > 1:
-        middle = (inside + outside) // 2
-        inside, outside = (inside, middle) if log_mass(middle) <= bar else (middle, outside)
-    other = float(bdtr(outside, n, p)) if outside >= 0 else 0.0
-    return min(1.0, float(bdtrc(x - 1, n, p)) + other)
+def chi_square(counts: Sequence[int], shares: Sequence[Share]) -> SrmResult:
+    """The default test of a fixed design: `fixed_sample` with "auto"."""
+    return fixed_sample(counts, shares)
 
 
-def _stirling_rest(z: float) -> float:
-    """gammaln(z) - [(z - 1/2) ln z - z + ln(2 pi) / 2], accurate also where both are huge."""
-    from scipy.special import gammaln
+@dataclass(frozen=True, slots=True)
+class SegmentSrm:
+    """The test within one segment; `result` is None where it could not be computed, and `reason` says why."""
 
-    if z >= _STIRLING_FROM:
-        s = 1.0 / (z * z)
-        return (1 / 12 - s * (1 / 360 - s * (1 / 1260 - s / 1680))) / z
-    return float(gammaln(z)) - ((z - 0.5) * math.log(z) - z + 0.5 * math.log(2 * math.pi))
+    segment: str
+    result: SrmResult | None
+    reason: str | None
+    p_adjusted: float | None
+    rejected: bool
+
+
+def by_segment(segments: Mapping[str, Sequence[int]], shares: Sequence[Share], alpha: float) -> tuple[SegmentSrm, ...]:
+    """`fixed_sample` in every segment (or on every day), with Holm's correction over all of them.
+
+    A segment that can't be computed keeps its place in the correction. Holm (1979).
+
+    Args:
+        segments: Counts per arm by segment.
+        shares: Declared shares, the same in each.
+        alpha: Level over all segments.
+    """
+    found: dict[str, SrmResult | NotComputable] = {}
+    for name, counts in segments.items():
+        try:
+            found[name] = fixed_sample(counts, shares)
+        except NotComputable as error:
+            found[name] = error
+    results = {name: None if isinstance(r, NotComputable) else r for name, r in found.items()}
+    holm = adjust([r.p_value if r else None for r in results.values()], "holm", alpha)
+    return tuple(
+        SegmentSrm(name, results[name], r.reason if isinstance(r, NotComputable) else None, p, rejected)
+        for (name, r), p, rejected in zip(found.items(), holm.p_adjusted, holm.rejected, strict=True)
+    )
 
 
 def sequential(counts: Sequence[int], shares: Sequence[Share], k: float) -> SequentialSrm:
@@ -141,18 +166,19 @@ def sequential(counts: Sequence[int], shares: Sequence[Share], k: float) -> Sequ
     """
     if not 0 < k < math.inf:
         raise ValueError(f"the concentration must be positive: {k}")
-    observed, exact = _arms(counts, shares)
+    observed, exactly = _arms(counts, shares)
     n = sum(observed)
     a_total = k + n
-    log_bf = 0.5 * math.log(a_total / k) - (_stirling_rest(a_total) - _stirling_rest(k))
-    for count, share in zip(observed, exact, strict=True):
+    log_bf = 0.5 * math.log(a_total / k) - (exact.stirling_rest(a_total) - exact.stirling_rest(k))
+    for count, share in zip(observed, exactly, strict=True):
         theta = float(share)
         prior, scale = k * theta, a_total * theta
         a = prior + count
         e = float(count - n * share) / scale  # a - theta A, exact
         log_bf += scale * ((1 + e) * math.log1p(e) - e) - 0.5 * math.log(a / prior)
-        log_bf += _stirling_rest(a) - _stirling_rest(prior)
-    return SequentialSrm(log_bf, min(1.0, math.exp(min(-log_bf, 0.0))), k)
+        log_bf += exact.stirling_rest(a) - exact.stirling_rest(prior)
+    log_p = min(-log_bf, 0.0)
+    return SequentialSrm(log_bf, math.exp(log_p), log_p, k)
 
 
 def homogeneity(hits: Sequence[int], totals: Sequence[int]) -> float:

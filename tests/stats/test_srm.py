@@ -9,23 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metricdef.errors import NotComputable
-from metricdef.stats.srm import _binomial_two_sided, chi_square, homogeneity, sequential
-
-from .reference import Case, agrees, cases, name
-
-
-@pytest.mark.parametrize("case", cases("srm", "srm_chi_square"), ids=name)
-def test_chi_square(case: Case) -> None:
-    inputs, expected = case["inputs"], case["expected"]
-    got = chi_square(inputs["counts"], inputs["expected_ratio"])
-    agrees(case, got.statistic, expected["chi2"])
-    agrees(case, got.p_value, expected["p_value"])
-    assert (got.df, got.method) == (expected["df"], "chi_square")
-    for value, want in zip(got.expected, expected["expected_counts"], strict=True):
-        agrees(case, value, want)
-    if "binomial_exact_p" in expected:
-        shares = [Fraction(s).limit_denominator(100) for s in inputs["expected_ratio"]]
-        assert _binomial_two_sided(inputs["counts"], shares) == pytest.approx(expected["binomial_exact_p"], rel=1e-7)
+from metricdef.stats.exact import binomial_two_sided, chi_square_tail
+from metricdef.stats.srm import by_segment, chi_square, fixed_sample, homogeneity, sequential
 
 
 def exact_two_sided(x: int, n: int, p: Fraction) -> float:
@@ -36,10 +21,84 @@ def exact_two_sided(x: int, n: int, p: Fraction) -> float:
 @given(st.integers(1, 40), st.data(), st.sampled_from([Fraction(1, 2), Fraction(1, 10), Fraction(2, 3)]))
 def test_exact_binomial(n: int, data: st.DataObject, p: Fraction) -> None:
     x = data.draw(st.integers(0, n))
-    assert _binomial_two_sided([x, n - x], [p, 1 - p]) == pytest.approx(exact_two_sided(x, n, p), rel=1e-9)
+    want = exact_two_sided(x, n, p)
+    assert binomial_two_sided(x, n, p) == (pytest.approx(want, rel=1e-11), pytest.approx(math.log(want), abs=1e-11))
     got = chi_square([x, n - x], [p, 1 - p])
     if got.method == "binomial":
-        assert got.p_value == pytest.approx(exact_two_sided(x, n, p), rel=1e-9)
+        assert got.p_value == pytest.approx(want, rel=1e-11)
+
+
+def every_outcome(n: int, arms: int):
+    if arms == 1:
+        yield (n,)
+        return
+    for first in range(n + 1):
+        yield from ((first, *rest) for rest in every_outcome(n - first, arms - 1))
+
+
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=4).filter(any))
+def test_exact_multinomial(counts: list[int]) -> None:
+    """By enumeration in fractions."""
+    arms, n = len(counts), sum(counts)
+    shares = [Fraction(i + 1, arms * (arms + 1) // 2) for i in range(arms)]
+
+    def mass(outcome) -> Fraction:
+        found = Fraction(math.factorial(n))
+        for count, share in zip(outcome, shares, strict=True):
+            found *= share**count / Fraction(math.factorial(count))
+        return found
+
+    own = mass(counts)
+    want = float(sum(m for m in map(mass, every_outcome(n, arms)) if m <= own))
+    got = fixed_sample(counts, shares, "exact")
+    assert got.p_value == pytest.approx(want, rel=1e-10)
+    assert got.log_p_value == pytest.approx(math.log(want), abs=1e-10)
+    assert got.method == ("binomial" if arms == 2 else "multinomial")
+    assert fixed_sample(counts, shares).method == (got.method if min(n * s for s in shares) < 5 else "chi_square")
+
+
+def test_a_share_too_small_for_enumeration_falls_back() -> None:
+    shares = [Fraction(1, 10**6)] * 2 + [1 - Fraction(2, 10**6)]
+    assert fixed_sample([3, 1, 10**6], shares).method == "chi_square"
+    with pytest.raises(ValueError, match="too many"):
+        fixed_sample([3, 1, 10**6], shares, "exact")
+    with pytest.raises(ValueError, match="unknown method"):
+        fixed_sample([3, 1], [1, 1], "fisher")  # type: ignore[arg-type]
+
+
+def test_g_of_an_arm_without_units() -> None:
+    got = fixed_sample([0, 20], [0.5, 0.5], "g")
+    assert got.statistic == pytest.approx(40 * math.log(2))
+    assert got.p_value == pytest.approx(math.erfc(math.sqrt(20 * math.log(2))))
+    assert fixed_sample([10, 10], [1, 1], "g").statistic == 0.0
+
+
+def test_logarithms_where_a_double_ends() -> None:
+    from scipy import stats
+
+    for df, x in ((1, 1e4), (2, 3000.0), (9, 1e6), (30, 5e4)):
+        p, log_p = chi_square_tail(x, df)
+        assert p == 0.0
+        if df == 2:
+            assert log_p == pytest.approx(-x / 2, rel=1e-13)
+        if df == 1:
+            assert log_p == pytest.approx(math.log(2) + float(stats.norm.logsf(math.sqrt(x))), rel=1e-12)
+    for df, x in ((1, 1300.0), (9, 1300.0), (30, 1300.0)):  # both ways, just above the smallest double
+        assert chi_square_tail(x, df)[1] == pytest.approx(float(stats.chi2.logsf(x, df)), rel=1e-9)
+    huge = fixed_sample([10**9, 10**9 + 10**7], [1, 1])
+    assert (huge.p_value, huge.log_p_value < -20_000) == (0.0, True)
+    p, log_p = binomial_two_sided(4000, 10**7, Fraction(1, 10**7))
+    assert p == 0.0
+    assert log_p == pytest.approx(float(stats.binom.logpmf(4000, 10**7, 1e-7)), rel=1e-6)
+    assert sequential([10**6, 0], [1, 1], 100).log_p_value < -1e5
+
+
+def test_by_segment() -> None:
+    got = by_segment({"ios": [5000, 5400], "android": [5000, 5010], "web": [0, 0]}, [0.5, 0.5], 0.001)
+    ios, android, web = got
+    assert ios.p_adjusted == pytest.approx(3 * chi_square([5000, 5400], [1, 1]).p_value)
+    assert (ios.rejected, android.rejected) == (True, False)
+    assert (web.result, web.reason, web.p_adjusted, web.rejected) == (None, "no_units", None, False)
 
 
 @given(st.lists(st.integers(0, 400), min_size=2, max_size=5).filter(any), st.floats(0.5, 1000))

@@ -1,0 +1,137 @@
+"""Exact tests of counts against shares, and log tails for p-values below the smallest double."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+
+TIE = 1e-7  # outcomes whose probability is larger by no more than this share count as equally likely (as R does)
+LARGEST_TABLE = 1_000_000  # outcomes that an exact multinomial test may enumerate
+
+_STIRLING_FROM = 30.0
+_UNDERFLOW = 1e-290
+
+
+def stirling_rest(z: float) -> float:
+    """gammaln(z) - [(z - 1/2) ln z - z + ln(2 pi) / 2], accurate also where both are huge."""
+    from scipy.special import gammaln
+
+    if z >= _STIRLING_FROM:
+        s = 1.0 / (z * z)
+        return (1 / 12 - s * (1 / 360 - s * (1 / 1260 - s / 1680))) / z
+    return float(gammaln(z)) - ((z - 0.5) * math.log(z) - z + 0.5 * math.log(2 * math.pi))
+
+
+def deviance(observed: Fraction | int, expected: Fraction) -> float:
+    """observed ln(observed / expected) - observed + expected, from the exact difference; `expected` above 0."""
+    e = float((observed - expected) / expected)
+    return float(expected) * ((1 + e) * math.log1p(e) - e if e > -1 else 1.0)
+
+
+def binomial_two_sided(observed: int, n: int, share: Fraction) -> tuple[float, float]:
+    """Two-sided exact binomial p and its logarithm.
+
+    The total probability of the outcomes no likelier than the observed one (as R's binom.test, with its tolerance);
+    tails by the incomplete beta function. Clopper & Pearson (1934) for the tails.
+
+    Args:
+        observed: Successes.
+        n: Trials, at least 1.
+        share: Their probability, strictly between 0 and 1.
+    """
+    mode = n * share
+    if observed == mode:
+        return 1.0, 0.0
+
+    def log_mass(k: int) -> float:
+        """Loader (2000): no difference of huge logarithms."""
+        if k in (0, n):
+            rest = 1 - share if k == 0 else share
+            return n * (math.log1p(-float(1 - rest)) if rest > Fraction(1, 2) else math.log(float(rest)))
+        rests = stirling_rest(n) - stirling_rest(k) - stirling_rest(n - k)
+        spread = 0.5 * math.log(n / (2 * math.pi * k * (n - k)))
+        return rests + spread - deviance(k, mode) - deviance(n - k, n - mode)
+
+    bar = log_mass(observed) + math.log1p(TIE)
+    below = observed < mode
+    # The mass falls away from the mode, so the other tail starts at the first point that is no likelier.
+    inside, outside = (math.ceil(mode) - 1, n + 1) if below else (math.floor(mode) + 1, -1)
+    while abs(outside - inside) > 1:
+        middle = (inside + outside) // 2
+        inside, outside = (inside, middle) if log_mass(middle) <= bar else (middle, outside)
+    low, high = (observed, outside) if below else (outside, observed)
+    p = min(1.0, _lower(low, n, share) + _upper(high, n, share))
+    if p > _UNDERFLOW:
+        return p, math.log(p)
+    # Far out the tail is a geometric series from the observed point; the other one is no larger.
+    step = -1 if below else 1
+    ratio = math.exp(log_mass(observed + step) - log_mass(observed)) if 0 <= observed + step <= n else 0.0
+    other = 0 <= outside <= n
+    return p, log_mass(observed) - math.log1p(-ratio) + (math.log(2) if other else 0.0)
+
+
+def _lower(k: int, n: int, share: Fraction) -> float:
+    """P(X <= k)."""
+    from scipy.special import betainc
+
+    return 0.0 if k < 0 else 1.0 if k >= n else float(betainc(n - k, k + 1, float(1 - share)))
+
+
+def _upper(k: int, n: int, share: Fraction) -> float:
+    """P(X >= k)."""
+    from scipy.special import betainc
+
+    return 0.0 if k > n else 1.0 if k <= 0 else float(betainc(k, n - k + 1, float(share)))
+
+
+def outcomes(n: int, arms: int) -> int:
+    """Number of ways to put n units into arms."""
+    return math.comb(n + arms - 1, arms - 1)
+
+
+def multinomial(counts: Sequence[int], shares: Sequence[Fraction]) -> tuple[float, float]:
+    """Exact multinomial p and its logarithm: the probability of all outcomes no likelier than the observed one.
+
+    Enumerates all outcomes. Radlow & Alf (1975).
+
+    Raises:
+        ValueError: more than `LARGEST_TABLE` outcomes.
+    """
+    from scipy.special import gammaln, logsumexp
+
+    n, arms = sum(counts), len(counts)
+    if outcomes(n, arms) > LARGEST_TABLE:
+        raise ValueError(f"an exact test of {n} units in {arms} arms has too many outcomes")
+    logs = [math.log(float(share)) for share in shares]
+    k = np.arange(n + 1)
+    terms = [k * log - gammaln(k + 1) for log in logs]
+    left, mass = np.array([n]), np.array([float(gammaln(n + 1))])
+    for term in terms[:-1]:  # every way to give the next arm some of what is left
+        repeats = left + 1
+        start = np.repeat(np.cumsum(repeats) - repeats, repeats)
+        given = np.arange(int(repeats.sum())) - start
+        left, mass = np.repeat(left, repeats) - given, np.repeat(mass, repeats) + term[given]
+    mass = mass + terms[-1][left]
+    own = float(gammaln(n + 1)) + sum(float(term[c]) for term, c in zip(terms, counts, strict=True))
+    log_p = min(0.0, float(logsumexp(mass[mass <= own + TIE])))
+    return math.exp(log_p), log_p
+
+
+def chi_square_tail(statistic: float, df: int) -> tuple[float, float]:
+    """P(chi-square with `df` > statistic) and its logarithm, which survives where the p is 0 in a double.
+
+    Far out: -y + a ln y - ln Gamma(a) + ln of Legendre's continued fraction, a = df / 2, y = statistic / 2.
+    """
+    from scipy.special import chdtrc, gammaln
+
+    p = float(chdtrc(df, statistic))
+    if p > _UNDERFLOW:
+        return p, math.log(p)
+    a, y = df / 2, statistic / 2
+    fraction = 0.0
+    for i in range(200, 0, -1):
+        fraction = i * (i - a) / (y + 2 * i + 1 - a - fraction)
+    return p, -y + a * math.log(y) - float(gammaln(a)) - math.log(y + 1 - a - fraction)
