@@ -1,1 +1,1 @@
-"""Statistics from sufficient statistics: moments, effects, adjustment, score proportions, multiplicity, SRM, guards."""
+"""Statistics from sufficient statistics: effects, adjustment, families of tests, and the checks of an experiment."""

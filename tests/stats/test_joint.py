@@ -88,8 +88,8 @@ def test_lattice_against_quadrature(m, rho, two_sided) -> None:
         value, error = law.estimate(p, range(m))
         want = exact.smallest(p, range(m))
         assert value == pytest.approx(want, abs=1e-4, rel=0)
-        assert value == pytest.approx(want, rel=0.02, abs=0)
-        assert error <= max(5e-5, 0.02 * want)
+        assert value == pytest.approx(want, rel=3e-3, abs=0)
+        assert error <= 2e-3 * want
         assert p <= value <= min(1, m * p)
         assert law.smallest(p, range(m)) == value
 
