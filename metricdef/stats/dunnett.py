@@ -12,8 +12,8 @@ from metricdef.errors import NotComputable
 from metricdef.stats.effects import ArmEstimates, degrees_of_freedom, quadratic
 from metricdef.stats.joint import Alternative, Law, check_alternative, normal_p, test_joint
 from metricdef.stats.moments import Floats
-from metricdef.stats.normal_law import NormalLaw
-from metricdef.stats.product_law import ProductLaw, quantile
+from metricdef.stats.normal_law import NormalLaw, law_of
+from metricdef.stats.product_law import quantile
 from metricdef.stats.tails import t_tail
 
 
@@ -68,10 +68,10 @@ def dunnett(
 ) -> DunnettResult:
     """Dunnett's comparison of every arm with the baseline, adjusted p and simultaneous intervals.
 
-    d_i = mu_i - mu_0, C = their covariance. Where the off-diagonal of C is one value v (independent arms: v = V_0)
-    the correlation is l_i l_j, l_i = sqrt(v / C_ii), and `ProductLaw` gives the probabilities; else (adjusted arms
-    whose slopes differ) the multivariate normal of `max_t`. With a pooled residual variance the statistics are
-    Student's with its df; otherwise the Welch p of each arm is taken as a normal score. Step-down: closed testing.
+    d_i = mu_i - mu_0, C = their covariance. Where the correlation is a product l_i l_j (independent arms:
+    l_i = sqrt(V_0 / (V_i + V_0)); any three arms or fewer, nearly always) `ProductLaw` gives the probabilities, else
+    (adjusted arms whose slopes differ) the lattice of `NormalLaw`. With a pooled residual variance the statistics
+    are Student's with its df; otherwise the Welch p of each arm is taken as a normal score. Step-down: closed test.
     Intervals: d_i -+ q se_i, q the t quantile (the arm's df) of the marginal level whose union is alpha.
     Dunnett (1955, 1964: unequal allocation); Dunnett & Tamhane (1991: step-down).
 
@@ -140,13 +140,10 @@ def _law(
     se = np.sqrt(cov.diagonal())
     correlation = cov / np.outer(se, se)
     np.fill_diagonal(correlation, 1.0)
-    two_sided = alternative == "two-sided"
-    off = cov[~np.eye(len(arms), dtype=bool)]
-    shared = float(off.mean()) if off.size else 0.0
-    if off.size == 0 or (shared >= 0 and float(np.abs(off - shared).max()) <= 1e-12 * float(cov.diagonal().min())):
-        loadings = np.minimum(math.sqrt(max(shared, 0.0)) / se, 1.0)
-        return ProductLaw(loadings, two_sided, pooled), "normal" if pooled is None else "student", correlation
-    return NormalLaw(correlation, two_sided), "normal, general correlation", correlation
+    law = law_of(correlation, two_sided=alternative == "two-sided", df=pooled)
+    if isinstance(law, NormalLaw):
+        return law, "normal, general correlation", correlation
+    return law, "normal" if pooled is None else "student", correlation
 
 
 def _with_interval(

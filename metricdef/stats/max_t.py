@@ -14,7 +14,7 @@ from metricdef.stats.effects import quadratic, ratio_gradient
 from metricdef.stats.joint import Alternative, JointResult, check_alternative, test_joint
 from metricdef.stats.linear import solve_scaled
 from metricdef.stats.moments import Floats, Moments
-from metricdef.stats.normal_law import NormalLaw
+from metricdef.stats.normal_law import law_of
 
 
 def max_t(
@@ -43,7 +43,7 @@ def max_t(
         step_down: Whether to step down; the level of the intervals stays that of the single step.
     """
     check_alternative(alternative)
-    law = NormalLaw(correlation, alternative == "two-sided")
+    law = law_of(correlation, two_sided=alternative == "two-sided")
     return test_joint(law, members, p_values, alpha, step_down=step_down)
 
 

@@ -85,9 +85,7 @@ class NormalLaw:
         if not members or not 0 < p < 1:
             return float(bool(members) and p >= 1), 0.0
         r = self.correlation[np.ix_(list(members), list(members))]
-        if len(members) <= 2:
-            rho = float(r[0, -1]) if len(members) == 2 else 0.0
-            loadings = np.array([math.sqrt(abs(rho)), math.copysign(math.sqrt(abs(rho)), rho)])[: len(members)]
+        if len(members) <= 2 and (loadings := _loadings(r)) is not None:
             return ProductLaw(loadings, self.two_sided).smallest(p, range(len(members))), 0.0
         c = normal_score(p, "two-sided" if self.two_sided else "greater")
         root = _root(r)
@@ -97,6 +95,41 @@ class NormalLaw:
             shifts = _outside_box(root, c, two_sided=self.two_sided)
         value = min(max(float(shifts.mean()), p), 1.0, p * len(members))
         return value, float(shifts.std(ddof=1)) / math.sqrt(shifts.size)
+
+
+def law_of(correlation: Floats, *, two_sided: bool, df: float | None = None) -> ProductLaw | NormalLaw:
+    """The law of statistics with this correlation: by quadrature where it is a product l_i l_j, else `NormalLaw`.
+
+    Arms that share a baseline, independent statistics, equal correlations and any two statistics are products.
+
+    Args:
+        correlation: (m, m) correlation matrix.
+        two_sided: Whether the statistics are judged by their size.
+        df: Degrees of freedom of a variance estimate that all share; without a product they are taken as normal
+            scores of their p.
+    """
+    general = NormalLaw(correlation, two_sided)
+    loadings = _loadings(general.correlation)
+    return general if loadings is None else ProductLaw(loadings, two_sided, df)
+
+
+def _loadings(r: Floats) -> Floats | None:
+    """l with r_ij = l_i l_j off the diagonal, within rounding; None where there is none."""
+    m = r.shape[0]
+    off = r - np.eye(m)
+    size = np.zeros(m)
+    for i in range(m):
+        others = np.delete(np.delete(off, i, 0), i, 1)
+        row = np.delete(off[i], i)
+        if m > 2 and np.any(others != 0):  # l_i^2 = r_ij r_ik / r_jk, at the pair that leaves most digits
+            j, k = np.unravel_index(int(np.abs(others).argmax()), others.shape)
+            size[i] = math.sqrt(min(abs(float(row[j] * row[k] / others[j, k])), 1.0))
+        elif m > 1:
+            size[i] = math.sqrt(float(np.abs(row).max()))
+    sign = np.where(off[int(size.argmax())] < 0, -1.0, 1.0) if m else np.ones(0)
+    product = np.outer(sign * size, sign * size)
+    np.fill_diagonal(product, 0.0)
+    return sign * size if np.abs(product - off).max(initial=0.0) <= 1e-12 else None
 
 
 def _root(r: Floats) -> Floats:

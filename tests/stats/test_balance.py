@@ -61,6 +61,14 @@ def test_several_arms_from_rows() -> None:
     assert large.p_value == pytest.approx(float(stats.chi2.sf(large.distance, 6)), rel=0.01)
 
 
+def test_several_arms_against_statsmodels() -> None:
+    """statsmodels 0.15.0, mv_test of a one-way layout of these 8 + 10 + 12 rows."""
+    got = check_balance([from_rows(NAMES, x) for x in draw(5, (8, 10, 12))], NAMES)
+    assert got.distance / 27 == pytest.approx(0.113203, abs=1e-6)
+    assert (got.statistic, got.df) == (pytest.approx(0.463249, abs=1e-6), (6, pytest.approx(31.616438, abs=1e-6)))
+    assert got.p_value == pytest.approx(0.8301, abs=1e-4)
+
+
 def test_mckeons_f_holds_its_level_in_small_samples() -> None:
     rng = np.random.default_rng(7)
     p = []

@@ -84,6 +84,30 @@ def test_equal_errors_by_hand() -> None:
     assert dersimonian_laird(y, [0.5] * 4).method == "DL"
 
 
+def test_bcg_vaccine_trials() -> None:
+    """Log relative risks of Colditz et al. (1994); tau^2, mean and its error as Viechtbauer (2010) prints them."""
+    y = [
+        -0.8893,
+        -1.5854,
+        -1.3481,
+        -1.4416,
+        -0.2175,
+        -0.7861,
+        -1.6209,
+        0.0120,
+        -0.4694,
+        -1.3713,
+        -0.3394,
+        0.4459,
+        -0.0173,
+    ]
+    v = [0.3256, 0.1946, 0.4154, 0.0200, 0.0512, 0.0069, 0.2230, 0.0040, 0.0564, 0.0730, 0.0124, 0.5325, 0.0714]
+    got = shrink(y, np.sqrt(v).tolist(), "REML")
+    assert got.tau2 == pytest.approx(0.3132, abs=1e-4)
+    assert (got.mean, got.mean_std_error) == (pytest.approx(-0.7145, abs=1e-4), pytest.approx(0.1798, abs=1e-4))
+    assert not got.few
+
+
 def test_arms_that_share_a_baseline() -> None:
     """The baseline's error moves all arms alike: it is no heterogeneity and leaves the ranking's spread unshrunk less."""
     rng = np.random.default_rng(1)
