@@ -126,6 +126,8 @@ def test_family(
         return FamilyResult(procedure.method, alternative, alpha, 0, _p_kind(procedure), (), (), ())
     graph = _as_graph(procedure, m)
     if procedure.law is not None:
+        if procedure.law.two_sided != (alternative == "two-sided"):
+            raise ValueError(f"the law is of {'two' if procedure.law.two_sided else 'one'}-sided p-values")
         joint = test_joint(procedure.law, procedure.members, p_values, alpha, step_down=procedure.step_down)
         p_adjusted, rejected = joint.p_adjusted, joint.rejected
         rules = _single_step(p_values, rejected, [joint.local_alpha] * m, alpha)

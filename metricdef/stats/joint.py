@@ -24,6 +24,10 @@ class Law(Protocol):
     def size(self) -> int:
         """Number of statistics."""
 
+    @property
+    def two_sided(self) -> bool:
+        """Whether the statistics are judged by their size."""
+
     def smallest(self, p: float, members: Sequence[int]) -> float:
         """P(the smallest p of the members <= p): from p to min(1, p * number of members)."""
 
@@ -36,6 +40,16 @@ class Blocks:
     """
 
     blocks: tuple[Law, ...]
+
+    def __post_init__(self) -> None:
+        """Check that the blocks go together."""
+        if len({law.two_sided for law in self.blocks}) != 1:
+            raise ValueError("the blocks of a family must all be two-sided, or none of them")
+
+    @property
+    def two_sided(self) -> bool:
+        """Whether the statistics are judged by their size."""
+        return self.blocks[0].two_sided
 
     @property
     def size(self) -> int:

@@ -181,6 +181,18 @@ def test_refused_procedures(procedure: Procedure) -> None:
         test_family([0.1] * 4, procedure, 0.05)
 
 
+def test_the_law_must_have_the_sides_of_the_p_values() -> None:
+    procedure = Procedure("dunnett", law=LAW, members=(0, 1, 2, 3))
+    with pytest.raises(ValueError, match="two-sided p"):
+        test_family([0.1] * 4, procedure, 0.05, "greater")
+    one = Procedure("dunnett", law=ProductLaw(np.full(4, 0.7), two_sided=False), members=(0, 1, 2, 3))
+    with pytest.raises(ValueError, match="one-sided p"):
+        test_family([0.1] * 4, one, 0.05)
+    assert test_family([0.1] * 4, one, 0.05, "less").intervals[0].kind == "simultaneous"
+    with pytest.raises(ValueError, match="blocks"):
+        Blocks((LAW, one.law))  # type: ignore[arg-type]
+
+
 def test_refused_limits() -> None:
     with pytest.raises(ValueError, match="one-sided"):
         limits(IntervalRule("compatible", None, "null"), 1.0, 1.0, None)

@@ -171,7 +171,7 @@ def test_step_down_is_the_closed_test(p, rho, without) -> None:
     assert got.p_adjusted == pytest.approx(want, rel=1e-8, abs=0)
 
 
-@settings(max_examples=10)
+@settings(max_examples=4)
 @given(st.randoms())
 def test_order_does_not_matter(random) -> None:
     p = [0.001, 0.02, None, 0.3, 0.04]
@@ -197,7 +197,7 @@ def test_one_arm_is_the_t_test() -> None:
     assert dunnett(adjustment.ancova(arms, "y", ()), 0.05).arms[0].df == 31
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(
     st.lists(st.tuples(st.integers(3, 60), st.floats(-3, 3), st.floats(0.5, 3)), min_size=2, max_size=4),
     alternatives,
