@@ -226,6 +226,8 @@ def test_an_arm_that_cannot_be_computed_keeps_its_place() -> None:
     assert got.arms[0].p_adjusted == pytest.approx(2 * got.arms[0].p_value)
     still = effects.unadjusted_mean(arms_of([50, 50, 50], [1.0, 1.5, 1.0], [1.0, 1.0, 1.0]), "y")
     assert dunnett(still, 0.05).arms[0].p_adjusted < got.arms[0].p_adjusted
+    known = dunnett(est, 0.05, known_variances=True)
+    assert (known.arms[1].reason, known.arms[0].df) == ("too_few_units", None)
     constant = dunnett(effects.unadjusted_mean(arms_of([5, 5], [1.0, 1.5], [0.0, 0.0]), "y"), 0.05)
     assert constant.arms[0].reason == "zero_variance"
     with pytest.raises(ValueError, match="alternative"):
@@ -324,6 +326,33 @@ def test_adjusted_arms_with_different_slopes() -> None:
     assert again == got  # the points are fixed
 
 
+ODD = np.array([[1, 0.5, 0.2, 0.1], [0.5, 1, 0.3, 0.4], [0.2, 0.3, 1, 0.6], [0.1, 0.4, 0.6, 1]])
+
+
+@pytest.mark.parametrize("two_sided", [True, False])
+def test_a_statistic_that_is_another_one_changes_nothing(two_sided) -> None:
+    twice = [0, 1, 2, 3, 1, 2]
+    law, singular = NormalLaw(ODD, two_sided), NormalLaw(ODD[np.ix_(twice, twice)], two_sided)
+    for p in (0.3, 0.05, 0.01, 1e-4, 1e-50):
+        assert singular.smallest(p, range(6)) == pytest.approx(law.smallest(p, range(4)), abs=2e-4, rel=5e-3)
+    if two_sided:  # nor does one that is another's mirror image
+        turned = ODD[np.ix_(twice, twice)] * np.outer([1, 1, 1, 1, -1, 1], [1, 1, 1, 1, -1, 1])
+        assert NormalLaw(turned, two_sided).smallest(0.05, range(6)) == pytest.approx(
+            law.smallest(0.05, range(4)), abs=2e-4
+        )
+
+
+@pytest.mark.parametrize("two_sided", [True, False])
+def test_lattice_against_draws(two_sided) -> None:
+    """A correlation that is no product, by 400,000 draws."""
+    z = np.random.default_rng(11).multivariate_normal(np.zeros(4), ODD, size=400_000)
+    largest = (np.abs(z) if two_sided else z).max(axis=1)
+    for p in (0.2, 0.05, 0.01, 0.003):
+        share = float((largest >= stats.norm.isf(p / 2 if two_sided else p)).mean())
+        error = math.sqrt(share * (1 - share) / len(z))
+        assert abs(NormalLaw(ODD, two_sided).smallest(p, range(4)) - share) < 4 * error + 1e-4
+
+
 def test_family_wise_error_of_correlated_metrics() -> None:
     """4,000 draws under the null: the single step holds 5 % and uses nearly all of it, Bonferroni doesn't."""
     rng = np.random.default_rng(5)
@@ -356,9 +385,15 @@ def test_refused_calls() -> None:
         lambda: contrast_correlation(arms, [Contrast(MeanOutcome("y"), 0)]),
         lambda: contrast_correlation(arms, [Contrast(MeanOutcome("y"), 1, "cuped")]),  # type: ignore[arg-type]
         lambda: max_t([0.1], [0], np.eye(1), 0.05, "either"),  # type: ignore[arg-type]
+        lambda: dunnett(effects.unadjusted_mean(arms[:1], "y"), 0.05),
+        lambda: contrast_correlation([arms[0], from_rows(["y"], [[1.0], [2.0]])], []),
     ):
         with pytest.raises(ValueError, match=r".+"):
             call()
+    few = [from_rows(["y", "x"], [[1.0, 2.0], [2.0, 1.0]])] * 2
+    with pytest.raises(NotComputable) as caught:
+        contrast_correlation(few, [Contrast(MeanOutcome("y"), 1, "lin", ("x",))])
+    assert caught.value.reason == "too_few_units"
     with pytest.raises(NotComputable) as caught:
         contrast_correlation([from_rows(["y"], [[1.0], [1.0]])] * 2, [Contrast(MeanOutcome("y"), 1)])
     assert caught.value.reason == "zero_variance"

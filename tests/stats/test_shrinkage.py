@@ -177,6 +177,21 @@ def test_conditional_likelihood(z, selection) -> None:
         assert got.estimate == pytest.approx(got.naive, rel=1e-9)
 
 
+@pytest.mark.parametrize(("estimate", "error"), [(math.nan, 1.0), (3.0, 0.0), (3.0, math.inf)])
+def test_conditioning_refused(estimate, error) -> None:
+    with pytest.raises(ValueError, match="standard error"):
+        condition_on_significance(estimate, error, 0.05, 0.05)
+
+
+def test_just_significant() -> None:
+    """At the edge only the side is news: P(upper side | selected) = 2.5 % at one end, 97.5 % at the other."""
+    got = condition_on_significance(1.9599640, 1.0, 0.05, 0.05)
+    up, down = stats.norm.cdf(got.upper - 1.959964), stats.norm.cdf(-got.upper - 1.959964)
+    assert up / (up + down) == pytest.approx(0.975, abs=1e-6)
+    assert got.lower == pytest.approx(-got.upper, abs=1e-6)
+    assert got.lower < 0 < got.estimate < got.upper < 1.96
+
+
 def test_selected_intervals_cover() -> None:
     """Of the significant ones at a true effect of 1 se, 95 % of conditional intervals cover it, naive ones far fewer."""
     z = stats.norm.rvs(loc=1.0, size=3000, random_state=np.random.default_rng(4))

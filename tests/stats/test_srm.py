@@ -145,6 +145,17 @@ def test_reasons(counts: list[int], shares: list[float], reason: str) -> None:
         assert caught.value.reason == reason
 
 
+@pytest.mark.parametrize(
+    ("counts", "shares", "message"),
+    [([1, 2, 3], [0.5, 0.5], "3 counts"), ([-1, 2], [0.5, 0.5], "whole"), ([1, 2], [-0.5, 1.5], "negative")],
+)
+def test_refused(counts, shares, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        fixed_sample(counts, shares)
+    with pytest.raises(ValueError, match="concentration"):
+        sequential([1, 1], [1, 1], 0.0)
+
+
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(400, 5_000)), min_size=2, max_size=5))
 def test_homogeneity_is_pearsons_test_of_the_table(table: list[tuple[int, int]]) -> None:
     from scipy.stats import chi2_contingency
