@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 
 from metricdef.errors import NotComputable
-from metricdef.stats.effects import ArmEstimates, quadratic
+from metricdef.stats.effects import ArmEstimates
+from metricdef.stats.moments import quadratic
 from metricdef.stats.tails import z_quantile
 
 _LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from metricdef.errors import NotComputable
-from metricdef.stats.effects import ArmEstimates, Difference, quadratic
+from metricdef.stats.effects import ArmEstimates, Difference
+from metricdef.stats.moments import quadratic
 from metricdef.stats.tails import t_quantile, t_tail
 
 

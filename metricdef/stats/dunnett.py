@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from metricdef.errors import NotComputable
-from metricdef.stats.effects import ArmEstimates, degrees_of_freedom, quadratic
+from metricdef.stats.effects import ArmEstimates, degrees_of_freedom
 from metricdef.stats.joint import Alternative, Law, check_alternative, normal_p, test_joint
-from metricdef.stats.moments import Floats
+from metricdef.stats.moments import Floats, quadratic
 from metricdef.stats.normal_law import NormalLaw, law_of
 from metricdef.stats.product_law import quantile
 from metricdef.stats.tails import t_tail

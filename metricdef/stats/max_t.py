@@ -10,10 +10,9 @@ import numpy as np
 
 from metricdef.errors import NotComputable
 from metricdef.stats.adjustment import Outcome, RatioOutcome
-from metricdef.stats.effects import quadratic, ratio_gradient
 from metricdef.stats.joint import Alternative, JointResult, check_alternative, test_joint
 from metricdef.stats.linear import solve_scaled
-from metricdef.stats.moments import Floats, Moments
+from metricdef.stats.moments import Floats, Moments, quadratic, ratio_gradient
 from metricdef.stats.normal_law import law_of
 
 
