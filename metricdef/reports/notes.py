@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from metricdef.analysis.readout import EstimateRow, TestRow
 from metricdef.reports import words
 from metricdef.reports.lines import visible
 from metricdef.reports.numbers import (
     MINUS,
+    PERCENT,
     Unit,
     count,
     decimals_for,
     equation,
+    estimate_text,
     number,
     significant_decimals,
     span,
@@ -20,6 +22,7 @@ from metricdef.reports.numbers import (
 )
 
 UNEVEN = 0.001  # p below which a cap is said to cut arms unevenly
+SELECTION = 0.01  # p below which arms differ in who has a value at all
 
 
 def main_test(row: EstimateRow) -> TestRow | None:
@@ -37,17 +40,38 @@ def shown_p(row: EstimateRow) -> tuple[float, float | None] | None:
 def of_metric(rows: Sequence[EstimateRow], extra: Sequence[str], verbose: bool) -> Iterator[str]:
     """Notes on all arms of one metric; `extra` is one more per row. What several arms share is said once."""
     yield from _estimators(rows)
+    yield from _steps(rows)
+    yield from _responses(rows)
     yield from _caps(rows)
     found: dict[str, list[str]] = {}
     for row, more in zip(rows, extra, strict=True):
-        for note in [*([more] if more else []), *_of_row(row), *(_verbose(row) if verbose else ())]:
+        for note in [*([more] if more else []), *_diluted(row), *_of_row(row), *(_verbose(row) if verbose else ())]:
             found.setdefault(note, []).append(visible(row.arm))
     # What all arms share comes first, the rest arm by arm.
     for note, arms in sorted(found.items(), key=lambda item: len(item[1]) < len(rows)):
         yield note if len(arms) == len(rows) else f"{', '.join(dict.fromkeys(arms))}: {note}"
 
 
+def of_level(row: EstimateRow, verbose: bool) -> Iterator[str]:
+    """Notes on one level of a breakdown: those of the metric as a whole are not repeated, except in verbose mode."""
+    made = row.estimator
+    if made and (verbose or made.name == "score"):
+        yield from _estimators([row])
+    response = row.response
+    if verbose or (response and response.p_value < SELECTION):
+        yield from _responses([row])
+    if verbose:
+        yield from _steps([row])
+        yield from _caps([row])
+        yield from _diluted(row)
+    yield from _of_row(row)
+    if verbose:
+        yield from _verbose(row)
+
+
 def _of_row(row: EstimateRow) -> Iterator[str]:
+    if row.estimator and row.estimator.left_out:
+        yield f"left out as too small: {', '.join(map(visible, row.estimator.left_out))}"
     if row.message and row.reason != words.NOT_YET:
         yield visible(row.message)
     elif row.reason and row.reason != words.NOT_YET and row.verdict != "not_computed":
@@ -96,20 +120,65 @@ def _estimator(row: EstimateRow) -> str:
     made = row.estimator
     if made is None:
         return ""
-    if made.name == "score":
-        return "score test and interval (Miettinen-Nurminen): fewer than 10 successes or failures in an arm"
     named = ", ".join(map(words.covariate, made.covariates))
     if made.covariates:
         return f"{words.ESTIMATORS.get(made.name) or words.spelled(made.name)} for {named}"
-    if made.dropped:
-        return f"not adjusted: {', '.join(map(words.covariate, made.dropped))} could not be used"
-    return "" if made.name == "unadjusted" else words.spelled(made.name)
+    plain = words.PLAIN_ESTIMATORS.get(made.name, words.spelled(made.name))
+    if made.dropped and made.name != "score":
+        plain += (
+            f"{'; ' if plain else ''}not adjusted: {', '.join(map(words.covariate, made.dropped))} could not be used"
+        )
+    return plain
 
 
 def _variance(reduction: float) -> str:
     """`−39%`: what adjustment did to the variance of the difference."""
     text = f"{abs(reduction):.0%}" if 0.0995 <= abs(reduction) < 0.99 else f"{abs(reduction):.1%}"
     return "unchanged" if text == "0.0%" else f"{MINUS if reduction > 0 else '+'}{text}"
+
+
+def _steps(rows: Sequence[EstimateRow]) -> Iterator[str]:
+    """`steps reached (control / new): cart 41% / 40%, paid 10% / 9.6%`: shares of all units, not adjusted."""
+    told = [row for row in rows if row.steps]
+    if not told:
+        return
+    shares: dict[str, list[object]] = {}
+    for i, row in enumerate(told):
+        for step in row.steps or ():
+            values = shares.setdefault(visible(step["step"]), [step["baseline_value"]] if i == 0 else [])
+            values.append(step["arm_value"])
+    arms = " / ".join([visible(told[0].baseline), *(visible(row.arm) for row in told)])
+    each = (f"{name} {' / '.join(map(_rate, values))}" for name, values in shares.items())
+    yield f"steps reached ({arms}): {', '.join(each)}"
+
+
+def _rate(share: object) -> str:
+    return f"{share * 100:.1f}%" if isinstance(share, int | float) else "-"
+
+
+def _responses(rows: Sequence[EstimateRow]) -> Iterator[str]:
+    """`units with a value: 55.1% of control, 54.8% of new (p = 0.80)`, where some have none."""
+    told = [(row, row.response) for row in rows if row.response]
+    if any(r.baseline < 1 or r.arm < 1 for _, r in told):
+        each = [f"{_rate(told[0][1].baseline)} of {visible(told[0][0].baseline)}"]
+        each += [f"{_rate(r.arm)} of {visible(row.arm)} ({equation('p', r.p_value, SELECTION)})" for row, r in told]
+        yield f"units with a value: {', '.join(each)}"
+
+
+def _diluted(row: EstimateRow) -> Iterator[str]:
+    """A triggered effect as one on everybody exposed."""
+    if row.diluted is None:
+        return
+    unit, found, relative = unit_of(row), row.diluted["absolute"], row.diluted["relative"]
+    text = f"diluted to all exposed units (trigger rate {_rate(row.diluted['trigger_rate'])}): {_range(found, unit)}"
+    yield f"{text}, relative {_range(relative, PERCENT)}" if relative else text
+
+
+def _range(found: Mapping[str, float], unit: Unit) -> str:
+    """An estimate with its interval, at the interval's digits."""
+    decimals = decimals_for(found["lower"] * unit.factor, found["upper"] * unit.factor, (0.0,))
+    estimate = estimate_text(found["estimate"] * unit.factor, decimals) + unit.difference_suffix
+    return f"{estimate} ({span((found['lower'], found['upper']), unit, decimals)})"
 
 
 def _caps(rows: Sequence[EstimateRow]) -> Iterator[str]:
@@ -139,7 +208,7 @@ def _caps(rows: Sequence[EstimateRow]) -> Iterator[str]:
 def _verbose(row: EstimateRow) -> Iterator[str]:
     """Everything that stands behind the row."""
     unit = unit_of(row)
-    parts = [f"{count(row.units[0])} units in {visible(row.baseline)}, {count(row.units[1])} in {visible(row.arm)}"]
+    parts = [f"n = {count(row.units[0])} in {visible(row.baseline)}, {count(row.units[1])} in {visible(row.arm)}"]
     if row.absolute and row.absolute.std_error is not None:
         size = row.absolute.std_error * unit.factor
         parts.append(f"standard error {number(size, decimals_for(0.0, 2 * size))}{unit.difference_suffix}")

@@ -24,7 +24,7 @@ class Unit:
 
 
 _SHARE = Unit(100.0, "%", "pp")
-_PERCENT = Unit(100.0, "%", "%")
+PERCENT = Unit(100.0, "%", "%")
 _NUMBER = Unit(1.0, "", "")
 
 
@@ -152,7 +152,7 @@ def figures(row: EstimateRow) -> Figures:
     relative, around = _relative(row)
     if found is None:
         return Figures(shown[0], shown[1], "", "", relative, around)
-    difference = _estimate(found.estimate * unit.factor, decimals) + unit.difference_suffix
+    difference = estimate_text(found.estimate * unit.factor, decimals) + unit.difference_suffix
     return Figures(
         shown[0], shown[1], difference, f"({span((found.lower, found.upper), unit, decimals)})", relative, around
     )
@@ -170,11 +170,11 @@ def _relative(row: EstimateRow) -> tuple[str, str]:
     nulls = [0.0, *(test.null for test in row.tests if test.null_kind == "relative")]
     limits = found.excluded if found.shape == "complement" else (found.lower, found.upper)
     decimals = _relative_decimals(found.estimate, limits, nulls)
-    estimate = "" if found.estimate is None else _estimate(found.estimate * 100, decimals) + "%"
+    estimate = "" if found.estimate is None else estimate_text(found.estimate * 100, decimals) + "%"
     return estimate, _confidence_set(found, decimals)
 
 
-def _estimate(value: float, decimals: int) -> str:
+def estimate_text(value: float, decimals: int) -> str:
     """An estimate at its interval's digits, and at two of its own where a wide interval would change it by a fifth."""
     if abs(value) > NOISE and abs(round(value, decimals) - value) > abs(value) / 5:
         decimals = max(decimals, min(significant_decimals(value, 2), decimals + 3))
@@ -190,9 +190,9 @@ def _relative_decimals(estimate: float | None, limits: Sequence[float | None] | 
 
 def _confidence_set(found: RelativeInterval, decimals: int) -> str:
     if found.shape == "complement" and found.excluded is not None:
-        return f"outside ({span(found.excluded, _PERCENT, decimals, '%').replace(' to ', ', ')})"
+        return f"outside ({span(found.excluded, PERCENT, decimals, '%').replace(' to ', ', ')})"
     if found.lower is not None and found.upper is not None:
-        return f"({span((found.lower, found.upper), _PERCENT, decimals)})"
+        return f"({span((found.lower, found.upper), PERCENT, decimals)})"
     for limit, side in ((found.lower, "above"), (found.upper, "below")):
         if limit is not None:
             return f"{side} {number(limit * 100, decimals, signed=True)}%, not bounded (baseline too close to 0)"

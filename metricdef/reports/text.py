@@ -9,6 +9,7 @@ from typing import Any
 
 from metricdef.analysis.readout import ArmRow, HealthRow, Readout
 from metricdef.reports import words
+from metricdef.reports.breakdowns import render_breakdowns
 from metricdef.reports.comparisons import render_estimates
 from metricdef.reports.lines import GAP, Pen, flow, table, visible, wrap
 from metricdef.reports.numbers import count, equation, percent
@@ -36,6 +37,7 @@ def render_text(readout: Readout, width: int = 100, color: bool = False, verbose
         list(_decision(readout, width, pen)),
         list(_arms(readout.arms, width, pen)),
         render_estimates(readout, width, pen, verbose),
+        render_breakdowns(readout, width, pen, verbose),
         list(_remarks(readout, width)),
         [pen(line, "dim") for line in _provenance(readout.provenance, width)],
     ]
@@ -122,8 +124,7 @@ def _srm(rows: Sequence[HealthRow]) -> str:
 
 def _check(row: HealthRow, width: int, pen: Pen) -> Iterator[str]:
     mark, style = _MARKS.get(row.status, (visible(row.status), ""))
-    segment = ", ".join(f"{visible(k)} {visible(v)}" for k, v in (row.segment or {}).items())
-    where = f" [{segment}]" if segment else ""
+    where = f" [{words.levels(row.segment)}]" if row.segment else ""
     p = ""
     if row.p_value is not None:
         bound = f", limit {row.threshold:g}" if row.threshold is not None and row.check.startswith("srm") else ""
@@ -137,22 +138,13 @@ def _arms(arms: Sequence[ArmRow], width: int, pen: Pen) -> Iterator[str]:
     if not arms:
         return
     yield pen("ARMS", "bold")
-    assigned = any(a.units_assigned != a.units for a in arms)
-    mixed = any(a.units_mixed for a in arms)
-    head = ["arm", "units", "share", "expected", *(["assigned"] if assigned else []), *(["mixed"] if mixed else []), ""]
+    columns = _arm_columns(arms)
+    head = ["arm", "units", "share", "expected", *(name for name, _ in columns), ""]
     rows = [head]
     for i, arm in enumerate(arms):
-        more = [*([count(arm.units_assigned)] if assigned else []), *([count(arm.units_mixed)] if mixed else [])]
-        rows.append(
-            [
-                visible(arm.arm),
-                count(arm.units),
-                _share(arm.share_observed),
-                _share(arm.share_expected),
-                *more,
-                "" if i else "baseline",
-            ]
-        )
+        more = ["-" if (n := found[i]) is None else count(n) for _, found in columns]
+        shares = [_share(arm.share_observed), _share(arm.share_expected)]
+        rows.append([visible(arm.arm), count(arm.units), *shares, *more, "" if i else "baseline"])
     lines = table(rows, "<" + ">" * (len(head) - 2) + "<", width)
     if lines:
         yield from (pen(line, "dim") if i == 0 else line for i, line in enumerate(lines))
@@ -165,6 +157,19 @@ def _arms(arms: Sequence[ArmRow], width: int, pen: Pen) -> Iterator[str]:
         yield from flow([f"{row[0]}{'' if i else ' (baseline)'}: {named[0]}", *named[1:]], width, GAP)
 
 
+def _arm_columns(arms: Sequence[ArmRow]) -> list[tuple[str, Sequence[int | None]]]:
+    """Further counts, each where it says more than the one before it."""
+    clusters, mixed = [a.clusters for a in arms], [a.units_mixed for a in arms]
+    units, exposed = [a.units for a in arms], [a.units_in_population for a in arms]
+    assigned = [a.units_assigned for a in arms]
+    return [
+        *([("clusters", clusters)] if any(n is not None for n in clusters) else []),
+        *([("exposed", exposed)] if exposed != units else []),
+        *([("assigned", assigned)] if assigned != exposed else []),
+        *([("mixed", mixed)] if any(mixed) else []),
+    ]
+
+
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{value * 100:.2f}%"
 
@@ -173,7 +178,8 @@ def _remarks(readout: Readout, width: int) -> Iterator[str]:
     """What else belongs to the result: sensitivity, exclusions, deviations, error budget."""
     for line in _sensitivity(readout):
         yield from wrap(line, width, rest=GAP)
-    left_out = [words.excluded(reason, n) for reason, n in readout.excluded_units.items() if n]
+    clusters = any(arm.clusters is not None for arm in readout.arms)
+    left_out = [words.excluded(reason, n, clusters) for reason, n in readout.excluded_units.items() if n]
     if left_out:
         yield from wrap(f"Left out: {'; '.join(left_out)}.", width, rest=GAP)
     for deviation in readout.provenance.get("deviations") or ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from metricdef.analysis.readout import EstimateRow, Readout
@@ -12,13 +13,18 @@ NOT_YET = "before_planned_end"
 
 REASONS = {
     "baseline_zero": "the baseline is 0",
-    "cap_degenerate": "the cap leaves nothing to compare",
+    "cap_degenerate": "the cap cuts too much",
+    "ill_conditioned": "the covariates can't be told apart",
+    "immature": "no window is complete yet",
     "no_units": "no eligible units",
     "no_variation": "the outcome doesn't vary",
     "not_finite": "infinite or missing numbers",
     "null_out_of_range": "the margin is impossible for a share",
+    "quantile_design": "no quantiles in such a design",
     "selection": "the arms differ in who responds",
+    "sql_refused": "the warehouse can't compute it",
     "ties": "too many equal values",
+    "too_few_clusters": "too few clusters",
     "too_few_units": "too few units",
     "zero_denominator": "the denominator is 0",
     "zero_variance": "the outcome doesn't vary",
@@ -27,6 +33,7 @@ REASONS = {
 GUARDS = {
     "small-sample": "small sample: the normal approximation may be off here",
     "dominant-unit": "one unit makes up more than a tenth of the denominator of an arm",
+    "few-clusters": "fewer than 10 clusters in an arm: t on so few leans on normal clusters",
 }
 
 PROCEDURES = {
@@ -34,7 +41,18 @@ PROCEDURES = {
     "by": "Benjamini-Yekutieli", "fixed_sequence": "fixed sequence", "graph": "graph", "dunnett": "Dunnett", "max_t": "max-T",
 }  # fmt: skip
 
-ESTIMATORS = {"lin": "Lin-adjusted", "ancova": "ANCOVA-adjusted"}
+ESTIMATORS = {
+    "lin": "Lin-adjusted",
+    "ancova": "ANCOVA-adjusted",
+    "stratified": "compared within each epoch of the ramp, adjusted",
+}
+
+PLAIN_ESTIMATORS = {
+    "unadjusted": "",
+    "stratified": "compared within each epoch of the ramp",
+    "quantile": "quantile: not adjusted, interval from order statistics",
+    "score": "score test and interval (Miettinen-Nurminen): fewer than 10 successes or failures in an arm",
+}
 
 VERDICT_STYLES = {
     "superior": "green",
@@ -50,6 +68,8 @@ ANALYSES = {"mixed_first_arm": "mixed units kept in their first arm", "mixed_exc
 
 EXCLUDED = {
     "mixed": ("unit that saw several arms", "units that saw several arms"),
+    "null_cluster": ("unit without a cluster", "units without a cluster"),
+    "untriggered": ("exposed unit that never triggered", "exposed units that never triggered"),
     "outside_population": ("unit outside the population", "units outside the population"),
     "rows_null_unit": ("exposure row without unit", "exposure rows without unit"),
     "rows_null_time": ("exposure row without timestamp", "exposure rows without timestamp"),
@@ -109,12 +129,31 @@ def covariate(name: str) -> str:
     return visible(name)
 
 
-def excluded(reason: str, found: int) -> str:
-    """`12 units outside the population`."""
+def level(value: str | None) -> str:
+    """A level of a dimension; a text that could be taken for something else, such as NULL, in quotes."""
+    if value is None:
+        return "NULL"
+    shown = visible(value)
+    return f"'{shown}'" if shown.upper() in ("", "NULL") else shown
+
+
+def levels(segment: Mapping[str, str | None], named: bool = True) -> str:
+    """`platform web`, or `web` alone."""
+    return ", ".join(f"{visible(name)} {level(value)}" if named else level(value) for name, value in segment.items())
+
+
+def tests(found: int) -> str:
+    """`3 tests`."""
+    return "1 test" if found == 1 else f"{found:,} tests"
+
+
+def excluded(reason: str, found: int, clusters: bool = False) -> str:
+    """`12 units outside the population`; windows are complete for clusters where those were randomised."""
     if reason in EXCLUDED:
         return f"{found:,} {EXCLUDED[reason][found != 1]}"
     if reason.startswith("immature_"):
-        noun = "unit whose" if found == 1 else "units whose"
+        kind = "cluster" if clusters else "unit"
+        noun = f"{kind} whose" if found == 1 else f"{kind}s whose"
         return f"{found:,} {noun} {spelled(reason.removeprefix('immature_'))} window is not complete yet"
     return f"{found:,} {spelled(reason)}"
 

@@ -10,9 +10,11 @@ from metricdef.analysis.readout import (
     EstimateRow,
     Estimator,
     HealthRow,
+    Heterogeneity,
     Interval,
     Readout,
     RelativeInterval,
+    Response,
     TestRow,
 )
 
@@ -62,6 +64,45 @@ LATENCY = row(
     p_value=None, p_adjusted=None, family=None, tests=(), estimator=None, verdict="not_computed", reason="zero_variance",
     message="the outcome doesn't vary, so the difference has no standard error",
 )  # fmt: skip
+
+FUNNEL = row(
+    "checkout", label="Checkout", role="secondary", baseline_value=0.104, arm_value=0.095, absolute=Interval(-0.009, 0.0094, -0.0276, 0.0091),
+    relative=RelativeInterval(-0.09, -0.25, 0.1, "fieller", "bounded", None), p_value=0.33, p_adjusted=0.99, verdict="inconclusive",
+    tests=(outcome_of(p=0.33, adjusted=0.99, rejected=False),), guards=("few-clusters",),
+    steps=({"step": "cart", "baseline_value": 0.5199, "arm_value": 0.5131}, {"step": "paid", "baseline_value": 0.1041, "arm_value": 0.0949}),
+)  # fmt: skip
+
+FIRST_ORDER = row(
+    "first_order", label="First order", format="currency:EUR", is_share=False, role="secondary", units=(10_000, 10_012), baseline_value=50.4, arm_value=49.3,
+    absolute=Interval(-1.1, 1.02, -3.1, 0.9), relative=RelativeInterval(-0.022, -0.061, 0.019, "fieller", "bounded", None), p_value=0.28, p_adjusted=1.0,
+    tests=(outcome_of(p=0.28, adjusted=1.0, rejected=False),), verdict="inconclusive", response=Response(0.761, 0.7404, 0.0007), reason="selection",
+    message="the share of units with a value differs between arms (76.1% and 74.0%, p = 0.0007): those left in are not comparable",
+    diluted={"trigger_rate": 0.745, "baseline_value": 50.2, "absolute": {"estimate": -0.82, "lower": -2.31, "upper": 0.67},
+             "relative": {"estimate": -0.0163, "lower": -0.046, "upper": 0.0133}},
+)  # fmt: skip
+
+LATENCY_P90 = row(
+    "latency_p90", label="latency_p90", direction="decrease", is_share=False, role="secondary", baseline_value=90.2, arm_value=89.8,
+    absolute=Interval(-0.4, 0.79, -2.0, 1.1), relative=RelativeInterval(-0.005, -0.021, 0.012, "fieller", "bounded", None), p_value=0.61, p_adjusted=1.0,
+    tests=(outcome_of(p=0.61, adjusted=1.0, rejected=False),), verdict="inconclusive", estimator=replace(PLAIN, name="quantile"),
+)  # fmt: skip
+
+REFUSED = replace(LATENCY, metric="visits_last", label="visits_last", role="secondary", reason="sql_refused",
+                  message="the warehouse refused its SQL: no such function")  # fmt: skip
+
+
+def levels(metric, gate, *found, dimension="platform", **more):
+    """One row per (level, p, verdict) of a breakdown."""
+    own = {"role": "primary", "heterogeneity": gate, "family": f"breakdown {dimension}", **more}
+    return [
+        row(metric, segment={dimension: value}, p_value=p / 10, p_adjusted=p, verdict=verdict, units=(3_000 - 100 * i, 3_010 - 100 * i),
+            tests=(outcome_of(p=p / 10, adjusted=p, rejected=verdict != "inconclusive", family=f"breakdown {dimension}"),), **own)
+        for i, (value, p, verdict) in enumerate(found)
+    ]  # fmt: skip
+
+
+DIFFERS = Heterogeneity(14.2, 3, 0.0026, 0.0052)
+ALIKE = Heterogeneity(1.7, 2, 0.43, 0.86)
 
 PASSED = (
     HealthRow("srm_assignment", "pass", "units assigned: control 10,001, new 10,012 (chi-square)", 0.006, 0.94, 0.0005),

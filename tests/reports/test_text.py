@@ -6,11 +6,36 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metricdef.analysis.readout import ArmRow, DecisionRow, HealthRow, Interval, RelativeInterval
+from metricdef.analysis.readout import (
+    ArmRow,
+    DecisionRow,
+    HealthRow,
+    Heterogeneity,
+    Interval,
+    RelativeInterval,
+    Response,
+)
 from metricdef.reports.lines import display_width
 from metricdef.reports.text import render_text
 from tests.reports import sample
-from tests.reports.sample import FAILED, LATENCY, PASSED, PLAIN, REFUNDS, REVENUE, outcome_of, readout, row
+from tests.reports.sample import (
+    ALIKE,
+    DIFFERS,
+    FAILED,
+    FIRST_ORDER,
+    FUNNEL,
+    LATENCY,
+    LATENCY_P90,
+    PASSED,
+    PLAIN,
+    REFUNDS,
+    REFUSED,
+    REVENUE,
+    levels,
+    outcome_of,
+    readout,
+    row,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 FORBIDDEN = re.compile(r"\b(nan|NaN|inf|None|null)\b|[Ss]ignificant")
@@ -58,13 +83,52 @@ def several_arms():
     )
 
 
+def broken_down():
+    """Two dimensions: levels that differ, with one that is clear, one too rare for Welch and one without numbers; levels alike."""
+    first = levels("conversion", DIFFERS, ("android", 0.0052, "superior"), ("ios", 0.31, "inconclusive"), ("NULL", 1.0, "inconclusive"), (None, 1.0, "inconclusive"))  # fmt: skip
+    first[2] = replace(first[2], estimator=replace(PLAIN, name="score"), guards=("small-sample",))
+    silent = replace(LATENCY, role="guardrail", segment={"platform": "ios"}, heterogeneity=None)
+    other = levels(
+        "conversion", ALIKE, ("DE", 0.86, "inconclusive"), ("FR", 1.0, "inconclusive"), dimension="users.country"
+    )
+    return readout(row(), *first, silent, *other)
+
+
+def triggered():
+    """What stands beside an estimate: steps, response rates, a diluted effect, a quantile, a refused metric."""
+    arms = (
+        ArmRow("control", 5_661, 0.5, 0.5021, 10_001, 0, 10_000),
+        ArmRow("new", 5_612, 0.5, 0.4979, 10_012, 0, 10_012),
+    )
+    left_out = {"untriggered": 8_739, "null_cluster": 1, "immature_7d": 2}
+    rows = (FUNNEL, FIRST_ORDER, LATENCY_P90, REFUSED)
+    return readout(*(replace(r, guards=()) for r in rows), arms=arms, excluded_units=left_out)
+
+
+def clustered():
+    """A ramp over clusters."""
+    arms = (ArmRow("control", 900, 0.5, 0.5, 905, 5, 900, 9), ArmRow("new", 900, 0.5, 0.5, 900, 0, 900, 11))
+    made = replace(PLAIN, name="stratified", left_out=("epoch 1 (2.1% of units)",))
+    adjusted = replace(made, covariates=("checkout before exposure",), variance_reduction=0.12)
+    rows = (row(estimator=made, units=(9, 11)), replace(FUNNEL, estimator=adjusted, units=(9, 11)))
+    return readout(*rows, arms=arms, excluded_units={"null_cluster": 12, "immature_7d": 2})
+
+
+BUILDS = (readout, interim, invalid, several_arms, broken_down, triggered, clustered)
+
+
+def golden(build, width):
+    """Verbose at one width, for two of them."""
+    verbose = build in (readout, broken_down) and width == 120
+    return GOLDEN / f"{build.__name__}_{width}{'_verbose' if verbose else ''}.txt", verbose
+
+
 @pytest.mark.parametrize("width", [60, 100, 120])
-@pytest.mark.parametrize("build", [readout, interim, invalid, several_arms], ids=lambda f: f.__name__)
-def test_golden(build, width, request):
-    verbose = build is readout and width == 120
+@pytest.mark.parametrize("build", BUILDS, ids=lambda f: f.__name__)
+def test_golden(build, width):
+    file, verbose = golden(build, width)
     text = render_text(build(), width, verbose=verbose)
     sound(text, width)
-    file = GOLDEN / f"{build.__name__}_{width}{'_verbose' if verbose else ''}.txt"
     assert text + "\n" == file.read_text(encoding="utf-8"), (
         "read the new text; to accept it: PYTHONPATH=. python tests/reports/test_text.py"
     )
@@ -285,10 +349,112 @@ def test_provenance_is_last():
 
 
 def test_colour_adds_nothing_but_codes():
-    for build in (readout, interim, invalid, several_arms):
+    for build in BUILDS:
         assert ANSI.sub("", render_text(build(), 100, color=True)) == render_text(build(), 100)
         assert "\x1b" in render_text(build(), 100, color=True)
         assert "\x1b" not in render_text(build(), 100)
+
+
+def test_levels_stand_apart_from_the_overall_effects():
+    text = render_text(broken_down(), 120)
+    assert text.index("PRIMARY") < text.index("BREAKDOWN BY platform") < text.index("BREAKDOWN BY users.country")
+    assert text.partition("BREAKDOWN")[0].count("+1.00pp") == 1
+    assert "over 1 test, at 0.05" in text
+    assert (
+        "p two-sided, adjusted by Holm over 5 tests, at 0.05, and never below p of the test that levels differ" in text
+    )
+    assert "(Holm over 2 dimensions). Levels never enter the decision." in " ".join(text.split())
+
+
+def test_the_test_that_levels_differ_comes_first():
+    text = render_text(broken_down(), 120)
+    assert text.index("conversion · new: effects differ between levels (p = 0.0052)") < text.index("android")
+    assert "conversion · new: levels don't clearly differ (p = 0.86)" in text
+    assert "errors · lower is better · new: whether levels differ can't be tested" in text
+    full = render_text(broken_down(), 120, verbose=True)
+    assert "(Cochran's Q = 14.20 with 3 df, p = 0.0052, p = 0.0026 not adjusted)" in full
+
+
+def test_a_level_without_value_is_not_the_text_null():
+    lines = [line.split() for line in render_text(broken_down(), 120).split("\n")]
+    starts = [line[0] for line in lines if line]
+    assert starts.count("NULL") == 1
+    assert starts.count("'NULL'") == 1
+    text = one(*levels("m", None, ("", 1.0, "inconclusive"), (" null ", 1.0, "inconclusive")))
+    assert "    ''      " in text
+    assert "    'null'  " in text
+
+
+def test_before_the_planned_end_levels_are_not_tested():
+    early = {"interval_kind": "anytime", "verdict": "not_computed", "reason": "before_planned_end", "message": "no test yet", "tests": (),
+             "p_value": None, "p_adjusted": None, "family": None, "heterogeneity": None}  # fmt: skip
+    rows = [replace(r, **early) for r in (row(), *levels("conversion", ALIKE, ("a", 0.5, "inconclusive")))]
+    section = one(*rows).partition("BREAKDOWN")[2]
+    assert "  Levels never enter the decision." in section
+    assert "\n  conversion · new\n" in section
+    assert "not yet tested" in section
+    assert "p =" not in section
+
+
+def test_of_very_many_levels_the_clear_ones_and_the_largest_are_shown():
+    found = [(f"l{i:02}", 1.0, "inconclusive") for i in range(30)]
+    found[29] = ("l29", 0.001, "inferior")
+    rows = levels("conversion", DIFFERS, *found)
+    text = one(row(), *rows)
+    shown = re.findall(r"^    (l\d\d)", text, re.MULTILINE)
+    assert shown == [*(f"l{i:02}" for i in range(11)), "l29"]
+    assert "18 smaller levels without a clear difference: shown with --verbose" in text
+    assert len(re.findall(r"^    l\d\d  ", render_text(readout(*rows), 120, verbose=True), re.MULTILINE)) == 30
+
+
+def test_a_level_says_why_it_has_no_number():
+    text = render_text(broken_down(), 160)
+    assert "'NULL': score test and interval (Miettinen-Nurminen)" in text
+    assert "ios  " in text
+    assert "not computed: the outcome doesn't vary" in text
+
+
+def test_what_stands_beside_an_estimate():
+    text = render_text(triggered(), 160)
+    assert "steps reached (control / new): cart 52.0% / 51.3%, paid 10.4% / 9.5%" in text
+    assert "units with a value: 76.1% of control, 74.0% of new (p = 0.00070)" in text
+    assert (
+        "diluted to all exposed units (trigger rate 74.5%): −0.8 EUR (−2.3 to +0.7), relative −1.6% (−4.6 to +1.3)"
+        in text
+    )
+    assert "quantile: not adjusted, interval from order statistics" in text
+    assert "not computed: the warehouse can't compute it" in text
+    assert (
+        "Left out: 8,739 exposed units that never triggered; 1 unit without a cluster; 2 units whose 7d window" in text
+    )
+    assert re.search(r"expected +exposed +assigned\n +control +5,661 .* 10,000 +10,001 ", text)
+
+
+def test_steps_of_several_arms_are_one_line():
+    both = [
+        replace(FUNNEL, guards=()),
+        replace(FUNNEL, arm="newer", steps=tuple(s | {"arm_value": None} for s in FUNNEL.steps)),
+    ]
+    assert "steps reached (control / new / newer): cart 52.0% / 51.3% / -, paid 10.4% / 9.5% / -" in one(*both)
+
+
+def test_response_rates_are_silent_where_everybody_has_a_value():
+    assert "units with a value: " in one(FIRST_ORDER)
+    assert "units with a value: " not in one(replace(FIRST_ORDER, response=Response(1.0, 1.0, 1.0)))
+
+
+def test_epochs_of_a_ramp():
+    text = render_text(clustered(), 160)
+    assert text.count("    left out as too small: epoch 1 (2.1% of units)\n") == 2
+    assert "    compared within each epoch of the ramp\n" in text
+    assert "compared within each epoch of the ramp, adjusted for checkout before exposure, variance −12%" in text
+
+
+def test_clusters_are_counted():
+    text = render_text(clustered(), 160)
+    assert re.search(r"control +900 +50.00% +50.00% +9 +905 +5 +baseline", text)
+    assert "fewer than 10 clusters in an arm" in text
+    assert "2 clusters whose 7d window is not complete yet" in text
 
 
 HOSTILE = "a\x1b[2J\x07\n\r\tb\u202ec\u2066\u200b\x9b\ud800\x00 %s {x} 世界 e\u0301"
@@ -296,10 +462,11 @@ HOSTILE = "a\x1b[2J\x07\n\r\tb\u202ec\u2066\u200b\x9b\ud800\x00 %s {x} 世界 e\
 
 def test_hostile_text_cannot_act_on_the_terminal():
     hostile_row = row(HOSTILE, label=HOSTILE, arm=HOSTILE, baseline=HOSTILE, format=f"currency:{HOSTILE}", is_share=False, reason=HOSTILE, message=HOSTILE,
-                      also=(HOSTILE,), guards=(HOSTILE,), segment={HOSTILE: HOSTILE}, cap=sample.CapRow((sample.CapPart(HOSTILE, 1.0, 2.0, (1, 2), None),), None),
-                      estimator=replace(PLAIN, name=HOSTILE, covariates=(HOSTILE,), dropped=(HOSTILE,), margin=HOSTILE))  # fmt: skip
+                      also=(HOSTILE,), guards=(HOSTILE,), steps=({"step": HOSTILE, "baseline_value": 0.1, "arm_value": None},), cap=sample.CapRow((sample.CapPart(HOSTILE, 1.0, 2.0, (1, 2), None),), None),
+                      estimator=replace(PLAIN, name=HOSTILE, covariates=(HOSTILE,), dropped=(HOSTILE,), margin=HOSTILE, left_out=(HOSTILE,)))  # fmt: skip
+    level = replace(hostile_row, segment={HOSTILE: HOSTILE}, heterogeneity=ALIKE, response=Response(0.1, 0.2, 0.001))
     hostile = readout(
-        hostile_row, replace(hostile_row, role=HOSTILE, verdict="inconclusive"), replace(hostile_row, verdict="not_computed"),
+        hostile_row, replace(hostile_row, role=HOSTILE, verdict="inconclusive"), replace(hostile_row, verdict="not_computed"), level,
         experiment=HOSTILE, label=HOSTILE, hypothesis=HOSTILE, status=HOSTILE, as_of=HOSTILE, window={"start": HOSTILE, "end": HOSTILE, "planned_end": HOSTILE},
         arms=(ArmRow(HOSTILE, 1, 0.5, 0.5, 2, 3, 1),), health=(HealthRow(HOSTILE, "fail", HOSTILE, segment={HOSTILE: HOSTILE}),),
         decision=DecisionRow("ship", HOSTILE, (HOSTILE,), {HOSTILE: "ship", "b": HOSTILE}), excluded_units={HOSTILE: 3},
@@ -328,6 +495,7 @@ tests = st.lists(
     ),
     max_size=3,
 )  # fmt: skip
+effect = st.fixed_dictionaries({"estimate": finite, "lower": finite, "upper": finite})
 rows = st.builds(
     row, st.sampled_from(["m", "a_metric_with_a_rather_long_name_that_nobody_would_want_in_a_table"]),
     format=st.sampled_from(["number", "percent", "duration", "currency:EUR"]), direction=st.sampled_from(["increase", "decrease", None]),
@@ -338,7 +506,7 @@ rows = st.builds(
     estimator=st.none() | st.builds(
         lambda name, covariates, dropped, reduction, confidence, margin: replace(PLAIN, name=name, covariates=covariates, dropped=dropped,
                                                                                  variance_reduction=reduction, confidence=confidence, margin=margin),
-        st.sampled_from(["unadjusted", "lin", "ancova", "score"]), st.sampled_from([(), ("spend__pre",)]), st.sampled_from([(), ("x__y",)]),
+        st.sampled_from(["unadjusted", "lin", "ancova", "score", "stratified", "quantile"]), st.sampled_from([(), ("spend__pre",)]), st.sampled_from([(), ("x__y",)]),
         st.none() | st.floats(-2, 1), st.sampled_from([0.9, 0.95, 0.975]), st.sampled_from([None, "0.3pp", "2%", "1.5"]),
     ),
     unadjusted=st.none() | st.just({"estimator": "unadjusted", "estimate": 0.1, "std_error": None, "lower": 0.0, "upper": 0.2, "p_value": None}),
@@ -346,7 +514,11 @@ rows = st.builds(
     verdict=st.sampled_from(["superior", "inferior", "non_inferior", "equivalent", "inconclusive", "not_computed"]),
     also=st.sampled_from([(), ("non_inferior",), ("better than 0",)]), guards=st.sampled_from([(), ("small-sample", "dominant-unit")]),
     reason=st.none() | st.sampled_from(["no_units", "before_planned_end", "not_rejected_after_correction"]), message=st.none() | st.just("some message"),
-    segment=st.none() | st.just({"country": "DE"}),
+    segment=st.none() | st.builds(lambda value: {"country": value}, st.none() | st.sampled_from(["DE", "", "NULL", "x" * 70])),
+    heterogeneity=st.none() | st.builds(Heterogeneity, finite.map(abs), st.integers(1, 50), shares, shares | st.floats(0, 1e-20)),
+    response=st.none() | st.builds(Response, shares, shares, shares),
+    steps=st.none() | st.just(FUNNEL.steps), diluted=st.none() | st.builds(
+        lambda rate, a, r: {"trigger_rate": rate, "baseline_value": 1.0, "absolute": a, "relative": r}, shares, effect, st.none() | effect),
 )  # fmt: skip
 
 
@@ -381,8 +553,7 @@ def test_checks_of_one():
 
 
 if __name__ == "__main__":  # rewrites the golden files
-    for make in (readout, interim, invalid, several_arms):
+    for make in BUILDS:
         for columns in (60, 100, 120):
-            full = make is readout and columns == 120
-            path = GOLDEN / f"{make.__name__}_{columns}{'_verbose' if full else ''}.txt"
+            path, full = golden(make, columns)
             path.write_text(render_text(make(), columns, verbose=full) + "\n", encoding="utf-8")
