@@ -8,12 +8,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def reported() -> set[str]:
-    """First arguments of Diagnostic and SqlProblem, second ones of Problem; f-strings are the unknown-* family."""
+    """First arguments of Diagnostic, SqlProblem and `problem`, second ones of Problem; f-strings are the unknown-* family."""
     found = set()
     for path in (ROOT / "metricdef").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                position = {"Diagnostic": 0, "SqlProblem": 0, "Problem": 1}.get(node.func.id)
+                position = {"Diagnostic": 0, "SqlProblem": 0, "problem": 0, "Problem": 1}.get(node.func.id)
                 if position is not None and len(node.args) > position and isinstance(node.args[position], ast.Constant):
                     found.add(node.args[position].value)
                 if node.func.id == "unknown":
