@@ -92,41 +92,16 @@ def test_a_dimension_is_found_in_any_case(tmp_path, name):
     assert found.baseline_value == pytest.approx(67 / 200)
 
 
-@pytest.mark.parametrize(
-    "extra",
-    [
-        {
-            "type": "mean",
-            "source": "orders",
-            "agg": "sum",
-            "measure": "amount",
-            "cap": {"upper": "p90"},
-            "direction": "increase",
-        },
-        {
-            "type": "mean",
-            "source": "orders",
-            "agg": "max",
-            "measure": "amount",
-            "missing": "exclude",
-            "direction": "increase",
-        },
-        {"type": "mean", "source": "orders", "agg": "active_days", "direction": "increase"},
-        {
-            "type": "quantile",
-            "source": "orders",
-            "agg": "sum",
-            "measure": "amount",
-            "quantile": "p50",
-            "missing": "zero",
-            "direction": "increase",
-        },
-    ],
+BEFORE = (  # one or two orders before exposure, none for a quarter of the units
+    "INSERT INTO orders SELECT 'u' || i % 400, TIMESTAMP '2025-12-28' + INTERVAL 1 DAY * (i % 4), 1 + i % 11, 'p', 'open'"
+    " FROM range(0, 1600, 3) AS r(i) WHERE i % 400 < 300"
 )
-@pytest.mark.parametrize("where", ["metric", "experiment", "project"])
-def test_an_extra_covariate_that_cannot_be_computed_is_refused(tmp_path, extra, where):
+
+
+def adjusted_by(root, odd, where="metric", statements=(UNITS, ORDERS, BEFORE)):
+    """Revenue with `odd` as an extra covariate, stated by the metric, the experiment or the project."""
     covariates = {"lookback": "14d", "extra": ["odd"]}
-    metrics = metric(odd=extra)
+    metrics = metric(odd={"direction": "increase", **odd})
     changes, settings = {"metrics": REVENUE}, {}
     if where == "metric":
         metrics["metrics"]["revenue"] = {**METRICS["metrics"]["revenue"], "covariates": covariates}
@@ -134,10 +109,53 @@ def test_an_extra_covariate_that_cannot_be_computed_is_refused(tmp_path, extra, 
         changes["analysis"] = {"covariates": covariates}
     else:
         settings = {"defaults": {"covariates": covariates}}
-    loaded = project(tmp_path, SOURCES, metrics, statements=(), settings=settings, **changes)
+    return project(root, SOURCES, metrics, statements=statements, settings=settings, **changes)
+
+
+LARGEST = {"type": "mean", "source": "orders", "agg": "max", "measure": "amount"}
+WHERE = pytest.mark.parametrize("where", ["metric", "experiment", "project"])
+
+
+@WHERE
+def test_an_extra_covariate_that_cannot_be_computed_is_refused(tmp_path, where):
+    median = {
+        "type": "quantile",
+        "source": "orders",
+        "agg": "sum",
+        "measure": "amount",
+        "quantile": "p50",
+        "missing": "zero",
+    }
+    loaded = adjusted_by(tmp_path, median, where, statements=())
     with pytest.raises(DefinitionErrors) as caught:
         loaded.compile("test")
-    assert {d.rule for d in caught.value.diagnostics} == {"not-yet"}
+    assert {d.rule for d in caught.value.diagnostics} == {"covariate-metric"}
+
+
+@WHERE
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"type": "mean", "source": "orders", "agg": "sum", "measure": "amount", "cap": {"upper": "p90"}},
+        {**LARGEST, "missing": "exclude"},
+        {"type": "mean", "source": "orders", "agg": "active_days", "filter": "amount > 3"},
+    ],
+    ids=["percentile", "exclude", "days"],
+)
+def test_an_extra_covariate_adjusts_wherever_it_is_stated(tmp_path, odd, where):
+    found = rows(adjusted_by(tmp_path, odd, where))["revenue"]
+    assert "odd before exposure" in found.estimator.covariates
+    assert found.absolute.std_error != found.unadjusted["std_error"]
+
+
+def test_a_covariate_without_rows_is_0_whatever_the_metric_does_with_them(tmp_path):
+    """Else units would leave the comparison because of what they did before it."""
+    excluded, zero = (
+        rows(adjusted_by(tmp_path / missing, {**LARGEST, "missing": missing}))["revenue"]
+        for missing in ("exclude", "zero")
+    )
+    assert excluded.units == (200, 200)
+    assert excluded.absolute == zero.absolute
 
 
 def test_the_fingerprint_changes_with_every_definition_that_is_used(tmp_path):
