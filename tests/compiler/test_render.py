@@ -1,5 +1,6 @@
 """The compiled SQL as text: readable, deterministic, accepted by each dialect's grammar, one scan a fact table."""
 
+import os
 import re
 from pathlib import Path
 
@@ -31,6 +32,68 @@ MORE = {
                  "known": {"source": "orders", "filter": "status = 'paid'", "lookback": "30d"}},
     "sources": {"users": {"kind": "attributes", "table": "users", "entities": {"user": "user_id"}, "dimensions": ["age"]}},
 }  # fmt: skip
+
+
+# One metric of each type; covariates of one metric only.
+TYPES = {
+    "metrics": {
+        "buyers": {"type": "proportion", "source": "orders", "window": "7d", "direction": "increase"},
+        "revenue": {
+            "type": "mean", "source": "orders", "agg": "sum", "measure": "amount", "window": "7d", "direction": "increase",
+            "cap": {"upper": "p99", "zeros": "exclude"}, "covariates": {"lookback": "14d", "extra": ["users.age"]},
+        },
+        "first_order": {
+            "type": "mean", "source": "orders", "agg": "first", "measure": "amount", "missing": "exclude", "window": "7d", "direction": "increase",
+        },
+        "active_days": {"type": "mean", "source": "orders", "agg": "active_days", "per": "day", "window": "7d", "direction": "increase"},
+        "spenders": {
+            "type": "threshold", "source": "orders", "agg": "sum", "measure": "amount", "more_than": 50, "window": "7d", "direction": "increase",
+        },
+        "returned": {"type": "retention", "source": "orders", "window": "3d..7d", "min_rows": 2, "direction": "increase"},
+        "order_value": {
+            "type": "ratio", "numerator": "revenue", "denominator": {"source": "orders", "agg": "count"}, "window": "7d", "direction": "increase",
+        },
+        "paid": {
+            "type": "funnel", "window": "7d", "direction": "increase",
+            "steps": [{"name": "placed", "source": "orders"}, {"name": "paid", "source": "orders", "filter": "status = 'paid'", "within": "2d"}],
+        },
+        "amount_p90": {
+            "type": "quantile", "source": "orders", "measure": "amount", "quantile": "p90", "of": "events", "window": "7d", "direction": "increase",
+        },
+        "median": {
+            "type": "quantile", "source": "orders", "agg": "sum", "measure": "amount", "quantile": "p50", "missing": "exclude", "window": "7d",
+            "direction": "increase",
+        },
+    },
+    "sources": MORE["sources"],
+}  # fmt: skip
+PLAIN = {"source": "assignments", "key": "test"}
+EVERY_TYPE = experiment(
+    metrics={
+        "primary": {"buyers": {"mde": "2%"}},
+        "secondary": dict.fromkeys(name for name in TYPES["metrics"] if name not in ("buyers", "revenue")),
+    },
+    exposure=PLAIN,
+)
+# A trigger, strata and breakdowns.
+SPLIT = experiment(
+    metrics={"primary": {"revenue": {"mde": "2%"}}},
+    exposure={**PLAIN, "trigger": {"source": "orders", "filter": "status = 'cart'"}},
+    analysis={"strata": ["platform"], "breakdowns": ["users.age"]},
+)
+# A ramp over clusters.
+CLUSTERS = experiment(
+    metrics={"primary": {"buyers": {"mde": "2%"}}, "secondary": {"order_value": None}},
+    exposure={**PLAIN, "mixed": "first_arm"},
+    cluster="shop",
+    ramp=[
+        {"from": "2026-01-01", "shares": {"control": "90%", "treatment": "10%"}},
+        {"from": "2026-01-08", "shares": {"control": "50%", "treatment": "50%"}},
+    ],
+)
+
+
+DESIGNS = {"types": EVERY_TYPE, "splits": SPLIT, "clusters": CLUSTERS}
 
 
 @pytest.fixture
@@ -116,16 +179,47 @@ def test_a_new_metric_adds_its_columns_and_changes_no_others(project):
     assert {column.name for column in after.unit_columns} - names == {"spend"}
 
 
-def test_golden(project):
-    """One whole experiment as a reviewer would read it. Rewrite with UPDATE_GOLDEN=1 and read the difference."""
-    import os
+@pytest.fixture
+def designs(tmp_path, monkeypatch):
+    """Projects by the name that their golden files have."""
+    monkeypatch.chdir(tmp_path)
+    assignments = SOURCES["sources"]["assignments"]
+    shops = {
+        "sources": {
+            **SOURCES["sources"],
+            "assignments": {**assignments, "entities": {"user": "user_id", "shop": "shop_id"}},
+        }
+    }
+    settings = {**PROJECT, "entities": ["user", "shop"], "defaults": {"unit": "user", "timezone": "Europe/Berlin"}}
+    for name, protocol in DESIGNS.items():
+        write_definitions(tmp_path / name, shops, TYPES, protocol, project=settings)
+    return {name: Project(tmp_path / name) for name in DESIGNS}
 
-    for dialect in DIALECTS:
-        path, text = GOLDEN / f"{dialect}.sql", project.compile("test", dialect, as_of="2026-03-01").text
-        if os.environ.get("UPDATE_GOLDEN"):
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text)
-        assert text == path.read_text()
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("name", ["covariates", *DESIGNS])
+def test_golden(project, designs, name, dialect):
+    """Whole experiments as a reviewer would read them. Rewrite with UPDATE_GOLDEN=1 and read the difference."""
+    found = project if name == "covariates" else designs[name]
+    path, text = GOLDEN / f"{name}_{dialect}.sql", found.compile("test", dialect, as_of="2026-03-01").text
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+@pytest.mark.parametrize("name", DESIGNS)
+def test_designs_are_accepted_deterministic_and_without_a_clock(designs, name):
+    for dialect, table in DIALECTS.items():
+        query = designs[name].compile("test", dialect, as_of="2026-03-01")
+        assert query.text == Project(designs[name].root).compile("test", dialect, as_of="2026-03-01").text
+        assert all(len(sqlglot.parse(statement, read=table.sqlglot)) == 1 for statement in query.statements)
+        assert not re.search(r"now\(|current_|getdate|sysdate|random|uuid", query.text.lower())
+        assert max(map(len, re.findall(r"[A-Za-z_][A-Za-z0-9_]*", re.sub(r"--.*", "", query.text)))) <= 63
+        # A stage without a comment says nothing to its reviewer.
+        uncommented = re.findall(r"^(?!--)[^\n]*\n(md_\w+) AS \($", query.text, re.MULTILINE)
+        assert uncommented == []
+        assert not re.search(r"[ \t]$", query.text, re.MULTILINE)
 
 
 def test_schemas_of_a_profile(tmp_path):

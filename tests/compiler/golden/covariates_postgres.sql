@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect postgres
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions 81b685f96b34a474, sql 1e5f93d46684472b
+-- definitions 81b685f96b34a474, sql ba4f913787422399
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -35,9 +35,10 @@ md_exposure_audit AS (
 md_entries AS (
   SELECT
     unit,
-    MIN(ts_us) AS t0_us,
+    MIN(ts_us) AS exposed_us,
     MIN(ts_us * 2 + arm_code) % 2 AS arm,
-    CASE WHEN MIN(arm_code) = MAX(arm_code) THEN 0 ELSE 1 END AS mixed
+    CASE WHEN MIN(arm_code) = MAX(arm_code) THEN 0 ELSE 1 END AS mixed,
+    0 AS epoch
   FROM md_exposure_rows
   WHERE unit IS NOT NULL
     AND arm_code IS NOT NULL
@@ -54,7 +55,7 @@ md_entry_values AS (
   FROM md_entries
   INNER JOIN md_exposure_rows
     ON md_exposure_rows.unit = md_entries.unit
-    AND md_exposure_rows.ts_us = md_entries.t0_us
+    AND md_exposure_rows.ts_us = md_entries.exposed_us
     AND md_exposure_rows.arm_code = md_entries.arm
   GROUP BY md_entries.unit
 ),
@@ -85,7 +86,7 @@ md_attributes_users AS (
 md_facts_orders AS (
   SELECT
     md_entries.unit AS unit,
-    fact_rows.ts_us - md_entries.t0_us AS since_us,
+    fact_rows.ts_us - md_entries.exposed_us AS since_us,
     fact_rows.ts_us AS ts_us,
     fact_rows.m_amount AS m_amount,
     fact_rows.m_product AS m_product,
@@ -105,12 +106,13 @@ md_facts_orders AS (
   ) AS fact_rows
   INNER JOIN md_entries
     ON md_entries.unit = fact_rows.unit
+  WHERE (fact_rows.ts_us - md_entries.exposed_us >= -1209600000000 /* -14d */ OR fact_rows.f_1 = 1 AND fact_rows.ts_us - md_entries.exposed_us >= -2592000000000 /* -30d */ AND fact_rows.ts_us - md_entries.exposed_us < 0)
 ),
 
 -- One row per unit: its values from orders.
 md_unit_orders AS (
   SELECT
-    unit,
+    md_facts_orders.unit AS unit,
     MAX(CASE WHEN since_us >= -2592000000000 /* -30d */ AND since_us < 0 AND f_1 = 1 THEN 1 END) AS u_known,
     MAX(CASE WHEN since_us >= 0 AND ts_us < 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */ THEN 1 END) AS u_buyers,
     MAX(CASE WHEN since_us >= -1209600000000 /* -14d */ AND since_us < 0 THEN 1 END) AS u_buyers__pre,
@@ -125,30 +127,32 @@ md_unit_orders AS (
     MAX(CASE WHEN since_us >= 0 AND ts_us < 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */ AND f_2 = 1 THEN 1 END) AS u_refunds,
     MAX(CASE WHEN since_us >= -1209600000000 /* -14d */ AND since_us < 0 AND f_2 = 1 THEN 1 END) AS u_refunds__pre
   FROM md_facts_orders
-  GROUP BY unit
+  GROUP BY md_facts_orders.unit
 ),
 
--- One row per unit: absent values are 0.
+-- One row per unit.
 md_units AS (
   SELECT
+    md_entries.unit AS unit,
     md_entries.arm AS arm,
     md_entries.mixed AS mixed,
-    md_entries.t0_us AS t0_us,
+    md_entries.epoch AS epoch,
+    md_entries.exposed_us AS exposed_us,
     md_entry_values.e_assignments__platform AS e_assignments__platform,
     md_attributes_users.e_users__age AS e_users__age,
-    CAST(COALESCE(md_unit_orders.u_known, 0) AS DOUBLE PRECISION) AS u_known,
-    CAST(COALESCE(md_unit_orders.u_buyers, 0) AS DOUBLE PRECISION) AS u_buyers,
-    CAST(COALESCE(md_unit_orders.u_buyers__pre, 0) AS DOUBLE PRECISION) AS u_buyers__pre,
-    COALESCE(md_unit_orders.u_revenue, 0) AS u_revenue,
-    COALESCE(md_unit_orders.u_revenue__pre, 0) AS u_revenue__pre,
-    CAST(COALESCE(md_unit_orders.u_order_value__denominator, 0) AS DOUBLE PRECISION) AS u_order_value__denominator,
-    CAST(COALESCE(md_unit_orders.u_order_value__denominator__pre, 0) AS DOUBLE PRECISION) AS u_order_value__denominator__pre,
-    CAST(COALESCE(md_unit_orders.u_products, 0) AS DOUBLE PRECISION) AS u_products,
-    CAST(COALESCE(md_unit_orders.u_products__pre, 0) AS DOUBLE PRECISION) AS u_products__pre,
-    COALESCE(md_unit_orders.u_largest, 0) AS u_largest,
-    COALESCE(md_unit_orders.u_largest__pre, 0) AS u_largest__pre,
-    CAST(COALESCE(md_unit_orders.u_refunds, 0) AS DOUBLE PRECISION) AS u_refunds,
-    CAST(COALESCE(md_unit_orders.u_refunds__pre, 0) AS DOUBLE PRECISION) AS u_refunds__pre,
+    md_unit_orders.u_known AS u_known,
+    md_unit_orders.u_buyers AS u_buyers,
+    md_unit_orders.u_buyers__pre AS u_buyers__pre,
+    md_unit_orders.u_revenue AS u_revenue,
+    md_unit_orders.u_revenue__pre AS u_revenue__pre,
+    md_unit_orders.u_order_value__denominator AS u_order_value__denominator,
+    md_unit_orders.u_order_value__denominator__pre AS u_order_value__denominator__pre,
+    md_unit_orders.u_products AS u_products,
+    md_unit_orders.u_products__pre AS u_products__pre,
+    md_unit_orders.u_largest AS u_largest,
+    md_unit_orders.u_largest__pre AS u_largest__pre,
+    md_unit_orders.u_refunds AS u_refunds,
+    md_unit_orders.u_refunds__pre AS u_refunds__pre,
     md_attributes_users.attribute_rows AS rows_users,
     CASE WHEN ((e_assignments__platform = 'web')) AND md_attributes_users.attribute_rows >= 1 AND ((e_users__age >= 18)) AND COALESCE(md_unit_orders.u_known, 0) = 1 THEN 1 ELSE 0 END AS in_population
   FROM md_entries
@@ -165,39 +169,42 @@ md_arm_counts AS (
   SELECT
     arm,
     mixed,
+    epoch,
     COUNT(*) AS units_assigned,
+    COUNT(CASE WHEN in_population = 1 THEN 1 END) AS units_in_population,
     COUNT(CASE WHEN in_population = 1 THEN 1 END) AS units_analysed,
     COUNT(CASE WHEN rows_users > 1 THEN 1 END) AS duplicates_users
   FROM md_units
-  GROUP BY arm, mixed
+  GROUP BY arm, mixed, epoch
 ),
 
 -- Values of the units whose window is complete; NULL for the others.
 md_eligible AS (
   SELECT
-    arm,
-    mixed,
+    md_units.arm AS arm,
+    md_units.mixed AS mixed,
+    md_units.epoch AS epoch,
     1 AS in_all,
-    CASE WHEN t0_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN 1 ELSE 0 END AS in_mature_7d,
-    u_buyers AS v_buyers,
-    u_buyers__pre AS v_buyers__pre,
-    u_revenue AS v_revenue,
-    u_revenue__pre AS v_revenue__pre,
-    u_order_value__denominator AS v_order_value__denominator,
-    u_order_value__denominator__pre AS v_order_value__denominator__pre,
-    CASE WHEN u_largest < CAST(0.0 AS DOUBLE PRECISION) THEN CAST(0.0 AS DOUBLE PRECISION) WHEN u_largest > CAST(500.0 AS DOUBLE PRECISION) THEN CAST(500.0 AS DOUBLE PRECISION) ELSE u_largest END AS v_largest,
-    CASE WHEN u_largest < CAST(0.0 AS DOUBLE PRECISION) OR u_largest > CAST(500.0 AS DOUBLE PRECISION) THEN 1 ELSE 0 END AS c_largest,
-    u_largest AS v_largest__uncapped,
-    CASE WHEN u_largest__pre < CAST(0.0 AS DOUBLE PRECISION) THEN CAST(0.0 AS DOUBLE PRECISION) WHEN u_largest__pre > CAST(500.0 AS DOUBLE PRECISION) THEN CAST(500.0 AS DOUBLE PRECISION) ELSE u_largest__pre END AS v_largest__pre,
-    CASE WHEN u_largest__pre < CAST(0.0 AS DOUBLE PRECISION) OR u_largest__pre > CAST(500.0 AS DOUBLE PRECISION) THEN 1 ELSE 0 END AS c_largest__pre,
-    COALESCE(CAST(e_users__age AS DOUBLE PRECISION), 0) AS v_users__age,
-    CASE WHEN e_users__age IS NULL THEN CAST(1.0 AS DOUBLE PRECISION) ELSE CAST(0.0 AS DOUBLE PRECISION) END AS v_users__age__missing,
-    u_refunds AS v_refunds,
-    u_refunds__pre AS v_refunds__pre,
-    CASE WHEN t0_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN u_products END AS v_products,
-    CASE WHEN t0_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN u_products__pre END AS v_products__pre
+    CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN 1 ELSE 0 END AS in_mature_7d,
+    CAST(COALESCE(md_units.u_buyers, 0) AS DOUBLE PRECISION) AS v_buyers,
+    CAST(COALESCE(md_units.u_buyers__pre, 0) AS DOUBLE PRECISION) AS v_buyers__pre,
+    COALESCE(md_units.u_revenue, 0) AS v_revenue,
+    COALESCE(md_units.u_revenue__pre, 0) AS v_revenue__pre,
+    CAST(COALESCE(md_units.u_order_value__denominator, 0) AS DOUBLE PRECISION) AS v_order_value__denominator,
+    CAST(COALESCE(md_units.u_order_value__denominator__pre, 0) AS DOUBLE PRECISION) AS v_order_value__denominator__pre,
+    CASE WHEN COALESCE(md_units.u_largest, 0) < CAST(0.0 AS DOUBLE PRECISION) THEN CAST(0.0 AS DOUBLE PRECISION) WHEN COALESCE(md_units.u_largest, 0) > CAST(500.0 AS DOUBLE PRECISION) THEN CAST(500.0 AS DOUBLE PRECISION) ELSE COALESCE(md_units.u_largest, 0) END AS v_largest,
+    CASE WHEN COALESCE(md_units.u_largest, 0) < CAST(0.0 AS DOUBLE PRECISION) OR COALESCE(md_units.u_largest, 0) > CAST(500.0 AS DOUBLE PRECISION) THEN 1 ELSE 0 END AS c_largest,
+    COALESCE(md_units.u_largest, 0) AS v_largest__uncapped,
+    CASE WHEN COALESCE(md_units.u_largest__pre, 0) < CAST(0.0 AS DOUBLE PRECISION) THEN CAST(0.0 AS DOUBLE PRECISION) WHEN COALESCE(md_units.u_largest__pre, 0) > CAST(500.0 AS DOUBLE PRECISION) THEN CAST(500.0 AS DOUBLE PRECISION) ELSE COALESCE(md_units.u_largest__pre, 0) END AS v_largest__pre,
+    CASE WHEN COALESCE(md_units.u_largest__pre, 0) < CAST(0.0 AS DOUBLE PRECISION) OR COALESCE(md_units.u_largest__pre, 0) > CAST(500.0 AS DOUBLE PRECISION) THEN 1 ELSE 0 END AS c_largest__pre,
+    COALESCE(CAST(md_units.e_users__age AS DOUBLE PRECISION), 0) AS v_users__age,
+    CASE WHEN md_units.e_users__age IS NOT NULL THEN CAST(0.0 AS DOUBLE PRECISION) ELSE CAST(1.0 AS DOUBLE PRECISION) END AS v_users__age__missing,
+    CAST(COALESCE(md_units.u_refunds, 0) AS DOUBLE PRECISION) AS v_refunds,
+    CAST(COALESCE(md_units.u_refunds__pre, 0) AS DOUBLE PRECISION) AS v_refunds__pre,
+    CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CAST(COALESCE(md_units.u_products, 0) AS DOUBLE PRECISION) END AS v_products,
+    CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CAST(COALESCE(md_units.u_products__pre, 0) AS DOUBLE PRECISION) END AS v_products__pre
   FROM md_units
-  WHERE in_population = 1
+  WHERE md_units.in_population = 1
 ),
 
 -- One constant near the mean of every column, the same in all arms: products of differences lose no digits.
@@ -226,6 +233,7 @@ md_centred AS (
   SELECT
     md_eligible.arm AS arm,
     md_eligible.mixed AS mixed,
+    md_eligible.epoch AS epoch,
     md_eligible.in_all AS in_all,
     md_eligible.in_mature_7d AS in_mature_7d,
     md_eligible.v_buyers AS v_buyers,
@@ -265,10 +273,12 @@ md_centred AS (
 ),
 
 -- n: units, s: sums, q: products, k: cubes, a: largest size, z: non-zero, w: capped; by block and column.
-md_moments AS (
+md_groups AS (
   SELECT
     arm,
     mixed,
+    epoch,
+    COUNT(*) AS group_rows,
     SUM(in_all) AS n__all,
     SUM(d_buyers) AS s__b0_0,
     SUM(d_buyers__pre) AS s__b0_1,
@@ -373,14 +383,17 @@ md_moments AS (
     SUM(c_largest) AS w__b0_6,
     SUM(c_largest__pre) AS w__b0_8
   FROM md_centred
-  GROUP BY arm, mixed
+  GROUP BY arm, mixed, epoch
 )
 
 -- Every arm has its rows, also where no unit came.
 SELECT
+  'group' AS kind,
   arms.arm AS arm,
   arms.mixed AS mixed,
+  arms.epoch AS epoch,
   COALESCE(md_arm_counts.units_assigned, 0) AS units_assigned,
+  COALESCE(md_arm_counts.units_in_population, 0) AS units_in_population,
   COALESCE(md_arm_counts.units_analysed, 0) AS units_analysed,
   COALESCE(md_arm_counts.duplicates_users, 0) AS duplicates_users,
   md_exposure_audit.audit_rows AS audit_rows,
@@ -406,121 +419,123 @@ SELECT
   md_centres.v_refunds__pre AS c__b0_12,
   md_centres.v_products AS c__b1_0,
   md_centres.v_products__pre AS c__b1_1,
-  md_moments.n__all AS n__all,
-  md_moments.s__b0_0 AS s__b0_0,
-  md_moments.s__b0_1 AS s__b0_1,
-  md_moments.s__b0_2 AS s__b0_2,
-  md_moments.s__b0_3 AS s__b0_3,
-  md_moments.s__b0_4 AS s__b0_4,
-  md_moments.s__b0_5 AS s__b0_5,
-  md_moments.s__b0_6 AS s__b0_6,
-  md_moments.s__b0_7 AS s__b0_7,
-  md_moments.s__b0_8 AS s__b0_8,
-  md_moments.s__b0_9 AS s__b0_9,
-  md_moments.s__b0_10 AS s__b0_10,
-  md_moments.s__b0_11 AS s__b0_11,
-  md_moments.s__b0_12 AS s__b0_12,
-  md_moments.q__b0_0_0 AS q__b0_0_0,
-  md_moments.q__b0_0_1 AS q__b0_0_1,
-  md_moments.q__b0_1_1 AS q__b0_1_1,
-  md_moments.q__b0_2_2 AS q__b0_2_2,
-  md_moments.q__b0_2_3 AS q__b0_2_3,
-  md_moments.q__b0_2_4 AS q__b0_2_4,
-  md_moments.q__b0_2_5 AS q__b0_2_5,
-  md_moments.q__b0_3_3 AS q__b0_3_3,
-  md_moments.q__b0_3_4 AS q__b0_3_4,
-  md_moments.q__b0_3_5 AS q__b0_3_5,
-  md_moments.q__b0_4_4 AS q__b0_4_4,
-  md_moments.q__b0_4_5 AS q__b0_4_5,
-  md_moments.q__b0_5_5 AS q__b0_5_5,
-  md_moments.q__b0_5_6 AS q__b0_5_6,
-  md_moments.q__b0_5_7 AS q__b0_5_7,
-  md_moments.q__b0_5_8 AS q__b0_5_8,
-  md_moments.q__b0_5_9 AS q__b0_5_9,
-  md_moments.q__b0_5_10 AS q__b0_5_10,
-  md_moments.q__b0_6_6 AS q__b0_6_6,
-  md_moments.q__b0_6_7 AS q__b0_6_7,
-  md_moments.q__b0_6_8 AS q__b0_6_8,
-  md_moments.q__b0_6_9 AS q__b0_6_9,
-  md_moments.q__b0_6_10 AS q__b0_6_10,
-  md_moments.q__b0_7_7 AS q__b0_7_7,
-  md_moments.q__b0_7_8 AS q__b0_7_8,
-  md_moments.q__b0_7_9 AS q__b0_7_9,
-  md_moments.q__b0_7_10 AS q__b0_7_10,
-  md_moments.q__b0_8_8 AS q__b0_8_8,
-  md_moments.q__b0_8_9 AS q__b0_8_9,
-  md_moments.q__b0_8_10 AS q__b0_8_10,
-  md_moments.q__b0_9_9 AS q__b0_9_9,
-  md_moments.q__b0_9_10 AS q__b0_9_10,
-  md_moments.q__b0_10_10 AS q__b0_10_10,
-  md_moments.q__b0_11_11 AS q__b0_11_11,
-  md_moments.q__b0_11_12 AS q__b0_11_12,
-  md_moments.q__b0_12_12 AS q__b0_12_12,
-  md_moments.k__b0_0 AS k__b0_0,
-  md_moments.a__b0_0 AS a__b0_0,
-  md_moments.z__b0_0 AS z__b0_0,
-  md_moments.k__b0_1 AS k__b0_1,
-  md_moments.a__b0_1 AS a__b0_1,
-  md_moments.z__b0_1 AS z__b0_1,
-  md_moments.k__b0_2 AS k__b0_2,
-  md_moments.a__b0_2 AS a__b0_2,
-  md_moments.z__b0_2 AS z__b0_2,
-  md_moments.k__b0_3 AS k__b0_3,
-  md_moments.a__b0_3 AS a__b0_3,
-  md_moments.z__b0_3 AS z__b0_3,
-  md_moments.k__b0_4 AS k__b0_4,
-  md_moments.a__b0_4 AS a__b0_4,
-  md_moments.z__b0_4 AS z__b0_4,
-  md_moments.k__b0_5 AS k__b0_5,
-  md_moments.a__b0_5 AS a__b0_5,
-  md_moments.z__b0_5 AS z__b0_5,
-  md_moments.k__b0_6 AS k__b0_6,
-  md_moments.a__b0_6 AS a__b0_6,
-  md_moments.z__b0_6 AS z__b0_6,
-  md_moments.k__b0_7 AS k__b0_7,
-  md_moments.a__b0_7 AS a__b0_7,
-  md_moments.z__b0_7 AS z__b0_7,
-  md_moments.k__b0_8 AS k__b0_8,
-  md_moments.a__b0_8 AS a__b0_8,
-  md_moments.z__b0_8 AS z__b0_8,
-  md_moments.k__b0_9 AS k__b0_9,
-  md_moments.a__b0_9 AS a__b0_9,
-  md_moments.z__b0_9 AS z__b0_9,
-  md_moments.k__b0_10 AS k__b0_10,
-  md_moments.a__b0_10 AS a__b0_10,
-  md_moments.z__b0_10 AS z__b0_10,
-  md_moments.k__b0_11 AS k__b0_11,
-  md_moments.a__b0_11 AS a__b0_11,
-  md_moments.z__b0_11 AS z__b0_11,
-  md_moments.k__b0_12 AS k__b0_12,
-  md_moments.a__b0_12 AS a__b0_12,
-  md_moments.z__b0_12 AS z__b0_12,
-  md_moments.w__b0_6 AS w__b0_6,
-  md_moments.w__b0_8 AS w__b0_8,
-  md_moments.n__mature_7d AS n__mature_7d,
-  md_moments.s__b1_0 AS s__b1_0,
-  md_moments.s__b1_1 AS s__b1_1,
-  md_moments.q__b1_0_0 AS q__b1_0_0,
-  md_moments.q__b1_0_1 AS q__b1_0_1,
-  md_moments.q__b1_1_1 AS q__b1_1_1,
-  md_moments.k__b1_0 AS k__b1_0,
-  md_moments.a__b1_0 AS a__b1_0,
-  md_moments.z__b1_0 AS z__b1_0,
-  md_moments.k__b1_1 AS k__b1_1,
-  md_moments.a__b1_1 AS a__b1_1,
-  md_moments.z__b1_1 AS z__b1_1
+  md_groups.group_rows AS group_rows,
+  md_groups.n__all AS n__all,
+  md_groups.s__b0_0 AS s__b0_0,
+  md_groups.s__b0_1 AS s__b0_1,
+  md_groups.s__b0_2 AS s__b0_2,
+  md_groups.s__b0_3 AS s__b0_3,
+  md_groups.s__b0_4 AS s__b0_4,
+  md_groups.s__b0_5 AS s__b0_5,
+  md_groups.s__b0_6 AS s__b0_6,
+  md_groups.s__b0_7 AS s__b0_7,
+  md_groups.s__b0_8 AS s__b0_8,
+  md_groups.s__b0_9 AS s__b0_9,
+  md_groups.s__b0_10 AS s__b0_10,
+  md_groups.s__b0_11 AS s__b0_11,
+  md_groups.s__b0_12 AS s__b0_12,
+  md_groups.q__b0_0_0 AS q__b0_0_0,
+  md_groups.q__b0_0_1 AS q__b0_0_1,
+  md_groups.q__b0_1_1 AS q__b0_1_1,
+  md_groups.q__b0_2_2 AS q__b0_2_2,
+  md_groups.q__b0_2_3 AS q__b0_2_3,
+  md_groups.q__b0_2_4 AS q__b0_2_4,
+  md_groups.q__b0_2_5 AS q__b0_2_5,
+  md_groups.q__b0_3_3 AS q__b0_3_3,
+  md_groups.q__b0_3_4 AS q__b0_3_4,
+  md_groups.q__b0_3_5 AS q__b0_3_5,
+  md_groups.q__b0_4_4 AS q__b0_4_4,
+  md_groups.q__b0_4_5 AS q__b0_4_5,
+  md_groups.q__b0_5_5 AS q__b0_5_5,
+  md_groups.q__b0_5_6 AS q__b0_5_6,
+  md_groups.q__b0_5_7 AS q__b0_5_7,
+  md_groups.q__b0_5_8 AS q__b0_5_8,
+  md_groups.q__b0_5_9 AS q__b0_5_9,
+  md_groups.q__b0_5_10 AS q__b0_5_10,
+  md_groups.q__b0_6_6 AS q__b0_6_6,
+  md_groups.q__b0_6_7 AS q__b0_6_7,
+  md_groups.q__b0_6_8 AS q__b0_6_8,
+  md_groups.q__b0_6_9 AS q__b0_6_9,
+  md_groups.q__b0_6_10 AS q__b0_6_10,
+  md_groups.q__b0_7_7 AS q__b0_7_7,
+  md_groups.q__b0_7_8 AS q__b0_7_8,
+  md_groups.q__b0_7_9 AS q__b0_7_9,
+  md_groups.q__b0_7_10 AS q__b0_7_10,
+  md_groups.q__b0_8_8 AS q__b0_8_8,
+  md_groups.q__b0_8_9 AS q__b0_8_9,
+  md_groups.q__b0_8_10 AS q__b0_8_10,
+  md_groups.q__b0_9_9 AS q__b0_9_9,
+  md_groups.q__b0_9_10 AS q__b0_9_10,
+  md_groups.q__b0_10_10 AS q__b0_10_10,
+  md_groups.q__b0_11_11 AS q__b0_11_11,
+  md_groups.q__b0_11_12 AS q__b0_11_12,
+  md_groups.q__b0_12_12 AS q__b0_12_12,
+  md_groups.k__b0_0 AS k__b0_0,
+  md_groups.a__b0_0 AS a__b0_0,
+  md_groups.z__b0_0 AS z__b0_0,
+  md_groups.k__b0_1 AS k__b0_1,
+  md_groups.a__b0_1 AS a__b0_1,
+  md_groups.z__b0_1 AS z__b0_1,
+  md_groups.k__b0_2 AS k__b0_2,
+  md_groups.a__b0_2 AS a__b0_2,
+  md_groups.z__b0_2 AS z__b0_2,
+  md_groups.k__b0_3 AS k__b0_3,
+  md_groups.a__b0_3 AS a__b0_3,
+  md_groups.z__b0_3 AS z__b0_3,
+  md_groups.k__b0_4 AS k__b0_4,
+  md_groups.a__b0_4 AS a__b0_4,
+  md_groups.z__b0_4 AS z__b0_4,
+  md_groups.k__b0_5 AS k__b0_5,
+  md_groups.a__b0_5 AS a__b0_5,
+  md_groups.z__b0_5 AS z__b0_5,
+  md_groups.k__b0_6 AS k__b0_6,
+  md_groups.a__b0_6 AS a__b0_6,
+  md_groups.z__b0_6 AS z__b0_6,
+  md_groups.k__b0_7 AS k__b0_7,
+  md_groups.a__b0_7 AS a__b0_7,
+  md_groups.z__b0_7 AS z__b0_7,
+  md_groups.k__b0_8 AS k__b0_8,
+  md_groups.a__b0_8 AS a__b0_8,
+  md_groups.z__b0_8 AS z__b0_8,
+  md_groups.k__b0_9 AS k__b0_9,
+  md_groups.a__b0_9 AS a__b0_9,
+  md_groups.z__b0_9 AS z__b0_9,
+  md_groups.k__b0_10 AS k__b0_10,
+  md_groups.a__b0_10 AS a__b0_10,
+  md_groups.z__b0_10 AS z__b0_10,
+  md_groups.k__b0_11 AS k__b0_11,
+  md_groups.a__b0_11 AS a__b0_11,
+  md_groups.z__b0_11 AS z__b0_11,
+  md_groups.k__b0_12 AS k__b0_12,
+  md_groups.a__b0_12 AS a__b0_12,
+  md_groups.z__b0_12 AS z__b0_12,
+  md_groups.w__b0_6 AS w__b0_6,
+  md_groups.w__b0_8 AS w__b0_8,
+  md_groups.n__mature_7d AS n__mature_7d,
+  md_groups.s__b1_0 AS s__b1_0,
+  md_groups.s__b1_1 AS s__b1_1,
+  md_groups.q__b1_0_0 AS q__b1_0_0,
+  md_groups.q__b1_0_1 AS q__b1_0_1,
+  md_groups.q__b1_1_1 AS q__b1_1_1,
+  md_groups.k__b1_0 AS k__b1_0,
+  md_groups.a__b1_0 AS a__b1_0,
+  md_groups.z__b1_0 AS z__b1_0,
+  md_groups.k__b1_1 AS k__b1_1,
+  md_groups.a__b1_1 AS a__b1_1,
+  md_groups.z__b1_1 AS z__b1_1
 FROM (
-  SELECT 0 AS arm, 0 AS mixed
-  UNION ALL SELECT 0 AS arm, 1 AS mixed
-  UNION ALL SELECT 1 AS arm, 0 AS mixed
-  UNION ALL SELECT 1 AS arm, 1 AS mixed
+  SELECT 0 AS arm, 0 AS mixed, 0 AS epoch
+  UNION ALL SELECT 0 AS arm, 1 AS mixed, 0 AS epoch
+  UNION ALL SELECT 1 AS arm, 0 AS mixed, 0 AS epoch
+  UNION ALL SELECT 1 AS arm, 1 AS mixed, 0 AS epoch
 ) AS arms
 CROSS JOIN md_exposure_audit
 CROSS JOIN md_centres
 LEFT JOIN md_arm_counts
   ON md_arm_counts.arm = arms.arm
   AND md_arm_counts.mixed = arms.mixed
-LEFT JOIN md_moments
-  ON md_moments.arm = arms.arm
-  AND md_moments.mixed = arms.mixed
-ORDER BY arms.arm, arms.mixed;
+  AND md_arm_counts.epoch = arms.epoch
+LEFT JOIN md_groups
+  ON md_groups.arm = arms.arm
+  AND md_groups.mixed = arms.mixed
+  AND md_groups.epoch = arms.epoch;
