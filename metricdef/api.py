@@ -126,7 +126,7 @@ class Project:
     ) -> Readout:
         """Compile, execute and analyse; `daily` with the cumulative estimates of every day. Raises MetricdefError with what to do about it."""
         from metricdef.analysis.analyse import analyse
-        from metricdef.warehouses.inspect import inspect_sources
+        from metricdef.warehouses.isolate import Run, execute_isolated
 
         project = self.definitions
         plan = self.plan(experiment, as_of, daily=daily)
@@ -138,13 +138,7 @@ class Project:
         resolved = self._profile(profile)
         progress(f"connecting to {resolved.name} ({resolved.type})")
         with connect(resolved) as warehouse:
-            query = render(plan, warehouse.dialect, resolved.schemas)
-            _, problems = inspect_sources(project, warehouse, plan.sources, dict(resolved.schemas))
-            errors = [d for d in problems if d.severity == "error"]
-            if errors:
-                raise DefinitionErrors(errors)
-            progress(f"computing moments of {len(plan.metrics)} metrics in {len(plan.arms)} arms")
-            table = warehouse.execute(query.statements)
+            query, table = execute_isolated(Run(project, experiment, plan.as_of, warehouse, resolved, daily, progress))
         progress("analysing")
         return analyse(project, query, table, revision(self.root))
 

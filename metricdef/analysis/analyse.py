@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,8 @@ def analyse(project: Project, query: Query, table: pa.Table, revision: str | Non
     health = check_health(cells, arms, settings, final=stage.early is None)
     view = View(cells, with_mixed)
     interim = stage.early is not None
-    rows = [] if stage.hidden else _estimates(view, settings, interim=interim)
+    dropped = [] if stage.hidden else _dropped(plan)
+    rows = [] if stage.hidden else _estimates(view, settings, dropped, interim=interim)
     split = [] if stage.hidden else break_down(view, settings, interim=interim)
     treatments = [arm.name for arm in plan.arms[1:]]
     return Readout(
@@ -61,8 +63,8 @@ def analyse(project: Project, query: Query, table: pa.Table, revision: str | Non
         provenance=_provenance(query, settings, revision),
         arms=arms,
         health=health,
-        estimates=(*rows, *_dropped(plan, stage), *split),
-        decision=decide([*rows, *_dropped(plan, stage)], health, settings, treatments, stage.early),
+        estimates=(*rows, *split),
+        decision=decide(rows, health, settings, treatments, stage.early),
         ledger=_ledger(plan, settings),
         excluded_units=_excluded(cells, settings),
         sensitivity=() if stage.hidden or stage.early else tuple(_sensitivity(View(cells, not with_mixed), settings)),
@@ -82,17 +84,19 @@ def _stage(plan: Plan, settings: Settings) -> Stage:
     return Stage(None, hidden=False)
 
 
-def _estimates(view: View, settings: Settings, *, interim: bool) -> list[EstimateRow]:
+def _estimates(
+    view: View, settings: Settings, dropped: Sequence[EstimateRow] = (), *, interim: bool
+) -> list[EstimateRow]:
+    """Rows in the order of the protocol; those of metrics that the engine refused keep their place in their family."""
     rows = [
         row for metric in view.cells.plan.metrics for row in estimate_metric(view, metric, settings, interim=interim)
     ]
+    rows += dropped
     return rows if interim else judge(rows, settings)
 
 
-def _dropped(plan: Plan, stage: Stage) -> list[EstimateRow]:
-    """Rows of metrics that the engine refused: they keep their place, with its reason."""
-    if stage.hidden:
-        return []
+def _dropped(plan: Plan) -> list[EstimateRow]:
+    """Rows of metrics that the engine refused, with its reason."""
     baseline, *others = (arm.name for arm in plan.arms)
     return [
         EstimateRow(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from metricdef.analysis.estimates import estimate_metric
+from metricdef.analysis.families import selection
 from metricdef.analysis.observed import View
 from metricdef.analysis.readout import EstimateRow, Heterogeneity
 from metricdef.analysis.settings import Settings
@@ -79,6 +80,9 @@ def _corrected(
         )
         better = (new.statistic > 0) == (row.direction != "decrease")
         verdict = ("superior" if better else "inferior") if rejected else "inconclusive"
+        selected = selection(row)
+        if selected is not None:
+            verdict = "inconclusive"
         found.append(
             replace(
                 row,
@@ -87,6 +91,8 @@ def _corrected(
                 p_adjusted=p_adjusted,
                 family=new.family,
                 verdict=verdict,  # type: ignore[arg-type]  # one of the verdicts
+                reason="selection" if selected else row.reason,
+                message=selected or row.message,
                 heterogeneity=gate,
             )
         )

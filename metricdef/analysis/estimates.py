@@ -326,9 +326,9 @@ def _cap(cells: Cells, pair: _Pair, uncapped: Effect | NotComputable | None) -> 
     parts = []
     for cap in pair.metric.plan.caps:
         counts = tuple(int(m.capped[m.index(cap.column)]) for m in (pair.baseline, pair.arm))
-        sizes = pair.baseline.n, pair.arm.n
         try:
-            p_value: float | None = srm.homogeneity(counts, sizes)
+            # Of clusters the moments count clusters, and the cap cuts units.
+            p_value = None if pair.metric.clustered else srm.homogeneity(counts, (pair.baseline.n, pair.arm.n))
         except NotComputable:
             p_value = None  # nobody was cut, or everybody
         lower, upper = _limit(cells, cap.lower), _limit(cells, cap.upper)

@@ -57,12 +57,9 @@ def _judged(row: EstimateRow, settings: Settings, size: int) -> EstimateRow:
     main = row.test("non_inferiority" if row.role == "guardrail" else "superiority")
     verdict = _verdict(row)
     reason, message = row.reason, row.message
-    if row.response is not None and row.response.p_value < SELECTION_ALPHA:
-        verdict, reason = "inconclusive", "selection"
-        message = (
-            f"the share of units with a value differs between arms ({row.response.baseline:.1%} and "
-            f"{row.response.arm:.1%}, p = {row.response.p_value:.2g}): those left in are not comparable"
-        )
+    selected = selection(row)
+    if selected is not None:
+        verdict, reason, message = "inconclusive", "selection", selected
     superiority = row.test("superiority")
     if (
         row.role != "guardrail"
@@ -83,6 +80,16 @@ def _judged(row: EstimateRow, settings: Settings, size: int) -> EstimateRow:
         p_value=main.p_value if main else None,
         p_adjusted=main.p_adjusted if main else None,
         simultaneous=_simultaneous(row, settings, size),
+    )
+
+
+def selection(row: EstimateRow) -> str | None:
+    """Why arms cannot be compared: different shares of their units have a value at all. None where they can."""
+    if row.response is None or row.response.p_value >= SELECTION_ALPHA:
+        return None
+    return (
+        f"the share of units with a value differs between arms ({row.response.baseline:.1%} and "
+        f"{row.response.arm:.1%}, p = {row.response.p_value:.2g}): those left in are not comparable"
     )
 
 

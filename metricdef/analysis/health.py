@@ -9,6 +9,7 @@ from fractions import Fraction
 from metricdef.analysis.cells import Cells
 from metricdef.analysis.readout import ArmRow, HealthRow, Status
 from metricdef.analysis.settings import Settings
+from metricdef.compiler.plan import ArmPlan
 from metricdef.errors import NotComputable
 from metricdef.stats import srm
 
@@ -29,7 +30,7 @@ def arm_rows(cells: Cells, *, with_mixed: bool) -> tuple[ArmRow, ...]:
         ArmRow(
             arm.name,
             units[arm.name],
-            float(arm.share),
+            _expected_share(cells, arm, with_mixed=with_mixed),
             units[arm.name] / total if total else None,
             cells.count("units_assigned", arm.name),
             cells.count("units_assigned", arm.name, mixed=True),
@@ -38,6 +39,20 @@ def arm_rows(cells: Cells, *, with_mixed: bool) -> tuple[ArmRow, ...]:
         )
         for arm in plan.arms
     )
+
+
+def _expected_share(cells: Cells, arm: ArmPlan, *, with_mixed: bool) -> float:
+    """The arm's share; with a ramp that of its epochs, by the units of all arms that came in each."""
+    plan = cells.plan
+    mixed = None if with_mixed else False
+    sizes = [
+        sum(cells.count("units_analysed", a.name, mixed=mixed, epoch=epoch) for a in plan.arms)
+        for epoch in range(len(plan.epochs))
+    ]
+    if not sum(sizes):
+        return float(arm.share)
+    shares = [epoch.shares[arm.name] for epoch in plan.epochs]
+    return float(sum(n * share for n, share in zip(sizes, shares, strict=True)) / sum(sizes))
 
 
 def check_health(cells: Cells, arms: Sequence[ArmRow], settings: Settings, *, final: bool) -> tuple[HealthRow, ...]:

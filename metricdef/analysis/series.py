@@ -16,7 +16,6 @@ from metricdef.compiler.plan import MetricPlan, Plan
 from metricdef.compiler.series_stages import SeriesBlock, no_series, series_blocks
 from metricdef.compiler.zones import local_day_us, local_midnights
 
-
 ROUNDING = 1e-12  # of a sum of squares that was put together from changes
 
 

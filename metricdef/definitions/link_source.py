@@ -140,11 +140,17 @@ def _check_kind_keys(project: Project, name: str, source: Source) -> Iterator[Di
             f"`settles_after` belongs to sources of events, and `{name}` holds {source.kind}",
             project.place("sources", name, "settles_after", key=True),
         )
-    if source.kind == "attributes" and source.partition is not None:
+    if source.kind != "events" and source.partition is not None:
+        why = (
+            "have no time"
+            if source.kind == "attributes"
+            else "are read in full, so that early and late ones are counted"
+        )
         yield Diagnostic(
             "source-kind",
-            f"`partition` belongs to sources with a timestamp, and `{name}` holds attributes",
+            f"`partition` belongs to sources of events: the {source.kind} of `{name}` {why}",
             project.place("sources", name, "partition", key=True),
+            ("remove `partition`",),
         )
     if source.kind != "attributes":
         for key in ("valid_from", "valid_to"):

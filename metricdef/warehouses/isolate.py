@@ -1,0 +1,160 @@
+"""One bad metric does not sink the others: what the engine refuses is found, named, and the rest runs without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from metricdef.compiler.build_plan import build_plan
+from metricdef.compiler.query import Query
+from metricdef.compiler.render import render
+from metricdef.definitions.models import Experiment
+from metricdef.definitions.project import Project
+from metricdef.definitions.used import experiment_metrics, used_by
+from metricdef.errors import DefinitionErrors, Diagnostic, WarehouseError
+from metricdef.warehouses.base import Warehouse
+from metricdef.warehouses.inspect import inspect_sources
+from metricdef.warehouses.profile import Profile
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# What the engine itself would refuse. Other findings (a time zone applied twice, units of two types) would be wrong
+# numbers rather than none, and stop the run.
+REFUSED = (
+    "unknown-table",
+    "source-query",
+    "sql-column",
+    "measure-refused",
+    "measure-not-numeric",
+    "filter-not-boolean",
+    "covariate-not-numeric",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """An experiment to be executed as of an instant."""
+
+    project: Project
+    experiment: str
+    as_of: datetime
+    warehouse: Warehouse
+    profile: Profile
+    daily: bool
+    progress: Callable[[str], None]
+
+    def query(self, without: dict[str, str]) -> Query:
+        """The SQL without some metrics."""
+        plan = build_plan(self.project, self.experiment, self.as_of, daily=self.daily, without=without)
+        return render(plan, self.warehouse.dialect, self.profile.schemas)
+
+    def metrics(self) -> list[str]:
+        """Every metric of the experiment."""
+        return list(experiment_metrics(self.project, self.project.experiment(self.experiment)))
+
+
+def execute_isolated(run: Run) -> tuple[Query, pa.Table]:
+    """Execute the experiment's SQL; metrics that the engine refuses are left out and named in the plan.
+
+    Raises DefinitionErrors and WarehouseError where what all metrics need is refused, or no metric is left.
+    """
+    refused = _refused_definitions(run)
+    query = run.query(refused)
+    run.progress(f"computing moments of {len(query.plan.metrics)} metrics in {len(query.plan.arms)} arms")
+    try:
+        return query, run.warehouse.execute(query.statements)
+    except WarehouseError as error:
+        names = [name for name in run.metrics() if name not in refused]
+        run.progress("the warehouse refused the SQL: looking for the metric that it refuses")
+        found = _culprits(run, names, error)
+        if len(found) == len(names):
+            raise
+        query = run.query(refused | found)
+        return query, run.warehouse.execute(query.statements)
+
+
+def _refused_definitions(run: Run) -> dict[str, str]:
+    """Metrics whose definitions do not fit the warehouse, with the reason."""
+    problems = _problems(run, run.project, run.query({}).plan.sources)
+    if not problems:
+        return {}
+    found = {}
+    for name in run.metrics():
+        part = _restricted(run, name)
+        own = _problems(run, part, part.sources)
+        if own:
+            found[name] = f"{own[0].message} ({own[0].place})"
+    shared = _restricted(run, None)
+    fatal = _problems(run, shared, shared.sources)
+    if fatal or len(found) == len(run.metrics()) or any(p.rule not in REFUSED for p in problems):
+        raise DefinitionErrors(problems)
+    return found
+
+
+def _problems(run: Run, project: Project, sources: Iterable[str]) -> list[Diagnostic]:
+    _, found = inspect_sources(project, run.warehouse, sources, dict(run.profile.schemas))
+    return [d for d in found if d.severity == "error"]
+
+
+def _restricted(run: Run, metric: str | None) -> Project:
+    """The project as if the experiment had one metric, or none, and sources only the measures that it needs."""
+    project = run.project
+    experiment = _with_only(project.experiment(run.experiment), project, metric)
+    used = used_by(project, experiment)
+    kept = {name: project.metrics[name] for name in used.metrics}
+    measures = {(r.source, r.name) for m in kept.values() for r in m.references() if r.kind == "measure"}
+    sources = {}
+    for name in used.sources:
+        source = project.sources[name]
+        own = {key: text for key, text in source.measures.items() if (name, key) in measures}
+        sources[name] = source.model_copy(update={"measures": own})
+    segments = {name: project.segments[name] for name in used.segments}
+    return replace(
+        project,
+        metrics=kept,
+        sources=sources,
+        segments=segments,
+        experiments={run.experiment: experiment},
+        tests={},
+        metric_sets={},
+    )
+
+
+def _with_only(experiment: Experiment, project: Project, metric: str | None) -> Experiment:
+    role, target = experiment_metrics(project, experiment)[metric] if metric else ("primary", None)
+    listed = {r: ({metric: target} if r == role and metric else {}) for r in ("primary", "secondary", "guardrail")}
+    metrics = experiment.metrics.model_copy(update={**listed, "sets": ()})
+    update: dict[str, object] = {"metrics": metrics}
+    if metric is None:  # covariates belong to metrics
+        update["analysis"] = experiment.analysis.model_copy(update={"covariates": None})
+    return experiment.model_copy(update=update)
+
+
+def _culprits(run: Run, names: Sequence[str], error: WarehouseError) -> dict[str, str]:
+    """The metrics without which the SQL runs, by halving. Raises where it does not run without any of them."""
+    every = run.metrics()
+
+    def refusal(chosen: Sequence[str]) -> WarehouseError | None:
+        try:
+            run.warehouse.execute(run.query({name: "" for name in every if name not in chosen}).statements)
+        except WarehouseError as found:
+            return found
+        return None
+
+    def search(chosen: Sequence[str], found: WarehouseError) -> dict[str, str]:
+        if len(chosen) == 1:
+            return {chosen[0]: found.message}
+        middle = len(chosen) // 2
+        bad: dict[str, str] = {}
+        for half in (chosen[:middle], chosen[middle:]):
+            refused = refusal(half)
+            if refused is not None:
+                bad |= search(half, refused)
+        return bad
+
+    if refusal([]) is not None:
+        raise error
+    return search(names, error)

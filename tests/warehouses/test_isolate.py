@@ -1,0 +1,116 @@
+"""A metric that the engine refuses is named with the engine's reason; the others are what they are without it."""
+
+from __future__ import annotations
+
+import pytest
+from projects import METRICS, SOURCES, TABLES, experiment, write_definitions, write_warehouse
+
+from metricdef.api import Project
+from metricdef.errors import DefinitionErrors, WarehouseError
+
+ROWS = (
+    "INSERT INTO assignments SELECT 'u' || i, 'test', CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END,"
+    " TIMESTAMP '2026-01-02', 'web' FROM range(60) AS t(i)",
+    "INSERT INTO orders SELECT 'u' || (i % 45), TIMESTAMP '2026-01-03', i % 7, 'p' || (i % 3), 'paid' FROM range(90) AS t(i)",
+)
+BAD = {
+    "missing_column": ({"measures": {"amount": "amount", "product": "product", "bad": "nowhere + 1"}}, "nowhere"),
+    "not_a_number": ({"measures": {"amount": "amount", "product": "product", "bad": "product"}}, "VARCHAR"),
+    "fails_on_a_row": ({"measures": {"amount": "amount", "product": "product", "bad": "CAST(product AS DOUBLE)"}}, "p"),
+}
+
+
+def project(tmp_path, *, source=None, bad=None, extra=(), secondary=("revenue", "bad")):
+    sources = {"sources": {**SOURCES["sources"], "orders": {**SOURCES["sources"]["orders"], **(source or {})}}}
+    definition = bad or {"type": "mean", "source": "orders", "agg": "sum", "measure": "bad", "direction": "increase"}
+    metrics = {"metrics": {**METRICS["metrics"], "bad": definition}}
+    listed = {"primary": {"buyers": {"mde": "2%"}}, "secondary": dict.fromkeys(secondary)}
+    write_definitions(tmp_path, sources, metrics, *extra, experiment(metrics=listed))
+    write_warehouse(tmp_path, *TABLES, *ROWS)
+    return Project(tmp_path)
+
+
+def rows(readout):
+    return {row.metric: row for row in readout.estimates}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_refused_metric_is_named_and_the_rest_runs(tmp_path, name):
+    source, word = BAD[name]
+    found = rows(project(tmp_path / "with", source=source).run("test", as_of="2026-03-01"))
+    bad = found["bad"]
+    assert (bad.verdict, bad.reason) == ("not_computed", "sql_refused")
+    assert word in bad.message
+    alone = rows(
+        project(tmp_path / "without", bad=METRICS["metrics"]["buyers"], secondary=("revenue",)).run(
+            "test", as_of="2026-03-01"
+        )
+    )
+    for metric in ("buyers", "revenue"):
+        assert found[metric].absolute == alone[metric].absolute
+        assert found[metric].relative == alone[metric].relative
+
+
+def test_a_refused_metric_keeps_its_place_in_the_family(tmp_path):
+    source, _ = BAD["fails_on_a_row"]
+    revenue = rows(project(tmp_path, source=source).run("test", as_of="2026-03-01"))["revenue"]
+    assert revenue.p_adjusted == pytest.approx(min(1.0, 2 * revenue.p_value))
+
+
+def test_overflow_is_isolated(tmp_path):
+    source = {"measures": {"amount": "amount", "product": "product", "bad": "EXP(amount * 1000) - EXP(amount * 999)"}}
+    found = rows(project(tmp_path, source=source).run("test", as_of="2026-03-01"))
+    assert found["bad"].verdict == "not_computed"
+    assert found["revenue"].absolute is not None
+
+
+def test_a_missing_table_takes_its_metrics_only(tmp_path):
+    clicks = {"clicks": {"table": "clicks", "timestamp": "at", "entities": {"user": "user_id"}}}
+    bad = {"type": "mean", "source": "clicks", "agg": "count", "direction": "increase"}
+    found = rows(project(tmp_path, bad=bad, extra=({"sources": clicks},)).run("test", as_of="2026-03-01"))
+    assert "`clicks` is not in the warehouse" in found["bad"].message
+    assert found["buyers"].absolute is not None
+
+
+def test_several_refused_metrics_are_all_found(tmp_path):
+    source, _ = BAD["fails_on_a_row"]
+    other = {
+        "metrics": {
+            "worse": {
+                "type": "mean",
+                "source": "orders",
+                "agg": "max",
+                "measure": "bad",
+                "missing": "zero",
+                "direction": "increase",
+            }
+        }
+    }
+    found = rows(
+        project(tmp_path, source=source, extra=(other,), secondary=("bad", "revenue", "worse")).run(
+            "test", as_of="2026-03-01"
+        )
+    )
+    assert {name for name, row in found.items() if row.reason == "sql_refused"} == {"bad", "worse"}
+    assert found["revenue"].verdict != "not_computed"
+
+
+def test_what_all_metrics_need_stops_the_run(tmp_path):
+    definitions = project(tmp_path)
+    write_warehouse(tmp_path, "DROP TABLE assignments")
+    with pytest.raises(DefinitionErrors):
+        definitions.run("test", as_of="2026-03-01")
+
+
+def test_nothing_left_to_run_is_an_error(tmp_path):
+    source, _ = BAD["fails_on_a_row"]
+    sources = {"sources": {**SOURCES["sources"], "orders": {**SOURCES["sources"]["orders"], **source}}}
+    metrics = {
+        "metrics": {
+            "bad": {"type": "mean", "source": "orders", "agg": "sum", "measure": "bad", "direction": "increase"}
+        }
+    }
+    write_definitions(tmp_path, sources, metrics, experiment(metrics={"primary": {"bad": {"mde": "2%"}}}))
+    write_warehouse(tmp_path, *TABLES, *ROWS)
+    with pytest.raises(WarehouseError):
+        Project(tmp_path).run("test", as_of="2026-03-01")
