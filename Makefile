@@ -8,6 +8,9 @@ ARGS ?=
 DEMO ?= demo
 AS_OF ?= 2020-01-01
 UPGRADE ?=
+# Size of the benchmark's warehouse (1: 30 million events) and rounds that count.
+SCALE ?= 1
+REPEATS ?= 5
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -97,6 +100,10 @@ types: $(DEV) ## check the types, strictly
 	$(BIN)/mypy
 
 # --- measurements -----------------------------------------------------------------------------------------------------
+
+.PHONY: bench
+bench: $(RUN) ## the compiled SQL against other ways to the same numbers (SCALE=0.1: a tenth of the data)
+	$(BIN)/python -m benchmarks.run --scale $(SCALE) --repeats $(REPEATS)
 
 .PHONY: bench-startup
 bench-startup: $(RUN) ## how long metricdef --help takes over an empty Python

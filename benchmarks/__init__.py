@@ -1,0 +1,1 @@
+"""Measurements: a generated warehouse, the workload and the programs it is compared with."""

@@ -1,0 +1,46 @@
+"""What the measured figures should reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FULL_SCALE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a measured figure should reach: at most `bar`, or at least where `more` says so."""
+
+    key: str
+    what: str
+    bar: float
+    goal: float
+    more: bool = False
+    full_scale: bool = False  # the bar is meant for scale 1 only
+    small: float | None = None  # the bar at smaller scales
+
+    def at(self, scale: float) -> float:
+        """The bar at a scale."""
+        return self.small if self.small is not None and scale < FULL_SCALE else self.bar
+
+    def met(self, value: float, scale: float) -> bool:
+        """Whether a value reaches the bar."""
+        return value >= self.bar if self.more else value <= self.at(scale)
+
+
+RATIOS = (
+    Bar("w_over_limit", "W / (scan + join + one sum a unit)", 1.9, 1.5, small=2.3),
+    Bar("grouped_over_w", "one grouped query / W", 2.3, 3.0, more=True),
+    Bar("per_metric_over_w", "one query a metric / W", 7.0, 10.0, more=True),
+    Bar("dims_over_w", "two breakdowns / the same metrics without", 1.3, 1.05),
+    Bar("daily_over_w", "28 days of 15 metrics / a snapshot of them", 2.0, 1.5),
+    Bar("days28_over_days14", "28 days / 14 days", 2.6, 2.2),
+    Bar("extra_metric_over_w", "W and one more measure / W", 1.05, 1.03),
+    Bar("fact_scans", "scans of the facts in the plan of W", 1, 1),
+    Bar("peak_gb", "peak memory of W, GB", 1.8, 1.3, full_scale=True),
+)
+MORE = (
+    Bar("peak_over_grouped", "peak memory of W / grouped query", 0.45, 0.35, full_scale=True),
+    Bar("metrics19_over_metrics2", "19 metrics / 2 metrics", 1.25, 1.1),
+    Bar("extra_measure_over_limit", "one more measure / (scan + join + one sum)", 0.03, 0.02),
+)
