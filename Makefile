@@ -130,5 +130,5 @@ lock: ## write requirements/*.txt anew (UPGRADE=1: with the newest versions)
 
 .PHONY: clean
 clean: ## remove what the other targets made, except demo/
-	rm -rf $(VENV) target build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) target build dist benchmarks/data benchmarks/results .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -39,13 +39,18 @@ def compiled_figures(plan: Plan, table: pa.Table) -> Figures:
     cells = read_cells(plan, table)
     found = {}
     for metric in plan.metrics:
-        columns = (*metric.columns, *metric.covariates)
-        if metric.metric.kind == "quantile":
+        if metric.name in not_compared(plan):
             continue
+        columns = (*metric.columns, *metric.covariates)
         for arm in plan.arms:
             moments = cells.moments(metric.block, columns, arm.name, with_mixed=False)
             found[metric.name, arm.name] = Figure(moments.n, moments.mean, moments.cov)
     return found
+
+
+def not_compared(plan: Plan) -> list[str]:
+    """Metrics that metricdef computes and `compiled_figures` does not read."""
+    return [metric.name for metric in plan.metrics if metric.metric.kind == "quantile"]
 
 
 def plain_figures(names: Names, tables: Sequence[pa.Table]) -> Figures:

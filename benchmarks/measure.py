@@ -81,13 +81,12 @@ def take_turns(
     settings: Settings,
     repeats: int,
     progress: Callable[[str], None],
-    one: Callable[[Sequence[str], Settings], Cost] = run,
 ) -> dict[str, list[Cost]]:
     """Costs of every program, A B C, A B C, ...; a first round, which fills caches, is not counted."""
     costs: dict[str, list[Cost]] = {name: [] for name in programs}
     for turn in range(repeats + 1):
         for name, statements in programs.items():
-            cost = one(statements, settings)
+            cost = run(statements, settings)
             progress(
                 f"{'warm-up' if not turn else f'{turn}/{repeats}'} {name}: {cost.cpu:.2f} s CPU, {cost.wall:.2f} s"
             )

@@ -77,6 +77,8 @@ def agree(work: Supported, query: Query, found: Programs, settings: Settings) ->
         worst = max(worst, agreement.compare(reference, agreement.plain_figures(names, tables), label))
         events.append(agreement.plain_quantiles(names, tables))
     agreement.compare_quantiles(*events)
+    for name in agreement.not_compared(query.plan):
+        say(f"metricdef's {name} is timed, not compared")
     return worst
 
 
