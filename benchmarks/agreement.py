@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +27,10 @@ class Figure:
 
 
 Figures = dict[tuple[str, str], Figure]
+Quantiles = dict[tuple[str, str], dict[str, float]]
+
+# Sums over users of rows (m), rows at or below the quantile (l), and their products.
+_CLUSTER_SUMS = {"m": "rows_here", "l": "low", "mm": "rows_rows", "ml": "low_rows", "ll": "low_low"}
 
 
 class Disagreement(AssertionError):
@@ -39,7 +42,7 @@ def compiled_figures(plan: Plan, table: pa.Table) -> Figures:
     cells = read_cells(plan, table)
     found = {}
     for metric in plan.metrics:
-        if metric.name in not_compared(plan):
+        if metric.metric.kind == "quantile":
             continue
         columns = (*metric.columns, *metric.covariates)
         for arm in plan.arms:
@@ -48,9 +51,14 @@ def compiled_figures(plan: Plan, table: pa.Table) -> Figures:
     return found
 
 
-def not_compared(plan: Plan) -> list[str]:
-    """Metrics that metricdef computes and `compiled_figures` does not read."""
-    return [metric.name for metric in plan.metrics if metric.metric.kind == "quantile"]
+def compiled_quantiles(plan: Plan, table: pa.Table) -> Quantiles:
+    """Quantiles of events and the sums of their clusters, from the result of metricdef's SQL."""
+    found: Quantiles = {}
+    for (name, arm, level), statistics in read_cells(plan, table).quantiles.items():
+        if level is None and statistics.events is not None:
+            counts = {ours: statistics.events[theirs] for ours, theirs in _CLUSTER_SUMS.items()}
+            found[name, arm] = {"at": statistics.estimate, **counts}
+    return found
 
 
 def plain_figures(names: Names, tables: Sequence[pa.Table]) -> Figures:
@@ -72,16 +80,16 @@ def plain_figures(names: Names, tables: Sequence[pa.Table]) -> Figures:
     return found
 
 
-def plain_quantiles(names: Names, tables: Sequence[pa.Table]) -> dict[tuple[str, str], dict[str, Any]]:
-    """Quantiles of events and the sums of their clusters, of the comparison programs."""
-    found = {}
+def plain_quantiles(names: Names, tables: Sequence[pa.Table]) -> Quantiles:
+    """The same from the comparison programs."""
+    found: Quantiles = {}
     together = len(tables) == 1
     for position, spec in enumerate(quantiles(names)):
         table = tables[0] if together else tables[len(means(names)) + position]
         prefix = f"q{position}_" if together else "q0_"
         for row in table.to_pylist():
-            figures = {key.removeprefix(prefix): value for key, value in row.items() if key.startswith(prefix)}
-            found[spec.name, str(row["arm"])] = figures
+            counts = {name: float(row[f"{prefix}{name}"]) for name in _CLUSTER_SUMS}
+            found[spec.name, str(row["arm"])] = {"at": float(row[f"{prefix}at"][1]), **counts}
     return found
 
 
@@ -105,17 +113,11 @@ def compare(reference: Figures, other: Figures, label: str) -> float:
     return worst
 
 
-def compare_quantiles(
-    reference: Mapping[tuple[str, str], Mapping[str, Any]], other: Mapping[tuple[str, str], Mapping[str, Any]]
-) -> None:
-    """The quantiles of the comparison programs among themselves. Raises Disagreement."""
+def compare_quantiles(reference: Quantiles, other: Quantiles, label: str) -> None:
+    """Raises Disagreement where a quantile or a sum differs, or is missing."""
     if set(reference) != set(other):
-        raise Disagreement(f"quantiles differ in kind: {sorted(set(reference) ^ set(other))}")
+        raise Disagreement(f"{label}: quantiles differ in kind: {sorted(set(reference) ^ set(other))}")
     for key, figures in reference.items():
         for name, value in figures.items():
-            left, right = np.atleast_1d(value), np.atleast_1d(other[key][name])
-            same = len(left) == len(right) and all(
-                math.isclose(a, b, rel_tol=TOLERANCE) for a, b in zip(left, right, strict=True)
-            )
-            if not same:
-                raise Disagreement(f"{key}, {name}: {left} against {right}")
+            if not math.isclose(value, other[key][name], rel_tol=TOLERANCE):
+                raise Disagreement(f"{label}: {key} has {name} = {other[key][name]!r} instead of {value!r}")

@@ -57,28 +57,23 @@ def programs(work: Supported, skipped: dict[str, str]) -> tuple[Programs, Query]
             skipped["dims_over_w" if name == "w_dimensions" else name] = work.skipped[name]
         else:
             found[name] = list(compiled(work.project, name).statements)
-    for days in (14, 28):
-        series = compiled_daily(work.project, "w_daily", days)
-        if series is None:
-            found.pop("w_daily", None)
-            skipped |= dict.fromkeys(("daily_over_w", "days28_over_days14"), "there is no daily series yet")
-        else:
-            found[f"daily_{days}"] = list(series.statements)
+    if "w_daily" in found:
+        for days in (14, 28):
+            found[f"daily_{days}"] = list(compiled_daily(work.project, "w_daily", days).statements)
     return found, query
 
 
 def agree(work: Supported, query: Query, found: Programs, settings: Settings) -> float:
     """Hold every implementation to metricdef's numbers. Returns the largest difference, raises Disagreement."""
     names = work.metrics("w")
-    reference = agreement.compiled_figures(query.plan, execute(query.statements, settings)[-1])
-    worst, events = 0.0, []
+    table = execute(query.statements, settings)[-1]
+    reference = agreement.compiled_figures(query.plan, table)
+    quantiles = agreement.compiled_quantiles(query.plan, table)
+    worst = 0.0
     for label in ("grouped", "per_metric"):
         tables = execute(found[label], settings)
         worst = max(worst, agreement.compare(reference, agreement.plain_figures(names, tables), label))
-        events.append(agreement.plain_quantiles(names, tables))
-    agreement.compare_quantiles(*events)
-    for name in agreement.not_compared(query.plan):
-        say(f"metricdef's {name} is timed, not compared")
+        agreement.compare_quantiles(quantiles, agreement.plain_quantiles(names, tables), label)
     return worst
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from benchmarks.warehouse import END
+from benchmarks.warehouse import END, START
 from metricdef.api import Project
 from metricdef.compiler.query import Query
 from metricdef.errors import DefinitionErrors
@@ -56,9 +57,9 @@ def compiled(project: Project, experiment: str) -> Query:
     return project.compile(experiment, dialect="duckdb", as_of=END)
 
 
-def compiled_daily(project: Project, experiment: str, days: int) -> Query | None:  # noqa: ARG001 - there is none yet
-    """The SQL of the series of the first `days` days; None while metricdef has no daily series."""
-    return None
+def compiled_daily(project: Project, experiment: str, days: int) -> Query:
+    """The SQL of the series of the first `days` days."""
+    return project.compile(experiment, dialect="duckdb", as_of=START + timedelta(days=days), daily=True)
 
 
 def _refusals(project: Project, experiment: str) -> list[str]:

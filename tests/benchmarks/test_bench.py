@@ -98,7 +98,9 @@ def test_the_programs_compared_agree_on_every_metric(settings):
     figures = agreement.plain_figures(names, single)
     assert len(figures) == 19 * 3
     agreement.compare(figures, agreement.plain_figures(names, grouped), "grouped")
-    agreement.compare_quantiles(agreement.plain_quantiles(names, single), agreement.plain_quantiles(names, grouped))
+    quantiles = agreement.plain_quantiles(names, single)
+    assert len(quantiles) == 3
+    agreement.compare_quantiles(quantiles, agreement.plain_quantiles(names, grouped), "grouped")
 
 
 @pytest.mark.parametrize("change", ["n", "mean", "cov"])
@@ -115,6 +117,17 @@ def test_a_disagreement_is_found(settings, change):
         agreement.compare(figures, other, "changed")
     with pytest.raises(agreement.Disagreement):
         agreement.compare(figures, {k: v for k, v in figures.items() if k != key}, "one less")
+
+
+@pytest.mark.parametrize("change", ["at", "l", "mm"])
+def test_a_disagreement_of_quantiles_is_found(change):
+    reference = {("latency_p90", "control"): {"at": 10.0, "l": 9.0, "mm": 4.0}}
+    figures = reference["latency_p90", "control"]
+    other = {("latency_p90", "control"): {**figures, change: figures[change] * (1 + 1e-8)}}
+    agreement.compare_quantiles(reference, reference, "same")
+    for wrong in (other, {}):
+        with pytest.raises(agreement.Disagreement):
+            agreement.compare_quantiles(reference, wrong, "changed")
 
 
 def test_programs_take_turns_in_processes_of_their_own(settings):
