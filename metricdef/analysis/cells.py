@@ -13,7 +13,7 @@ from metricdef.compiler.moment_stages import capped_values, key_name
 from metricdef.compiler.plan import Block, Plan
 from metricdef.compiler.result import EVENT_COUNTS, result_columns
 from metricdef.errors import NotComputable, WarehouseError
-from metricdef.stats.moments import Moments, empty, from_shifted_sums, merge
+from metricdef.stats.moments import Floats, Moments, empty, from_shifted_sums
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -106,8 +106,8 @@ class Cells:
         return _or_none(limit), _or_none(median)
 
     def levels(self, dimension: str) -> list[Level]:
-        """Levels of a dimension that some unit has, NULL last."""
-        at = [d.name for d in self.plan.dimensions].index(dimension)
+        """Levels of a breakdown that some unit has, NULL last."""
+        at = self._breakdown(dimension)
         found = {group.levels[at] for group in self.groups} - {None}
         return sorted((x for x in found if x is not None), key=lambda x: (x.value is None, x.value or ""))
 
@@ -127,14 +127,16 @@ class Cells:
         level: Level | None = None,
         epoch: int | None = None,
     ) -> Moments:
-        """Moments of some columns of a block in one arm. Raises NotComputable where the warehouse's sums are unusable."""
-        position, block = self._block(block_name)
-        whole = empty(tuple(columns))
-        for group in self._select(arm, with_mixed=with_mixed, level=level, epoch=epoch):
-            whole = merge(whole, _moments(group.row, position, block, columns))
-        return whole
+        """Moments of some columns of a block in one arm. Raises NotComputable where the warehouse's sums are unusable.
 
-    def by_stratum(
+        Sums of all groups have one centre, so they are added before they become moments: a group far from the centre
+        costs no digits.
+        """
+        position, block = self._block(block_name)
+        found = self._select(arm, with_mixed=with_mixed, level=level, epoch=epoch)
+        return _moments([group.row for group in found], position, block, columns)
+
+    def stratum_means(
         self,
         block_name: str,
         columns: Sequence[str],
@@ -143,15 +145,23 @@ class Cells:
         with_mixed: bool,
         level: Level | None = None,
         epoch: int | None = None,
-    ) -> dict[tuple[Level, ...], Moments]:
-        """As `moments`, apart for each combination of levels of the strata."""
+    ) -> dict[tuple[Level, ...], tuple[int, Floats]]:
+        """Units of an arm and their means, apart for each combination of levels of the strata."""
         position, block = self._block(block_name)
+        names = [value.name for value in block.values]
         at = [i for i, d in enumerate(self.plan.dimensions) if d.stratum]
-        found: dict[tuple[Level, ...], Moments] = {}
+        rows: dict[tuple[Level, ...], list[Row]] = {}
         for group in self._select(arm, with_mixed=with_mixed, level=level, epoch=epoch):
-            stratum = tuple(x for i in at if (x := group.levels[i]))
-            part = _moments(group.row, position, block, columns)
-            found[stratum] = merge(found.get(stratum, empty(tuple(columns))), part)
+            rows.setdefault(tuple(x for i in at if (x := group.levels[i])), []).append(group.row)
+        found = {}
+        for stratum, own in rows.items():
+            n = sum(int(row[f"n__{block.name}"] or 0) for row in own)
+            if n:
+                labels = [f"b{position}_{names.index(column)}" for column in columns]
+                means = [
+                    _number(own[0][f"c__{x}"], x) + sum(_number(row[f"s__{x}"], x) for row in own) / n for x in labels
+                ]
+                found[stratum] = (n, np.array(means, dtype=np.float64))
         return found
 
     def _block(self, name: str) -> tuple[int, Block]:
@@ -159,17 +169,19 @@ class Cells:
 
     def _select(self, arm: str, *, with_mixed: bool, level: Level | None, epoch: int | None) -> Iterator[Group]:
         """Groups that together are the units asked for, each of them once."""
+        at = None if level is None else self._breakdown(level.dimension)
         dimensions = self.plan.dimensions
+        wanted = {at} if at is not None and not dimensions[at].stratum else set()
         for group in self.groups:
             if group.arm != arm or (group.mixed and not with_mixed) or epoch not in (None, group.epoch):
                 continue
-            split = {d.name for d, x in zip(dimensions, group.levels, strict=True) if x is not None and not d.stratum}
-            wanted = {level.dimension} if level and not self._is_stratum(level.dimension) else set()
-            if split == wanted and (level is None or level in group.levels):
+            split = {i for i, x in enumerate(group.levels) if x is not None and not dimensions[i].stratum}
+            if split == wanted and (at is None or group.levels[at] == level):
                 yield group
 
-    def _is_stratum(self, name: str) -> bool:
-        return any(d.stratum for d in self.plan.dimensions if d.name == name)
+    def _breakdown(self, name: str) -> int:
+        """The position of a breakdown among the dimensions."""
+        return next(i for i, d in enumerate(self.plan.dimensions) if d.breakdown and d.name == name)
 
 
 def read_cells(plan: Plan, table: pa.Table) -> Cells:
@@ -253,32 +265,35 @@ def _order_statistics(row: Row) -> OrderStatistics:
     return OrderStatistics(int(total), float(estimate), float(lower), float(upper), events)
 
 
-def _moments(row: Row, position: int, block: Block, columns: Sequence[str]) -> Moments:
+def _moments(rows: Sequence[Row], position: int, block: Block, columns: Sequence[str]) -> Moments:
     names = [value.name for value in block.values]
     at = [names.index(column) for column in columns]
-    n = int(row[f"n__{block.name}"] or 0)
-    if n == 0:
+    used = [row for row in rows if int(row[f"n__{block.name}"] or 0)]
+    if not used:
         return empty(tuple(columns))
 
-    def read(letter: str) -> list[float]:
-        return [_number(row[f"{letter}__b{position}_{i}"], names[i]) for i in at]
+    def read(letter: str) -> list[list[float]]:
+        return [[_number(row[f"{letter}__b{position}_{i}"], names[i]) for row in used] for i in at]
+
+    def total(letter: str) -> list[float]:
+        return [sum(values) for values in read(letter)]
 
     capped = {i for i, _ in capped_values(block)}
-
     products = np.zeros((len(at), len(at)))
     for a, i in enumerate(at):
         for b, j in enumerate(at):
-            products[a, b] = _number(row[f"q__b{position}_{min(i, j)}_{max(i, j)}"], names[i])
+            name = f"q__b{position}_{min(i, j)}_{max(i, j)}"
+            products[a, b] = sum(_number(row[name], names[i]) for row in used)
     return from_shifted_sums(
         tuple(columns),
-        n,
-        read("c"),
-        read("s"),
+        sum(int(row[f"n__{block.name}"]) for row in used),
+        [values[0] for values in read("c")],
+        total("s"),
         products,
-        read("k"),
-        read("a"),
-        [int(x) for x in read("z")],
-        [int(row[f"w__b{position}_{i}"] or 0) if i in capped else 0 for i in at],
+        total("k"),
+        [max(values) for values in read("a")],
+        [int(x) for x in total("z")],
+        [sum(int(row[f"w__b{position}_{i}"] or 0) for row in used) if i in capped else 0 for i in at],
     )
 
 

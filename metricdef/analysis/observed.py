@@ -74,11 +74,11 @@ def observe(view: View, metric: MetricPlan) -> Metric:
         try:
             parts = []
             for epoch in range(max(1, len(cells.plan.epochs))):
-                found = cells.by_stratum(
-                    metric.block, columns, arm, with_mixed=view.with_mixed, level=view.level, epoch=epoch
-                )
-                labelled = {_label(stratum): m for stratum, m in found.items()}
-                part = with_indicators(labelled, names, columns)
+                asked = {"with_mixed": view.with_mixed, "level": view.level, "epoch": epoch}
+                part = cells.moments(metric.block, columns, arm, **asked)  # type: ignore[arg-type]  # each of its own
+                if names:
+                    means = cells.stratum_means(metric.block, columns, arm, **asked)  # type: ignore[arg-type]
+                    part = with_indicators(part, {_label(x): found for x, found in means.items()}, names)
                 parts.append(part)
                 if many:
                     epochs.setdefault(f"epoch {epoch + 1}", {})[arm] = part
@@ -118,10 +118,9 @@ def _indicators(view: View, metric: MetricPlan, strata: list[tuple[Level, ...]])
         return ()
     sizes = dict.fromkeys(map(_label, strata), 0)
     for arm in view.cells.plan.arms:
-        for stratum, m in view.cells.by_stratum(
-            metric.block, (), arm.name, with_mixed=view.with_mixed, level=view.level
-        ).items():
-            sizes[_label(stratum)] += m.n
+        means = view.cells.stratum_means(metric.block, (), arm.name, with_mixed=view.with_mixed, level=view.level)
+        for stratum, (n, _) in means.items():
+            sizes[_label(stratum)] += n
     largest = max(sizes, key=lambda name: sizes[name])
     return tuple(name for name, n in sizes.items() if name != largest and n)
 

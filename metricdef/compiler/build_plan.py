@@ -179,7 +179,7 @@ class _Builder:
         if source.kind == "events":
             assert segment.lookback is not None  # noqa: S101 - rule segment-after-exposure
             bounds = Bounds(-segment.lookback.microseconds, 0, anchor="exposure")
-            column = self._unit_column(segment_name, Part(segment.source, "any", None, segment.filter, None), bounds)
+            column = self._unit_column(segment_name, Part(segment.source, "count", None, segment.filter, None), bounds)
             return Condition(segment_name, segment.source, segment.filter, column.name)
         columns = {}
         for text in segment.filter:
@@ -193,7 +193,12 @@ class _Builder:
         for written in dimensions_of(self.experiment):
             source, name = dimension_candidates(self.project, self.experiment, written)[0]  # rule unknown-dimension
             column = self._entry_column(source, name).name
-            found.append(Dimension(written, column, written in analysis.strata, written in analysis.breakdowns))
+            stratum, breakdown = written in analysis.strata, written in analysis.breakdowns
+            if self.experiment.cluster and stratum and breakdown:
+                # A cluster lies in one stratum, and may have units of several levels.
+                found += [Dimension(written, column, True, False), Dimension(written, column, False, True)]
+            else:
+                found.append(Dimension(written, column, stratum, breakdown))
         return tuple(found)
 
     # --- metrics ------------------------------------------------------------------------------------------------------

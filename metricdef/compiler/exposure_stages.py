@@ -86,7 +86,13 @@ def _entries(plan: Plan, sql: SqlText, instants: Mapping[str, object]) -> Iterat
     yield Stage(
         _unit_entries(plan),
         ("One row per unit: its first exposure; mixed where it saw more than one arm.",),
-        template("entries").render(arms=plan.arms, epochs=epochs, clustered=plan.cluster is not None, **instants),
+        template("entries").render(
+            number=sql.dialect.numbered.format(x="unit"),
+            arms=plan.arms,
+            epochs=epochs,
+            clustered=plan.cluster is not None,
+            **instants,
+        ),
         shared=True,
     )
     if plan.cluster is None:

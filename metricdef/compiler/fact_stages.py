@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from metricdef.compiler.alternatives import any_of
 from metricdef.compiler.exposure_stages import loaded_conditions, ts_us
 from metricdef.compiler.plan import Bounds, FunnelColumns, Plan, UnitColumn
 from metricdef.compiler.sql_text import SqlText
@@ -107,9 +108,9 @@ def _rows(plan: Plan, sql: SqlText, facts: Facts) -> Stage:
         conditions += [f"{column} >= {sql.date(low - DAY)}", f"{column} <= {sql.date(high + DAY)}"]
     conditions += loaded_conditions(plan, sql, source)
     filters = {texts for texts, _ in facts.needs()} | ({facts.trigger} if facts.trigger is not None else set())
-    if () not in filters:
-        alternatives = [f"({sql.conditions(texts, facts.name, source)})" for texts in sorted(filters)]
-        conditions.append(f"({' OR '.join(alternatives)})" if len(alternatives) > 1 else alternatives[0])
+    wanted = [f"({sql.condition(text, facts.name, source)})" for text in any_of(filters, source.dialect)]
+    if wanted:
+        conditions.append(f"({' OR '.join(wanted)})" if len(wanted) > 1 else wanted[0])
     body = template("facts").render(
         unit=sql.name(source.entities[plan.unit]),
         ts_us=ts_us(sql, source),
@@ -152,29 +153,13 @@ def _seen(plan: Plan, sql: SqlText, source: Source) -> str | None:
     return f"CASE WHEN {loaded} > {own} THEN {loaded} ELSE {own} END"
 
 
-def _wanted(facts: Facts) -> str | None:
-    """A test that drops rows outside every window, once the unit's exposure is known; None where it drops nothing."""
+def _wanted(facts: Facts) -> str:
+    """A bound on the time since exposure that drops rows outside every window. One bound: more would cost, not save."""
+    bounds = [b for _, b in facts.needs()]
+    low = min((b.start for b in bounds), default=0)
     if facts.trigger is not None:
-        return None
-    spans: dict[Filter, tuple[int, int | None]] = {}
-    for texts, bounds in facts.needs():
-        low, high = spans.get(texts, (bounds.start, bounds.end))
-        open_end = high is None or bounds.end is None
-        spans[texts] = min(low, bounds.start), None if open_end else max(high or 0, bounds.end or 0)
-    whole = spans.get(())
-    tests = []
-    for texts, (low, high) in sorted(spans.items()):
-        if (
-            texts
-            and whole is not None
-            and whole[0] <= low
-            and (whole[1] is None or (high is not None and high <= whole[1]))
-        ):
-            continue
-        test = [f"fact_rows.{facts.flags[texts]} = 1"] if texts else []
-        test += _since("fact_rows.ts_us - md_entries.exposed_us", low, high)
-        tests.append(" AND ".join(test))
-    return f"({' OR '.join(tests)})" if len(tests) > 1 else tests[0]
+        low = min(low, 0)
+    return f"fact_rows.ts_us - md_entries.exposed_us >= {duration(low)}"
 
 
 def _since(since: str, low: int, high: int | None) -> list[str]:
@@ -263,8 +248,6 @@ def aggregate(plan: Plan, sql: SqlText, column: UnitColumn, flags: Mapping[Filte
     match column.agg:
         case "count":
             return f"COUNT({when} 1 END)"
-        case "any":
-            return f"MAX({when} 1 END)"
         case "count_distinct":
             return f"COUNT(DISTINCT {when} {measure} END)"
         case "active_days":

@@ -18,7 +18,7 @@ from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
 from metricdef.compiler.unit_stages import anchor_us, level, rendered_value
 
-RUNNING = {"min": "MIN", "max": "MAX", "any": "MAX", "step": "MAX"}  # of a unit's days so far; the others add up
+RUNNING = {"min": "MIN", "max": "MAX", "step": "MAX"}  # of a unit's days so far; the others add up
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,11 @@ def no_series(plan: Plan, metric: MetricPlan) -> str | None:
     if metric.quantile is not None:
         return "a quantile is no sum that grows by the day"
     block = plan.block(metric.block)
-    if block.horizon is not None:
-        return None
     names = {*metric.columns, *metric.uncapped}
     wanted = {value.column: value for value in block.values if value.name in names}
+    if block.horizon is not None:
+        accruing = [c for c in plan.unit_columns if c.name in wanted and c.bounds.end is None]
+        return "one of its parts waits for maturity and the other goes on accruing" if accruing else None
     for column in plan.unit_columns:
         value = wanted.get(column.name)
         if value is None:
@@ -60,7 +61,8 @@ def no_series(plan: Plan, metric: MetricPlan) -> str | None:
             return f"the {column.agg} value may change with rows that arrive late"
         if column.agg == "observed_days" and not _whole(column):
             return "days observed have a daily series only over the window `experiment`"
-        plain = column.agg in ("sum", "count", "any") and not value.limit and value.presence == "ignored"
+        plain = column.agg == "count" or (column.agg == "sum" and not value.limit)
+        plain = plain and value.presence == "ignored"
         if column.bounds.floor is not None and not plain:
             return "over a window `last ...` only sums, counts and proportions have a daily series"
     funnels = [f for f in plan.funnels if any(name in wanted for name in f.columns)]
@@ -182,14 +184,12 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
 
 
 def _running(column: UnitColumn) -> str:
-    """The running aggregate over a unit's changes; where rows leave a window, their count says whether any is in it."""
-    if column.agg == "any" and column.bounds.floor is not None:
-        return "CASE WHEN SUM({x}) OVER {window} > 0 THEN 1 ELSE 0 END"
+    """The running aggregate over a unit's changes."""
     return f"{RUNNING.get(column.agg, 'SUM')}({{x}}) OVER {{window}}"
 
 
 def _nulls(sql: SqlText, columns: list[UnitColumn], steps: list[str]) -> dict[str, str]:
-    counted = ("count", "any", "count_distinct", "active_days")
+    counted = ("count", "count_distinct", "active_days")
     nulls = {c.name: sql.integer("NULL") if c.agg in counted else sql.double("NULL") for c in columns}
     return nulls | dict.fromkeys(steps, sql.integer("NULL"))
 
@@ -210,7 +210,7 @@ def _branches(
 ) -> Iterator[dict[str, Any]]:
     for facts in facts_of(plan):
         own = [c for c in columns if c.source == facts.name]
-        plain = [c for c in own if c.agg in ("sum", "count", "any", "min", "max")]
+        plain = [c for c in own if c.agg in ("sum", "count", "min", "max")]
         if plain:
             yield _branch(plan, facts, "seen_us", {c.name: _partial(plan, sql, facts, c) for c in plain})
         for width in sorted({_width(plan, c) for c in plain if c.bounds.floor is not None}):
@@ -267,10 +267,8 @@ def _partial(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> str:
     """What a unit's rows of one day add."""
     tests = _series_tests(plan, sql, facts, column)
     when = f"CASE WHEN {' AND '.join(tests)} THEN"
-    if column.agg == "count" or (column.agg == "any" and column.bounds.floor is not None):
+    if column.agg == "count":
         return f"COUNT({when} 1 END)"
-    if column.agg == "any":
-        return f"MAX({when} 1 END)"
     return f"{column.agg.upper()}({when} {sql.double(f'm_{column.measure}')} END)"
 
 

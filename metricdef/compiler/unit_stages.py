@@ -10,7 +10,7 @@ from metricdef.compiler.plan import Block, Percentile, Plan, UnitColumn, Value
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
 
-COUNTS = ("count", "count_distinct", "active_days", "any", "step", "observed_days")  # 0, not NULL, where nothing is
+COUNTS = ("count", "count_distinct", "active_days", "step", "observed_days")  # 0, not NULL, where nothing is
 
 
 def unit_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
@@ -97,7 +97,7 @@ def _population(plan: Plan, sql: SqlText) -> list[str]:
     found = []
     for condition in plan.population:
         if condition.unit_column is not None:
-            found.append(f"COALESCE({owners[condition.unit_column]}.u_{condition.unit_column}, 0) = 1")
+            found.append(f"COALESCE({owners[condition.unit_column]}.u_{condition.unit_column}, 0) > 0")
             continue
         source = plan.sources[condition.source]
         names = {written: f"e_{name}" for written, name in condition.columns}

@@ -27,7 +27,6 @@ PartAgg = Literal[
     "max",
     "first",
     "last",
-    "any",
     "observed_days",
     "step",
     "events",

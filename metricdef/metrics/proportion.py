@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
-from metricdef.metrics.base import Metric, Part, Reference, source_references
+from metricdef.metrics.base import Limit, Metric, Part, Reference, source_references
 from metricdef.metrics.fields import Filter
 
 
@@ -24,4 +24,4 @@ class ProportionMetric(Metric):
 
     def parts(self, metrics: Mapping[str, Metric]) -> tuple[Part, ...]:
         """One value: 1 for a unit with a row, else 0."""
-        return (Part(self.source, "any", None, self.filter, self.window),)
+        return (Part(self.source, "count", None, self.filter, self.window, limit=Limit(">=", 1.0)),)

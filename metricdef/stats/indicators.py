@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from metricdef.stats.moments import Moments, merge_all
+from metricdef.stats.moments import Floats, Moments
 
 
-def with_indicators(cells: Mapping[str, Moments], indicators: Sequence[str], columns: Sequence[str]) -> Moments:
-    """Moments of an arm over all its cells, with a 0/1 column for each of `indicators` (names of cells).
+def with_indicators(whole: Moments, cells: Mapping[str, tuple[int, Floats]], indicators: Sequence[str]) -> Moments:
+    """Moments of an arm with a 0/1 column for each of `indicators`, which are names of cells.
 
     A unit lies in exactly one cell. With n_k of the arm's n units in cell k and p_k = n_k / n: mean p_k,
     comoments n (p_k 1{k = l} - p_k p_l) and n_k (m_y,k - m_y) with a column y, third n p_k (1 - p_k)(1 - 2 p_k).
@@ -18,20 +18,21 @@ def with_indicators(cells: Mapping[str, Moments], indicators: Sequence[str], col
     that of post-stratification.
 
     Args:
-        cells: Moments per cell; a cell that the arm has no unit in may be left out.
+        whole: Moments of the arm.
+        cells: Units of each cell and (p,) their means; a cell that the arm has no unit in may be left out.
         indicators: Cells that get a column.
-        columns: Names of the columns of `cells`, for an arm without any.
     """
-    whole = merge_all(cells.values(), columns)
     p, k, n = len(whole.columns), len(indicators), whole.n
-    sizes = np.array([cells[name].n if name in cells else 0 for name in indicators], dtype=np.float64)
+    if k == 0:
+        return whole
+    sizes = np.array([cells[name][0] if name in cells else 0 for name in indicators], dtype=np.float64)
     share = sizes / n if n else sizes
     comoment = np.zeros((p + k, p + k))
     comoment[:p, :p] = whole.comoment
     comoment[p:, p:] = n * (np.diag(share) - np.outer(share, share))
     for i, name in enumerate(indicators):
         if name in cells:
-            between = sizes[i] * (cells[name].mean - whole.mean)
+            between = sizes[i] * (cells[name][1] - whole.mean)
             comoment[p + i, :p] = comoment[:p, p + i] = between
     return Moments(
         (*whole.columns, *indicators),

@@ -159,11 +159,9 @@ def select(cells: Cells, metric: MetricPlan, asked: dict, names: list[str]) -> M
     only = replace(cells, groups=tuple(replace(g, mixed=False) for g in cells.groups if g.mixed == asked["mixed"]))
     about = {"with_mixed": False, "level": asked.get("level"), "epoch": asked.get("epoch")}
     if "strata" in asked:
-        found = only.by_stratum(metric.block, names, asked["arm"], **about)
-        for stratum, moments in found.items():
-            if tuple(level.value for level in stratum) == asked["strata"]:
-                return moments
-        return only.moments(metric.block, names, "", with_mixed=False)
+        at = [i for i, d in enumerate(cells.plan.dimensions) if d.stratum]
+        own = [g for g in only.groups if tuple(g.levels[i].value for i in at) == asked["strata"]]
+        only = replace(only, groups=tuple(own))
     return only.moments(metric.block, names, asked["arm"], **about)
 
 
@@ -206,7 +204,12 @@ def assert_equal(
     np.testing.assert_allclose(got.mean[back], moments.mean[at], rtol=RTOL, atol=1e-12, err_msg=where)
     # A day's sums were put together from changes of sums over all units: that is the size of their rounding.
     size = np.maximum(scale, day or 0.0)
+    # The error of a variance is about eps times what the distance of the mean from the centre makes of it.
+    away = np.abs(moments.mean[at] - [cells.centre(metric.block, name) for name in names])
     bound = RTOL * np.outer(spread, spread) + (1e-18 if day is None else 1e-12) * moments.n * np.outer(size, size)
+    bound += 1e-15 * moments.n * np.outer(away, away)
+    rounded = np.outer(size, spread)  # of values that are quotients themselves, as means of clusters are
+    bound += 1e-15 * np.sqrt(moments.n) * (rounded + rounded.T)
     assert (np.abs(got.comoment[np.ix_(back, back)] - comoment) <= RTOL * np.abs(comoment) + bound).all(), where
     if day is not None:
         return

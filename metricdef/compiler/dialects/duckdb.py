@@ -11,6 +11,7 @@ DUCKDB = DialectTable(
     instant="TIMESTAMP '{x}'",
     double="CAST({x} AS DOUBLE)",
     text="CAST({x} AS VARCHAR)",
+    numbered="CAST(ROW_NUMBER() OVER () AS INTEGER)",
     integer="CAST({x} AS BIGINT)",
     quantile="QUANTILE_CONT({x}, {q})",
     smallest="MIN({x})",

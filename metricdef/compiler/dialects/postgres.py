@@ -11,6 +11,7 @@ POSTGRES = DialectTable(
     instant="TIMESTAMP '{x}'",
     double="CAST({x} AS DOUBLE PRECISION)",
     text="CAST({x} AS VARCHAR)",
+    numbered="CAST(ROW_NUMBER() OVER () AS INTEGER)",
     integer="CAST({x} AS BIGINT)",
     quantile="PERCENTILE_CONT({q}) WITHIN GROUP (ORDER BY {x})",
     smallest="(ARRAY_AGG({x} ORDER BY {x} NULLS LAST))[1]",

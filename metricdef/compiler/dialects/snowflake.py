@@ -11,6 +11,7 @@ SNOWFLAKE = DialectTable(
     instant="CAST('{x}' AS TIMESTAMP_NTZ)",
     double="CAST({x} AS DOUBLE)",
     text="CAST({x} AS VARCHAR)",
+    numbered="ROW_NUMBER() OVER (ORDER BY {x})",
     integer="CAST({x} AS BIGINT)",
     quantile="PERCENTILE_CONT({q}) WITHIN GROUP (ORDER BY {x})",
     smallest="MIN({x})",

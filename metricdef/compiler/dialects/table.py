@@ -22,6 +22,7 @@ class DialectTable:
     instant: str  # the literal of a UTC timestamp, {x} as YYYY-MM-DD HH:MM:SS.ffffff
     double: str
     text: str
+    numbered: str  # numbers the rows that differ in {x}, in whatever order
     integer: str  # 64 bits
     quantile: str  # aggregate: the exact quantile {q} of {x}, linear between neighbours (type 7)
     smallest: str  # aggregate: the smallest non-NULL value of any type, booleans too
