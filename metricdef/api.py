@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,13 @@ from metricdef.definitions.load import find_project, load_project
 from metricdef.definitions.lookup import source_columns
 from metricdef.definitions.project import Loaded
 from metricdef.definitions.project import Project as Definitions
-from metricdef.errors import DefinitionErrors, Diagnostic, MetricdefError, UsageError
+from metricdef.errors import DefinitionErrors, Diagnostic, MetricdefError, UsageError, suggest
 from metricdef.metrics.fields import Instant
 from metricdef.warehouses import Profile, connect, resolve_profile
 from metricdef.warehouses.profile import profile_type
 
 if TYPE_CHECKING:
+    from metricdef.analysis.metric_tests import CaseResult
     from metricdef.analysis.readout import Readout
 
 Progress = Callable[[str], None]
@@ -62,11 +64,7 @@ class Project:
     def _refusals(self) -> list[Diagnostic]:
         """What `run` would refuse, as warnings: the definitions are right, this version is not there yet."""
         project = self.definitions
-        found = [replace(d, severity="warning") for name in project.experiments for d in refuse(project, name)]
-        for name in project.tests:
-            message = f"test `{name}`: tests of metrics are not run yet"
-            found.append(Diagnostic("not-yet", message, project.place("tests", name), (), "warning"))
-        return found
+        return [replace(d, severity="warning") for name in project.experiments for d in refuse(project, name)]
 
     def without_columns(self) -> list[str]:
         """Sources whose columns are not known without asking the warehouse."""
@@ -142,9 +140,52 @@ class Project:
         progress("analysing")
         return analyse(project, query, table, revision(self.root))
 
+    def test(self, select: Iterable[str] = ()) -> tuple[CaseResult, ...]:
+        """Run the unit tests whose name, or whose metric's name, matches one of `select`; without any all of them."""
+        from metricdef.analysis.metric_tests import run_test
+
+        project = self.definitions
+        return tuple(run_test(project, name) for name in select_tests(project, select))
+
+    def untested(self, select: Iterable[str] = ()) -> list[str]:
+        """Metrics that no test names, of those that match one of `select`."""
+        project = self.definitions
+        tested = {test.metric for test in project.tests.values()}
+        wanted = matching(select, {name: (name,) for name in project.metrics}, "metric")
+        return [name for name in wanted if name not in tested]
+
+    def record(self, select: Iterable[str] = ()) -> dict[Path, str]:
+        """The files of the selected tests as they would be with the figures that come out, where that changes them.
+
+        Raises WarehouseError where a test cannot run.
+        """
+        from metricdef.analysis.metric_tests import record_tests
+
+        project, errors = self.loaded.project, [d for d in self.loaded.errors if d.rule != "test-without-expect"]
+        if project is None or errors:
+            raise DefinitionErrors(errors or self.loaded.errors)
+        return record_tests(project, select_tests(project, select))
+
     def _profile(self, name: str | None) -> Profile:
         settings = self.definitions.settings
         return resolve_profile(name, settings.profiles, settings.default_profile, self.root)
+
+
+def select_tests(project: Definitions, select: Iterable[str]) -> list[str]:
+    """Tests by their own or their metric's name. Raises UsageError where a word matches none."""
+    return matching(select, {name: (name, test.metric) for name, test in project.tests.items()}, "test")
+
+
+def matching(select: Iterable[str], names: Mapping[str, tuple[str, ...]], kind: str) -> list[str]:
+    """Keys of `names` of which one name matches one word of `select`; all without words. Raises UsageError."""
+    words = list(select)
+    for word in words:
+        if not any(fnmatchcase(name, word) for values in names.values() for name in values):
+            known = sorted({name for values in names.values() for name in values})
+            similar = suggest(word, known)
+            hint = f"did you mean `{similar[0]}`?" if similar else f"names: {', '.join(known[:12]) or 'none'}"
+            raise UsageError(f"no {kind} matches `{word}`", [hint])
+    return [n for n, values in names.items() if not words or any(fnmatchcase(v, w) for v in values for w in words)]
 
 
 def read_as_of(value: str | datetime | None, timezone: str) -> datetime:

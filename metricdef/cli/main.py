@@ -15,11 +15,12 @@ from typing import NoReturn
 
 from metricdef import __version__
 
-VERBS = ("init", "check", "compile", "run")
+VERBS = ("init", "check", "compile", "test", "run")
 _OVERVIEW = {
     "init": "start a project; --demo brings a finished experiment on real data",
     "check": "validate all definitions",
     "compile": "print or write the exact SQL that `run` executes",
+    "test": "run the unit tests of metrics, on DuckDB in memory",
     "run": "compile, execute and analyse an experiment; prints the readout",
 }
 
@@ -154,6 +155,16 @@ def _add_compile(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--dialect", metavar="NAME", help="duckdb, snowflake or postgres (default: that of the profile)")
     verb.add_argument("--as-of", metavar="INSTANT", help="rows at or after it do not count (default: now)")
     verb.add_argument("-o", "--output", metavar="DIR", help="write DIR/EXPERIMENT/DIALECT/run.sql and manifest.json")
+
+
+def _add_test(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("select", nargs="*", metavar="SELECT", help="names of tests or metrics; * stands for anything")
+    what = verb.add_mutually_exclusive_group()
+    what.add_argument("--record", action="store_true", help="write the figures that come out into the tests' files")
+    what.add_argument("--missing", action="store_true", help="list the metrics without a test instead")
+    verb.add_argument(
+        "--fail-on", choices=("missing",), action="append", default=[], help="exit code 1 on metrics without a test too"
+    )
 
 
 def _add_run(verb: argparse.ArgumentParser) -> None:

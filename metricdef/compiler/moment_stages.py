@@ -32,8 +32,11 @@ def sets_of(sets: Sequence[Sequence[str]]) -> str:
     return f"GROUPING SETS ({', '.join('(' + ', '.join(columns) + ')' for columns in sets)})"
 
 
-def moment_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
-    """Values of eligible units, their distances from a common centre, and sums of products by group."""
+def moment_stages(plan: Plan, sql: SqlText, *, with_unit: bool = False) -> Iterator[Stage]:
+    """Values of eligible units, their distances from a common centre, and sums of products by group.
+
+    `with_unit`: the rows of eligible units name their unit even where no later stage asks for it.
+    """
     values = rendered_values(plan, sql)
     keys = [{"name": key_name(i), "sql": _level(plan, sql, i, d)} for i, d in enumerate(plan.dimensions)]
     blocks = [{"name": b.name, "sql": _in_block(plan, sql, b)} for b in plan.blocks]
@@ -49,7 +52,7 @@ def moment_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
             clustered=clustered,
             percentiles=plan.percentiles,
             days=days,
-            with_unit=any(m.quantile is not None for m in plan.metrics),
+            with_unit=with_unit or any(m.quantile is not None for m in plan.metrics),
         ),
         shared=True,
     )

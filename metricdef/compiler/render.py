@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import sqlglot
 from sqlglot import exp
@@ -38,17 +39,37 @@ def render(plan: Plan, dialect: str, schemas: Mapping[str, str] | None = None) -
     _refuse_clashes(plan)
     rooms = (exposure_stages, attribute_stages, fact_stages, unit_stages, moment_stages, quantile_stages, series_stages)
     earlier = [stage for stages in rooms for stage in stages(plan, sql)]
-    final = result_stage(plan, sql)
-    tables = [stage for stage in earlier if stage.shared] if not table.materialises_ctes else []
-    common = [stage for stage in earlier if stage not in tables]
-    statements = [_statement(stage, common, table) for stage in (*tables, final)]
-    for statement in statements:
-        _check(statement, table.sqlglot)
+    statements = _statements(earlier, result_stage(plan, sql), table)
     digest = hashlib.sha256("\n;\n".join((*table.session, *statements)).encode()).hexdigest()[:16]
     header = template("header").render(
         version=__version__, plan=plan, dialect=dialect, sql_hash=digest, as_of=f"{plan.as_of:%Y-%m-%d %H:%M:%S.%f} UTC"
     )
     return Query(plan, dialect, table.session, (f"{header.strip()}\n\n{statements[0]}", *statements[1:]), digest)
+
+
+def render_units(plan: Plan, dialect: str, names: Sequence[str]) -> list[str]:
+    """Statements whose last returns one row per eligible unit: its key as text, and some values of the plan's blocks.
+
+    The stages are those of `render`, up to the one that the moments are taken of. For unit tests of metrics alone: of
+    a real experiment no row of a unit leaves the warehouse. Raises UsageError as `render` does.
+    """
+    table = dialect_table(dialect)
+    sql = SqlText(table)
+    _refuse_clashes(plan)
+    rooms = (exposure_stages, attribute_stages, fact_stages, unit_stages, partial(moment_stages, with_unit=True))
+    earlier = [stage for stages in rooms for stage in stages(plan, sql)]
+    body = template("eligible_units").render(unit=sql.text("md_entries.unit_id"), names=names)
+    return _statements(earlier, Stage("", ("Units with their values.",), body), table)
+
+
+def _statements(earlier: list[Stage], final: Stage, table: DialectTable) -> list[str]:
+    """Temporary tables where the engine needs them, then the statement of the final stage."""
+    tables = [stage for stage in earlier if stage.shared] if not table.materialises_ctes else []
+    common = [stage for stage in earlier if stage not in tables]
+    statements = [_statement(stage, common, table) for stage in (*tables, final)]
+    for statement in statements:
+        _check(statement, table.sqlglot)
+    return statements
 
 
 def _statement(stage: Stage, common: list[Stage], dialect: DialectTable) -> str:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from metricdef.definitions.link_experiment import check_experiment
 from metricdef.definitions.link_source import check_segment, check_source
+from metricdef.definitions.link_tests import check_test
 from metricdef.definitions.lookup import check_extra, check_filter, unknown
 from metricdef.definitions.models import ROLES
 from metricdef.definitions.project import Project
@@ -44,7 +45,7 @@ def link(project: Project) -> list[Diagnostic]:
         *(d for name, metric in project.metrics.items() for d in check_metric(project, name, metric)),
         *_check_sets(project),
         *(d for name in project.experiments for d in check_experiment(project, name)),
-        *_check_tests(project),
+        *(d for name in project.tests for d in check_test(project, name)),
     ]
 
 
@@ -215,30 +216,3 @@ def _check_sets(project: Project) -> Iterator[Diagnostic]:
                     yield unknown(
                         "metric", metric, project.declared("metrics"), place, f"{role} of metric set `{name}`"
                     )
-
-
-def _check_tests(project: Project) -> Iterator[Diagnostic]:
-    for name, test in project.tests.items():
-        if test.metric not in project.declared("metrics"):
-            yield unknown(
-                "metric",
-                test.metric,
-                project.declared("metrics"),
-                project.place("tests", name, "metric"),
-                f"test `{name}`",
-            )
-        for source in test.given:
-            if source not in project.declared("sources"):
-                yield unknown(
-                    "source",
-                    source,
-                    project.declared("sources"),
-                    project.place("tests", name, "given", source, key=True),
-                    f"test `{name}`",
-                )
-        if not test.expect and not test.expect_units:
-            yield Diagnostic(
-                "test-without-expect",
-                f"test `{name}` expects nothing, so it would always pass",
-                project.place("tests", name),
-            )

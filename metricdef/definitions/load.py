@@ -91,16 +91,20 @@ def read_schema(root: Path) -> dict[str, Columns]:
         ) from None
 
 
-def _read(root: Path) -> dict[str, Document]:
+def definition_files(root: Path) -> dict[str, Path]:
+    """Every file of definitions, by the name that messages give it."""
     folder = root / FOLDER
     paths = sorted(
         p
         for p in folder.rglob("*")
         if p.suffix in (".yml", ".yaml") and not any(part.startswith(".") for part in p.relative_to(folder).parts)
     )
+    return {_shown(root, path): path for path in paths}
+
+
+def _read(root: Path) -> dict[str, Document]:
     documents = {}
-    for path in paths:
-        shown = _shown(root, path)
+    for shown, path in definition_files(root).items():
         try:
             documents[shown] = parse_yaml(shown, path.read_text(encoding="utf-8-sig"))
         except UnicodeDecodeError:

@@ -79,7 +79,7 @@ def check_expression(
     for column, start, length in columns_of(tree):
         if column.casefold() in allowed:
             continue
-        help_ = [_column_help(column, list(dict.fromkeys([*known, *extra])))]
+        help_ = [column_help(column, list(dict.fromkeys([*known, *extra])))]
         if column in measures:
             help_.append(f"`{column}` is a measure; filters use columns and dimensions")
         yield Diagnostic(
@@ -99,7 +99,7 @@ def check_column(project: Project, source_name: str, column: str | None, *path: 
         "sql-column",
         f"column `{column}` is not in source `{source_name}`",
         project.place("sources", source_name, *path),
-        (_column_help(column, known),),
+        (column_help(column, known),),
     )
 
 
@@ -159,7 +159,8 @@ def check_extra(project: Project, extra: str, place: Place, *, no_lookback: bool
         )
 
 
-def _column_help(column: str, known: Sequence[str]) -> str:
+def column_help(column: str, known: Sequence[str]) -> str:
+    """The nearest columns that exist, else all of them."""
     similar = suggest(column, known)
     if similar:
         return f"did you mean {' or '.join(f'`{s}`' for s in similar[:2])}?"

@@ -233,8 +233,11 @@ def _scalar(document: Document, node: yaml.ScalarNode, path: Path) -> Any:
     text = node.value
     if _JINJA.search(text):
         document.diagnostics.append(_jinja(document.values[path]))
-    if node.style is not None:
-        return text
+    return text if node.style is not None else plain_value(text)
+
+
+def plain_value(text: str) -> bool | int | float | str | None:
+    """What a word without quotes stands for."""
     if text in _NULLS:
         return None
     if text in _BOOLEANS:

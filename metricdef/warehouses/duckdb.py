@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+Column = tuple[str, str | None]  # name and type; None for a column without any value
 SMALL = 256 * 2**20  # bytes of a database file below which one thread is fast enough
 
 
@@ -57,6 +58,25 @@ class DuckDBWarehouse:
                 f"cannot open {profile.written['path']}: {profile.redact(_first_line(error))}",
                 ["another program may hold it open for writing: try again when it is done"],
             ) from None
+        return cls(connection)
+
+    @classmethod
+    def holding(cls, tables: Mapping[str, tuple[Sequence[Column], Sequence[Sequence[str | None]]]]) -> Self:
+        """A database in memory with these tables: columns, and rows of texts that are cast to the columns' types.
+
+        Raises WarehouseError where a text cannot be cast.
+        """
+        import duckdb
+
+        connection = duckdb.connect(":memory:", config={"enable_external_access": "false"})
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET threads = 1")
+            for name, (columns, rows) in tables.items():
+                _fill(connection, name, columns, rows)
+        except duckdb.Error as error:
+            connection.close()
+            raise WarehouseError(f"DuckDB refused the rows: {_first_line(error)}") from None
         return cls(connection)
 
     def execute(self, statements: Sequence[str]) -> pa.Table:
@@ -106,6 +126,28 @@ class DuckDBWarehouse:
     ) -> None:
         """Close the connection."""
         self.close()
+
+
+def _fill(
+    connection: duckdb.DuckDBPyConnection, name: str, columns: Sequence[Column], rows: Sequence[Sequence[str | None]]
+) -> None:
+    """A view over typed rows. A column without a type is a NULL of no type, which every expression accepts."""
+    held = _quoted(f"rows_of_{name}")
+    typed = [(_quoted(column), kind) for column, kind in columns if kind is not None]
+    connection.execute(
+        f"CREATE TABLE {held} ({', '.join(['row_number BIGINT', *(f'c_{i} {k}' for i, (_, k) in enumerate(typed))])})"
+    )
+    values = ", ".join(["?", *(f"CAST(? AS {kind})" for _, kind in typed)])
+    kept = [i for i, (_, kind) in enumerate(columns) if kind is not None]
+    for number, row in enumerate(rows):
+        connection.execute(f"INSERT INTO {held} VALUES ({values})", [number, *(row[i] for i in kept)])
+    position = {column: f"c_{i}" for i, (column, _) in enumerate(typed)}
+    shown = ", ".join(f"{position.get(_quoted(column), 'NULL')} AS {_quoted(column)}" for column, _ in columns)
+    connection.execute(f"CREATE VIEW {_quoted(name)} AS SELECT {shown} FROM {held}")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _first_line(error: Exception) -> str:

@@ -50,8 +50,8 @@ FATES = {
         "checked": "outcome",
         "shown": "label description owners status hypothesis amendments flag",
     },
-    "GivenExposure": {"refused": "arm at"},
-    "MetricTest": {"refused": "description metric exposures given as_of expect expect_units"},
+    "GivenExposure": {"used": "arm at"},
+    "MetricTest": {"used": "metric exposures given as_of expect expect_units", "shown": "description"},
     "Defaults": {"used": "unit timezone window immature confidence covariates multiplicity srm_alpha"},
     "ProjectSettings": {
         "used": "version entities defaults profiles default_profile lint",
