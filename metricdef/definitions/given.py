@@ -90,12 +90,13 @@ def read_given(project: Project, name: str, metric: Metric, unit: str) -> tuple[
         if source in test.given:
             written[source], found = _read(project, name, source, known)
             problems += found
+    misspelt = bool(problems)
     unit_type = _unit_type(project, name, written, unit)
     tables, times = {}, []
     for source in sources:
         types = _types(project, source, written[source], unit, unit_type)
         rows = written[source]
-        if rows.rows:
+        if not misspelt:
             problems += list(_missing(project, name, source, rows, unit))
         problems += [
             p for row in rows.rows for key, cell in row.items() if (p := _misfit(source, key, types[key], cell))
@@ -321,14 +322,18 @@ def _all_columns(
 
 
 def _missing(project: Project, name: str, source: str, rows: _Rows, unit: str) -> Iterator[Diagnostic]:
-    """Rows without a unit or a time never count: nobody means that for all of them."""
-    definition = project.sources[source]
-    place = project.place("tests", name, "given", source, key=True)
-    given = {column.casefold() for column in rows.columns}
+    """A row without a unit or a time never counts: who means that writes a NULL."""
+    definition, document = project.sources[source], project.origins["tests", name]
+    listed = not isinstance(project.tests[name].given.get(source), str)
     for what, column in ((f"unit `{unit}`", definition.entities.get(unit)), ("time", definition.timestamp)):
-        if column is not None and column.casefold() not in given:
+        for position, row in enumerate(rows.rows):
+            if column is None or column.casefold() in {key.casefold() for key in row}:
+                continue
+            path = ("tests", name, "given", source)
+            place = document.place((*path, position)) if listed else document.place(path, key=True)
             message = f"test `{name}`: the rows of `{source}` have no `{column}`, the column of its {what}"
-            yield Diagnostic("test-column", message, place, (f"add `{column}` to the rows",))
+            yield Diagnostic("test-column", message, place, (f"add `{column}`, with null where there is none",))
+            break
 
 
 def _misfit(source: str, column: str, kind: str | None, cell: Cell) -> Diagnostic | None:
