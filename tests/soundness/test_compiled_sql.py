@@ -162,3 +162,19 @@ def test_no_p_value_before_the_planned_end(tmp_path):
     for inner, outer in ((final.absolute, early.absolute), (final.relative, early.relative)):
         assert outer.lower < inner.lower < inner.upper < outer.upper
     assert early.unadjusted["upper"] - early.unadjusted["lower"] > final.unadjusted["upper"] - final.unadjusted["lower"]
+
+
+def test_a_quantile_of_events_alone_knows_its_units(tmp_path):
+    """Without another metric no column of units was asked for, and the events were those of no unit at all."""
+    wait = {"type": "quantile", "source": "orders", "measure": "amount", "quantile": "p50", "of": "events", "direction": "decrease"}  # fmt: skip
+    write_definitions(
+        tmp_path, SOURCES, {"metrics": {"wait": wait}}, experiment(metrics={"primary": {"wait": {"mde": "2%"}}})
+    )
+    write_warehouse(
+        tmp_path, *TABLES,
+        "INSERT INTO assignments SELECT 'u' || i, 'test', CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END, TIMESTAMP '2026-01-05', 'web' FROM range(400) AS r(i)",
+        "INSERT INTO orders SELECT 'u' || (i % 400), TIMESTAMP '2026-01-06', (i * 7919) % 1000, 'p', 'paid' FROM range(2000) AS r(i)",
+    )  # fmt: skip
+    row = Project(tmp_path).run("test", as_of="2026-03-01").estimates[0]
+    assert (row.units, row.reason) == ((200, 200), None)
+    assert row.absolute.std_error > 0
