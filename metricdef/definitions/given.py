@@ -208,9 +208,8 @@ def _csv(document: Document, path: Path, text: str) -> Iterator[_Item]:
             )
         elif not header:
             header = [(cell.text or "", cell.place) for cell in fields]
-            names = [name.casefold() for name, _ in header]
-            for name, place in header:
-                if not name or names.count(name.casefold()) > 1:
+            for position, (name, place) in enumerate(header):
+                if not name or name.casefold() in {other.casefold() for other, _ in header[:position]}:
                     what = f"column `{name}` is named twice" if name else "a column has no name"
                     yield Diagnostic("test-csv", what, place)
         elif len(fields) != len(header):
