@@ -18,7 +18,7 @@ from metricdef.metrics import Metric
 DIALECT = "duckdb"
 DAY = timedelta(days=1)
 _EXPOSURES, _UNIT, _TIME, _ARM, _KEY = "exposures_of_test", "unit", "exposed_at", "arm", "experiment"
-_REPLACED = {"sql": None, "dbt_model": None, "dialect": None, "partition": None, "expect": None, "grain": None}
+_REPLACED = {"sql": None, "dbt_model": None, "partition": None, "expect": None, "grain": None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ def _record(r: CaseResult) -> dict[str, Any]:
         "message": r.message,
         "differences": [
             {
-                d.kind: d.name,
+                "where": {d.kind: d.name},
                 "figure": d.figure,
                 "expected": d.expected,
                 "actual": d.actual,

@@ -263,6 +263,39 @@ def test_what_cannot_run_on_duckdb_is_said_and_does_not_pass(tmp_path):
     assert (result.status, "written for snowflake" in result.message) == ("error", True)
 
 
+def test_what_only_duckdb_understands_runs_there(tmp_path):
+    sources = SOURCES.replace("table: shop.orders", "table: shop.orders\n    dialect: duckdb")
+    sources = sources.replace("net: amount - discount", 'net: "greatest(amount, discount)"')
+    result = run(tmp_path, REVENUE, {"orders": ROWS}, [{"arm": "control", "sum": 30}], sources=sources)
+    assert result.status == "passed", result
+
+
+def test_arms_are_any_text_and_units_may_have_other_entities_beside(tmp_path):
+    project = PROJECT | {"entities": ["household", "user"]}
+    sources = SOURCES.replace("{user: user_id}", "{user: user_id, household: house}")
+    exposures = [{"household": 5, "arm": 'it\'s 50% "new"', "at": "2026-09-02"}]
+    rows = "house, user_id, ordered_at, amount, discount, is_test\n5,1,2026-09-03,1,0,false\n5,2,2026-09-03,2,0,false\n"
+    expect = [{"arm": 'it\'s 50% "new"', "n": 1, "sum": 3}]
+    result = run(tmp_path, REVENUE, {"orders": rows}, expect, sources=sources, project=project, exposures=exposures)
+    assert result.status == "passed", result
+
+
+def test_the_moments_are_those_of_the_units(tmp_path):
+    """Figures of arms come from the centred sums that `run` reads, values of units from the stage before."""
+    exposures = [{"user": i, "arm": "ab"[i % 2], "at": "2026-09-02"} for i in range(40)]
+    lines = [f"{i % 37},2026-09-03,{(i * 7919) % 1000 / 8 + 1e6},{i % 5},false" for i in range(100)]
+    rows = "\n".join(["user_id, ordered_at, amount, discount, is_test", *lines])
+    units = [{"user": i, "value": 0} for i in range(40)]
+    metric = REVENUE | {"cap": {"upper": "p90"}}
+    result = run(tmp_path, metric, {"orders": rows}, [], exposures=exposures, expect_units=units)
+    for arm, figures in result.arms.items():
+        values = [result.units[str(i)]["value"] for i in range(40) if "ab"[i % 2] == arm]
+        assert figures["n"] == len(values)
+        assert figures["sum"] == pytest.approx(sum(values), rel=1e-12)
+        assert figures["sum_squares"] == pytest.approx(sum(v * v for v in values), rel=1e-12)
+        assert figures["capped"] == sum(v == max(values) for v in values) > 0
+
+
 def test_rows_that_the_engine_refuses_are_an_error_of_that_test(tmp_path):
     schema = '{"version": 1, "sources": {"orders": {"user_id": "TINYINT", "ordered_at": "TIMESTAMP", "is_test": "BOOLEAN", "amount": "BIGINT", "discount": "BIGINT", "product": "VARCHAR", "status": "VARCHAR"}}}'
     rows = "user_id, ordered_at\n300,2026-09-03\n"

@@ -107,7 +107,7 @@ def test_a_failure_shows_the_cells_that_differ_at_their_places(shop, capsys):
     document = json.loads(capsys.readouterr().out)
     assert document["summary"] == {"passed": 0, "failed": 2, "error": 0}
     assert document["tests"][0]["differences"][0] == {
-        "arm": "control", "figure": "sum", "expected": 75, "actual": 25.0, "file": "metrics/tests/shop.yml", "line": 11, "column": 40,
+        "where": {"arm": "control"}, "figure": "sum", "expected": 75, "actual": 25.0, "file": "metrics/tests/shop.yml", "line": 11, "column": 40,
     }  # fmt: skip
 
 
@@ -170,7 +170,7 @@ def test_record_writes_the_expectations_of_a_test_that_has_none(shop, newline):
 
 
 def test_record_keeps_the_mode_of_the_file_and_a_last_line_without_an_end(shop):
-    text = TESTS.split("    expect:\n")[0].rstrip("\n")
+    text = TESTS.split("    expect:\n", maxsplit=1)[0].rstrip("\n")
     shop.write_bytes(("\ufeff" + text).encode())
     shop.chmod(0o600)
     assert main(["test", "--record"]) == 0
