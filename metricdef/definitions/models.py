@@ -336,13 +336,19 @@ class GivenExposure(BaseModel):
     at: InstantField
 
 
+def _rows(value: object) -> object:
+    if isinstance(value, str) or (isinstance(value, list) and all(isinstance(row, dict) for row in value)):
+        return value
+    raise ValueError("rows are a list of maps, or a block of CSV: write for example `orders: [{user_id: 1}]`")
+
+
 class MetricTest(Strict):
     """A unit test of a metric: rows in, expected figures out."""
 
     description: str | None = None
     metric: str
     exposures: Annotated[tuple[GivenExposure, ...], BeforeValidator(as_tuple)]
-    given: dict[str, str | list[dict[str, Any]]] = {}
+    given: dict[str, Annotated[str | list[dict[str, Any]], BeforeValidator(_rows)]] = {}
     as_of: InstantField | None = None
     expect: Annotated[tuple[dict[str, Any], ...], BeforeValidator(as_tuple)] = ()
     expect_units: Annotated[tuple[dict[str, Any], ...], BeforeValidator(as_tuple)] = ()

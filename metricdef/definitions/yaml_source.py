@@ -70,7 +70,7 @@ class Document:
             row = node.start_mark.line + 1 + before.count("\n")
             if row >= len(self.lines):
                 return whole
-            block = self.lines[node.start_mark.line + 1]
+            block = next((line for line in self.lines[node.start_mark.line + 1 :] if line.strip()), "")
             indent = len(block) - len(block.lstrip())
             column = start - (before.rfind("\n") + 1) + indent
             return Place(self.file, row + 1, column + 1, max(1, length), self.lines[row])
