@@ -9,8 +9,8 @@ from metricdef.api import Project
 from metricdef.errors import DefinitionErrors, WarehouseError
 
 ROWS = (
-    "INSERT INTO assignments SELECT 'u' || i, 'test', CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END,"
-    " TIMESTAMP '2026-01-02', 'web' FROM range(60) AS t(i)",
+    """INSERT INTO assignments SELECT 'u' || i, 'test', CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END,
+    TIMESTAMP '2026-01-02', 'web' FROM range(60) AS t(i)""",
     "INSERT INTO orders SELECT 'u' || (i % 45), TIMESTAMP '2026-01-03', i % 7, 'p' || (i % 3), 'paid' FROM range(90) AS t(i)",
 )
 BAD = {

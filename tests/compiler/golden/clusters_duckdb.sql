@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect duckdb
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions f8c5eb43434c87a6, sql a168488b467ec4cd
+-- definitions f8c5eb43434c87a6, sql 00ad787dc45f197b
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -34,7 +34,8 @@ md_exposure_audit AS (
 -- One row per unit: its first exposure; mixed where it saw more than one arm.
 md_unit_entries AS (
   SELECT
-    unit,
+    unit AS unit_id,
+    CAST(ROW_NUMBER() OVER () AS INTEGER) AS unit,
     MIN(ts_us) AS exposed_us,
     MIN(ts_us * 2 + arm_code) % 2 AS arm,
     MIN(arm_code) AS lowest_arm,
@@ -54,7 +55,7 @@ md_unit_clusters AS (
     MIN(md_exposure_rows.cluster) AS cluster
   FROM md_unit_entries
   INNER JOIN md_exposure_rows
-    ON md_exposure_rows.unit = md_unit_entries.unit
+    ON md_exposure_rows.unit = md_unit_entries.unit_id
     AND md_exposure_rows.ts_us = md_unit_entries.exposed_us
     AND md_exposure_rows.arm_code = md_unit_entries.arm
   GROUP BY md_unit_entries.unit
@@ -77,9 +78,11 @@ md_clusters AS (
 -- Units with the arm of their cluster.
 md_entries AS (
   SELECT
+    md_unit_entries.unit_id AS unit_id,
     md_unit_entries.unit AS unit,
     md_unit_entries.exposed_us AS exposed_us,
     md_clusters.cluster AS cluster,
+    CASE WHEN md_unit_entries.exposed_us = md_clusters.exposed_us THEN 1 ELSE 0 END AS is_earliest,
     md_clusters.arm AS arm,
     md_clusters.mixed AS mixed,
     CASE WHEN md_clusters.exposed_us >= 1767826800000000 /* 2026-01-07 23:00:00.000000 UTC */ THEN 1 ELSE 0 END AS epoch
@@ -106,17 +109,16 @@ md_facts_orders AS (
       AND CAST(happened_at AS TIMESTAMP) < TIMESTAMP '2026-02-07 23:00:00.000000'
   ) AS fact_rows
   INNER JOIN md_entries
-    ON md_entries.unit = fact_rows.unit
-  WHERE fact_rows.ts_us - md_entries.exposed_us >= 0 AND fact_rows.ts_us - md_entries.exposed_us < 604800000000 /* 7d */
+    ON md_entries.unit_id = fact_rows.unit
+  WHERE fact_rows.ts_us - md_entries.exposed_us >= 0
 ),
 
 -- One row per unit: its values from orders.
 md_unit_orders AS (
   SELECT
     md_facts_orders.unit AS unit,
-    MAX(CASE WHEN since_us >= 0 AND since_us < 604800000000 /* 7d */ THEN 1 END) AS u_buyers,
-    SUM(CASE WHEN since_us >= 0 AND since_us < 604800000000 /* 7d */ THEN CAST(m_amount AS DOUBLE) END) AS u_order_value__numerator,
-    COUNT(CASE WHEN since_us >= 0 AND since_us < 604800000000 /* 7d */ THEN 1 END) AS u_order_value__denominator
+    COUNT(CASE WHEN since_us >= 0 AND since_us < 604800000000 /* 7d */ THEN 1 END) AS u_buyers,
+    SUM(CASE WHEN since_us >= 0 AND since_us < 604800000000 /* 7d */ THEN CAST(m_amount AS DOUBLE) END) AS u_order_value__numerator
   FROM md_facts_orders
   GROUP BY md_facts_orders.unit
 ),
@@ -132,7 +134,6 @@ md_units AS (
     md_entries.cluster AS cluster,
     md_unit_orders.u_buyers AS u_buyers,
     md_unit_orders.u_order_value__numerator AS u_order_value__numerator,
-    md_unit_orders.u_order_value__denominator AS u_order_value__denominator,
     1 AS in_population
   FROM md_entries
   LEFT JOIN md_unit_orders
@@ -180,11 +181,11 @@ md_unit_values AS (
     md_units.epoch AS epoch,
     md_units.cluster AS cluster,
     CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN 1 ELSE 0 END AS in_mature_7d,
-    CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CAST(COALESCE(md_units.u_buyers, 0) AS DOUBLE) END AS v_buyers,
+    CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN CAST(COALESCE(md_units.u_buyers, 0) AS DOUBLE) >= CAST(1.0 AS DOUBLE) THEN CAST(1.0 AS DOUBLE) ELSE CAST(0.0 AS DOUBLE) END END AS v_buyers,
     CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CAST(1.0 AS DOUBLE) END AS v_mature_7d__units,
     CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN COALESCE(md_units.u_order_value__numerator, 0) > md_percentiles.p_order_value__numerator__upper THEN md_percentiles.p_order_value__numerator__upper ELSE COALESCE(md_units.u_order_value__numerator, 0) END END AS v_order_value__numerator,
     CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN COALESCE(md_units.u_order_value__numerator, 0) > md_percentiles.p_order_value__numerator__upper THEN 1 ELSE 0 END END AS c_order_value__numerator,
-    CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CAST(COALESCE(md_units.u_order_value__denominator, 0) AS DOUBLE) END AS v_order_value__denominator,
+    CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CAST(COALESCE(md_units.u_buyers, 0) AS DOUBLE) END AS v_order_value__denominator,
     CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN COALESCE(md_units.u_order_value__numerator, 0) END AS v_order_value__numerator__uncapped
   FROM md_units
   CROSS JOIN md_percentiles

@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect duckdb
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions 81b685f96b34a474, sql 172630681fb18b98
+-- definitions 81b685f96b34a474, sql 8793489751b93bec
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -34,7 +34,8 @@ md_exposure_audit AS (
 -- One row per unit: its first exposure; mixed where it saw more than one arm.
 md_entries AS (
   SELECT
-    unit,
+    unit AS unit_id,
+    CAST(ROW_NUMBER() OVER () AS INTEGER) AS unit,
     MIN(ts_us) AS exposed_us,
     MIN(ts_us * 2 + arm_code) % 2 AS arm,
     CASE WHEN MIN(arm_code) = MAX(arm_code) THEN 0 ELSE 1 END AS mixed,
@@ -54,7 +55,7 @@ md_entry_values AS (
     MIN(md_exposure_rows.e_assignments__platform) AS e_assignments__platform
   FROM md_entries
   INNER JOIN md_exposure_rows
-    ON md_exposure_rows.unit = md_entries.unit
+    ON md_exposure_rows.unit = md_entries.unit_id
     AND md_exposure_rows.ts_us = md_entries.exposed_us
     AND md_exposure_rows.arm_code = md_entries.arm
   GROUP BY md_entries.unit
@@ -77,7 +78,7 @@ md_attributes_users AS (
       FROM users
     ) AS attribute_rows
     INNER JOIN md_entries
-      ON md_entries.unit = attribute_rows.unit
+      ON md_entries.unit_id = attribute_rows.unit
   ) AS valid_rows
   GROUP BY unit
 ),
@@ -105,27 +106,25 @@ md_facts_orders AS (
       AND CAST(happened_at AS TIMESTAMP) < TIMESTAMP '2026-02-07 23:00:00.000000'
   ) AS fact_rows
   INNER JOIN md_entries
-    ON md_entries.unit = fact_rows.unit
-  WHERE (fact_rows.ts_us - md_entries.exposed_us >= -1209600000000 /* -14d */ OR fact_rows.f_1 = 1 AND fact_rows.ts_us - md_entries.exposed_us >= -2592000000000 /* -30d */ AND fact_rows.ts_us - md_entries.exposed_us < 0)
+    ON md_entries.unit_id = fact_rows.unit
+  WHERE fact_rows.ts_us - md_entries.exposed_us >= -2592000000000 /* -30d */
 ),
 
 -- One row per unit: its values from orders.
 md_unit_orders AS (
   SELECT
     md_facts_orders.unit AS unit,
-    MAX(CASE WHEN since_us >= -2592000000000 /* -30d */ AND since_us < 0 AND f_1 = 1 THEN 1 END) AS u_known,
-    MAX(CASE WHEN since_us >= 0 AND ts_us < 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */ THEN 1 END) AS u_buyers,
-    MAX(CASE WHEN since_us >= -1209600000000 /* -14d */ AND since_us < 0 THEN 1 END) AS u_buyers__pre,
+    COUNT(CASE WHEN since_us >= -2592000000000 /* -30d */ AND since_us < 0 AND f_1 = 1 THEN 1 END) AS u_known,
+    COUNT(CASE WHEN since_us >= 0 AND ts_us < 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */ THEN 1 END) AS u_buyers,
+    COUNT(CASE WHEN since_us >= -1209600000000 /* -14d */ AND since_us < 0 THEN 1 END) AS u_buyers__pre,
     SUM(CASE WHEN since_us >= 0 AND ts_us < 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */ THEN CAST(m_amount AS DOUBLE) END) AS u_revenue,
     SUM(CASE WHEN since_us >= -1209600000000 /* -14d */ AND since_us < 0 THEN CAST(m_amount AS DOUBLE) END) AS u_revenue__pre,
-    COUNT(CASE WHEN since_us >= 0 AND ts_us < 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */ THEN 1 END) AS u_order_value__denominator,
-    COUNT(CASE WHEN since_us >= -1209600000000 /* -14d */ AND since_us < 0 THEN 1 END) AS u_order_value__denominator__pre,
     COUNT(DISTINCT CASE WHEN since_us >= 0 AND since_us < 604800000000 /* 7d */ THEN m_product END) AS u_products,
     COUNT(DISTINCT CASE WHEN since_us >= -1209600000000 /* -14d */ AND since_us < 0 THEN m_product END) AS u_products__pre,
     MAX(CASE WHEN since_us >= 0 AND ts_us >= 1769295600000000 /* 2026-01-24 23:00:00.000000 UTC */ AND ts_us < 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */ THEN CAST(m_amount AS DOUBLE) END) AS u_largest,
     MAX(CASE WHEN since_us >= -1209600000000 /* -14d */ AND since_us < 0 THEN CAST(m_amount AS DOUBLE) END) AS u_largest__pre,
-    MAX(CASE WHEN since_us >= 0 AND ts_us < 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */ AND f_2 = 1 THEN 1 END) AS u_refunds,
-    MAX(CASE WHEN since_us >= -1209600000000 /* -14d */ AND since_us < 0 AND f_2 = 1 THEN 1 END) AS u_refunds__pre
+    COUNT(CASE WHEN since_us >= 0 AND ts_us < 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */ AND f_2 = 1 THEN 1 END) AS u_refunds,
+    COUNT(CASE WHEN since_us >= -1209600000000 /* -14d */ AND since_us < 0 AND f_2 = 1 THEN 1 END) AS u_refunds__pre
   FROM md_facts_orders
   GROUP BY md_facts_orders.unit
 ),
@@ -145,8 +144,6 @@ md_units AS (
     md_unit_orders.u_buyers__pre AS u_buyers__pre,
     md_unit_orders.u_revenue AS u_revenue,
     md_unit_orders.u_revenue__pre AS u_revenue__pre,
-    md_unit_orders.u_order_value__denominator AS u_order_value__denominator,
-    md_unit_orders.u_order_value__denominator__pre AS u_order_value__denominator__pre,
     md_unit_orders.u_products AS u_products,
     md_unit_orders.u_products__pre AS u_products__pre,
     md_unit_orders.u_largest AS u_largest,
@@ -154,7 +151,7 @@ md_units AS (
     md_unit_orders.u_refunds AS u_refunds,
     md_unit_orders.u_refunds__pre AS u_refunds__pre,
     md_attributes_users.attribute_rows AS rows_users,
-    CASE WHEN ((e_assignments__platform = 'web')) AND md_attributes_users.attribute_rows >= 1 AND ((e_users__age >= 18)) AND COALESCE(md_unit_orders.u_known, 0) = 1 THEN 1 ELSE 0 END AS in_population
+    CASE WHEN ((e_assignments__platform = 'web')) AND md_attributes_users.attribute_rows >= 1 AND ((e_users__age >= 18)) AND COALESCE(md_unit_orders.u_known, 0) > 0 THEN 1 ELSE 0 END AS in_population
   FROM md_entries
   LEFT JOIN md_entry_values
     ON md_entry_values.unit = md_entries.unit
@@ -186,12 +183,12 @@ md_eligible AS (
     md_units.epoch AS epoch,
     1 AS in_all,
     CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN 1 ELSE 0 END AS in_mature_7d,
-    CAST(COALESCE(md_units.u_buyers, 0) AS DOUBLE) AS v_buyers,
-    CAST(COALESCE(md_units.u_buyers__pre, 0) AS DOUBLE) AS v_buyers__pre,
+    CASE WHEN CAST(COALESCE(md_units.u_buyers, 0) AS DOUBLE) >= CAST(1.0 AS DOUBLE) THEN CAST(1.0 AS DOUBLE) ELSE CAST(0.0 AS DOUBLE) END AS v_buyers,
+    CASE WHEN CAST(COALESCE(md_units.u_buyers__pre, 0) AS DOUBLE) >= CAST(1.0 AS DOUBLE) THEN CAST(1.0 AS DOUBLE) ELSE CAST(0.0 AS DOUBLE) END AS v_buyers__pre,
     COALESCE(md_units.u_revenue, 0) AS v_revenue,
     COALESCE(md_units.u_revenue__pre, 0) AS v_revenue__pre,
-    CAST(COALESCE(md_units.u_order_value__denominator, 0) AS DOUBLE) AS v_order_value__denominator,
-    CAST(COALESCE(md_units.u_order_value__denominator__pre, 0) AS DOUBLE) AS v_order_value__denominator__pre,
+    CAST(COALESCE(md_units.u_buyers, 0) AS DOUBLE) AS v_order_value__denominator,
+    CAST(COALESCE(md_units.u_buyers__pre, 0) AS DOUBLE) AS v_order_value__denominator__pre,
     CASE WHEN COALESCE(md_units.u_largest, 0) < CAST(0.0 AS DOUBLE) THEN CAST(0.0 AS DOUBLE) WHEN COALESCE(md_units.u_largest, 0) > CAST(500.0 AS DOUBLE) THEN CAST(500.0 AS DOUBLE) ELSE COALESCE(md_units.u_largest, 0) END AS v_largest,
     CASE WHEN COALESCE(md_units.u_largest, 0) < CAST(0.0 AS DOUBLE) OR COALESCE(md_units.u_largest, 0) > CAST(500.0 AS DOUBLE) THEN 1 ELSE 0 END AS c_largest,
     COALESCE(md_units.u_largest, 0) AS v_largest__uncapped,
@@ -199,8 +196,8 @@ md_eligible AS (
     CASE WHEN COALESCE(md_units.u_largest__pre, 0) < CAST(0.0 AS DOUBLE) OR COALESCE(md_units.u_largest__pre, 0) > CAST(500.0 AS DOUBLE) THEN 1 ELSE 0 END AS c_largest__pre,
     COALESCE(CAST(md_units.e_users__age AS DOUBLE), 0) AS v_users__age,
     CASE WHEN md_units.e_users__age IS NOT NULL THEN CAST(0.0 AS DOUBLE) ELSE CAST(1.0 AS DOUBLE) END AS v_users__age__missing,
-    CAST(COALESCE(md_units.u_refunds, 0) AS DOUBLE) AS v_refunds,
-    CAST(COALESCE(md_units.u_refunds__pre, 0) AS DOUBLE) AS v_refunds__pre,
+    CASE WHEN CAST(COALESCE(md_units.u_refunds, 0) AS DOUBLE) >= CAST(1.0 AS DOUBLE) THEN CAST(1.0 AS DOUBLE) ELSE CAST(0.0 AS DOUBLE) END AS v_refunds,
+    CASE WHEN CAST(COALESCE(md_units.u_refunds__pre, 0) AS DOUBLE) >= CAST(1.0 AS DOUBLE) THEN CAST(1.0 AS DOUBLE) ELSE CAST(0.0 AS DOUBLE) END AS v_refunds__pre,
     CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CAST(COALESCE(md_units.u_products, 0) AS DOUBLE) END AS v_products,
     CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CAST(COALESCE(md_units.u_products__pre, 0) AS DOUBLE) END AS v_products__pre
   FROM md_units

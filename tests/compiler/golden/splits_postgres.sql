@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect postgres
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions 11685158d56291f0, sql c29642a939515c31
+-- definitions 11685158d56291f0, sql c38538fdb632fe4b
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -34,7 +34,8 @@ md_exposure_audit AS (
 -- One row per unit: its first exposure; mixed where it saw more than one arm.
 md_entries AS (
   SELECT
-    unit,
+    unit AS unit_id,
+    CAST(ROW_NUMBER() OVER () AS INTEGER) AS unit,
     MIN(ts_us) AS exposed_us,
     MIN(ts_us * 2 + arm_code) % 2 AS arm,
     CASE WHEN MIN(arm_code) = MAX(arm_code) THEN 0 ELSE 1 END AS mixed,
@@ -54,7 +55,7 @@ md_entry_values AS (
     (ARRAY_AGG(md_exposure_rows.e_assignments__platform ORDER BY md_exposure_rows.e_assignments__platform NULLS LAST))[1] AS e_assignments__platform
   FROM md_entries
   INNER JOIN md_exposure_rows
-    ON md_exposure_rows.unit = md_entries.unit
+    ON md_exposure_rows.unit = md_entries.unit_id
     AND md_exposure_rows.ts_us = md_entries.exposed_us
     AND md_exposure_rows.arm_code = md_entries.arm
   GROUP BY md_entries.unit
@@ -77,7 +78,7 @@ md_attributes_users AS (
       FROM users
     ) AS attribute_rows
     INNER JOIN md_entries
-      ON md_entries.unit = attribute_rows.unit
+      ON md_entries.unit_id = attribute_rows.unit
   ) AS valid_rows
   GROUP BY unit
 ),
@@ -101,7 +102,8 @@ md_facts_orders AS (
       AND CAST(happened_at AS TIMESTAMP) < TIMESTAMP '2026-02-07 23:00:00.000000'
   ) AS fact_rows
   INNER JOIN md_entries
-    ON md_entries.unit = fact_rows.unit
+    ON md_entries.unit_id = fact_rows.unit
+  WHERE fact_rows.ts_us - md_entries.exposed_us >= -1209600000000 /* -14d */
 ),
 
 -- The first trigger of every unit, as time since its first exposure.
