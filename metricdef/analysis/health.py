@@ -59,7 +59,7 @@ def check_health(cells: Cells, arms: Sequence[ArmRow], settings: Settings, *, fi
     """Every check. `final`: a fixed design at its planned end, where the fixed chi-square decides."""
     return (
         *_srm(cells, arms, settings, final=final),
-        *_mixed(arms, settings),
+        *_mixed(cells, arms, settings),
         *_rows(cells),
         *_attributes(cells),
         *_clusters(cells),
@@ -129,25 +129,47 @@ def _srm_test(tables: Sequence[tuple[list[int], list[Fraction]]], *, final: bool
     return log_factor, p_value, f"sequential, k = {CONCENTRATION}"
 
 
-def _mixed(arms: Sequence[ArmRow], settings: Settings) -> Iterator[HealthRow]:
+def _mixed(cells: Cells, arms: Sequence[ArmRow], settings: Settings) -> Iterator[HealthRow]:
+    """How many units saw two arms, and whether that is the same in all first arms and in all epochs of a ramp."""
     mixed, total = sum(a.units_mixed for a in arms), sum(a.units_assigned for a in arms)
     if total == 0:
         yield HealthRow("mixed_units", "skipped", "no units")
         return
-    try:
-        p_value: float | None = srm.homogeneity([a.units_mixed for a in arms], [a.units_assigned for a in arms])
-    except NotComputable:
-        p_value = None
+    p_values = {"arms": _homogeneity([(a.units_mixed, a.units_assigned) for a in arms])}
+    if len(cells.plan.epochs) > 1:
+        p_values["epochs"] = _homogeneity(_mixed_by_epoch(cells))
+    known = {what: p for what, p in p_values.items() if p is not None}
+    uneven = [what for what, p in known.items() if p <= MIXED_ALPHA]
     policy = {"exclude": "left out", "first_arm": "kept in their first arm", "fail": "not allowed"}[settings.mixed]
     share = mixed / total
-    uneven = p_value is not None and p_value <= MIXED_ALPHA
-    failed = share > MIXED_LIMIT or uneven or (settings.mixed == "fail" and mixed > 0)
+    failed = share > MIXED_LIMIT or bool(uneven) or (settings.mixed == "fail" and mixed > 0)
     message = f"{mixed:,} of {total:,} units ({share:.2%}) saw more than one arm; {policy}"
     if uneven:
-        message += "; the rate differs between arms"
+        message += f"; the rate differs between {' and '.join(uneven)}"
     if failed:
         message += "; check how units are identified and assigned"
+    p_value = min(known.values(), default=None)
     yield HealthRow("mixed_units", "fail" if failed else "pass", message, share, p_value, MIXED_LIMIT)
+
+
+def _mixed_by_epoch(cells: Cells) -> list[tuple[int, int]]:
+    """Mixed and all units of every epoch in which somebody entered."""
+    found = []
+    for epoch in range(len(cells.plan.epochs)):
+        mixed, whole = (
+            sum(cells.count("units_assigned", arm.name, mixed=kind, epoch=epoch) for arm in cells.plan.arms)
+            for kind in (True, None)
+        )
+        found.append((mixed, whole))
+    return [(mixed, whole) for mixed, whole in found if whole]
+
+
+def _homogeneity(counts: Sequence[tuple[int, int]]) -> float | None:
+    """P of equal rates; None where there is nothing to compare."""
+    try:
+        return srm.homogeneity([mixed for mixed, _ in counts], [whole for _, whole in counts])
+    except NotComputable:
+        return None
 
 
 _ROW_CHECKS = (
