@@ -8,6 +8,7 @@ import numpy as np
 
 from metricdef.analysis.cells import Cells, Level
 from metricdef.compiler.plan import MetricPlan, QuantilePlan
+from metricdef.compiler.quantile_stages import BAND
 from metricdef.errors import NotComputable
 from metricdef.metrics.effect import Observed, QuantileArm
 from metricdef.stats.adjustment import MeanOutcome, RatioOutcome
@@ -137,7 +138,7 @@ def _quantiles(view: View, quantile: QuantilePlan, block: str) -> dict[str, Quan
         if row is None:
             statistics = OrderStatistics(0, None, None, None)
         else:
-            statistics = OrderStatistics(row.total, row.estimate, row.lower, row.upper)
+            statistics = OrderStatistics(row.total, row.estimate, row.lower, row.upper, BAND)
         units = _event_moments(n, row.events if row else None) if quantile.events else None
         found[arm] = QuantileArm(statistics, units)
     return found

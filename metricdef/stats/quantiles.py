@@ -37,12 +37,16 @@ class RankBand:
 
 @dataclass(frozen=True, slots=True)
 class OrderStatistics:
-    """The three values at a `RankBand` of n ranked values; None where n was too small to have them."""
+    """The three values at a `RankBand` of n ranked values; None where n was too small to have them.
+
+    The bounds lie `z` standard errors, in rank, off the quantile.
+    """
 
     n: int
     estimate: float | None
     lower: float | None
     upper: float | None
+    z: float = RANK_Z
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +58,21 @@ class BinomialRanks:
     coverage: float
 
 
-def rank_band(n: int, q: float) -> RankBand:
-    """What a query must fetch: fractions q -+ z sqrt(q (1 - q) / n), z = 1.96 (RANK_Z).
+def rank_band(n: int, q: float, z: float = RANK_Z) -> RankBand:
+    """What a query must fetch: fractions q -+ z sqrt(q (1 - q) / n).
 
     Args:
         n: Number of ranked values: units, or events.
         q: The quantile, between 0 and 1.
+        z: Half width of the band in standard errors.
 
     Raises:
         NotComputable: `too_few_units` when the band leaves (0, 1): n <= z^2 max(q / (1 - q), (1 - q) / q).
     """
     _check(q)
-    if not n > RANK_Z**2 * max(q / (1 - q), (1 - q) / q):
+    if not n > z**2 * max(q / (1 - q), (1 - q) / q):
         raise NotComputable("too_few_units", f"{n} values are too few for the quantile {q:g} and its standard error")
-    half = RANK_Z * math.sqrt(q * (1 - q) / n)
+    half = z * math.sqrt(q * (1 - q) / n)
     fractions = (q - half, q, q + half)
     low, mid, high = (_rank(n, f) for f in fractions)
     return RankBand(fractions, (low, mid, high))
@@ -148,7 +153,7 @@ def _estimates(
 
 def _one(arm: OrderStatistics, q: float) -> tuple[float, float]:
     """Estimate and iid standard error of one arm."""
-    rank_band(arm.n, q)
+    rank_band(arm.n, q, arm.z)
     if arm.estimate is None or arm.lower is None or arm.upper is None:
         raise NotComputable("too_few_units", "an arm has no value at a rank of the band")
     if not all(map(math.isfinite, (arm.lower, arm.estimate, arm.upper))):
@@ -159,7 +164,7 @@ def _one(arm: OrderStatistics, q: float) -> tuple[float, float]:
         raise NotComputable(
             "ties", f"too many values equal {arm.estimate:g} for a standard error of the quantile {q:g}"
         )
-    return arm.estimate, (arm.upper - arm.lower) / (2 * RANK_Z)
+    return arm.estimate, (arm.upper - arm.lower) / (2 * arm.z)
 
 
 def binomial_ranks(n: int, q: float, alpha: float) -> BinomialRanks:
