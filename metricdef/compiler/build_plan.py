@@ -119,10 +119,9 @@ class _Builder:
             for n, (role, target) in experiment_metrics(project, experiment).items()
             if n not in self.without
         )
-        if not any(block.values for block in self.blocks.values()):
-            # Quantiles of events need no column of units, but how many units there are: it is counted with the values.
-            for block in self.blocks.values():
-                self._size(block)
+        for block in self.blocks.values():
+            if not block.values:
+                self._size(block)  # a quantile of events reads no values, and still needs the number of units
         trigger = experiment.exposure.trigger
         earliest = self.start + min((c.bounds.start for c in self.unit_columns.values()), default=0)
         return Plan(
