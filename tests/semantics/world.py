@@ -187,15 +187,16 @@ def build(
     segments: Mapping[str, object] | None = None,
     project: Mapping[str, object] | None = None,
     role: str = "secondary",
+    named: Mapping[str, object] | None = None,
     **protocol: object,
 ) -> Project:
-    """A project of its own below root. `metrics` that the experiment does not name itself all have `role`."""
+    """A project of its own below root. All `metrics` have `role`, unless `named` says which have which."""
     folder = Path(mkdtemp(dir=root))
     documents: list[dict[str, object]] = [{"sources": sources}, {"metrics": metrics}]
     if segments:
         documents.append({"segments": segments})
     targets = {"secondary": None, "primary": {"mde": "5%"}, "guardrail": {"margin": "5%"}}[role]
-    protocol.setdefault("metrics", {role: dict.fromkeys(metrics, targets)})
+    protocol["metrics"] = named or {role: dict.fromkeys(metrics, targets)}
     write_definitions(folder, *documents, experiment(**protocol), project=project or defaults())
     with duckdb.connect(str(folder / "warehouse.duckdb")) as connection:
         rows = {"assignments": list(exposures), "orders": orders, "visits": visits, "users": users}
