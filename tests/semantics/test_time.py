@@ -1,7 +1,7 @@
 """Rules of time (section 1 of the semantics), each with rows exactly on the edge that would move another way.
 
 Intervals are [closed, open):
-  test_window_*, test_offset_window_*, test_enrolment_*
+  test_window_*, test_offset_window_*, test_enrolment_*; test_window_keeps_* for every kind of window
 Enrolment against observation:
   test_a_duration_window_runs_past_the_end      windows keep their length after the last exposure
   test_the_final_look_*                         end + longest window + settles_after
@@ -152,6 +152,23 @@ def test_last_window_starts_no_earlier_than_the_exposure(tmp_path):
     rows = at(exposed - MICRO, exposed)
     exposures = [exposure("a", at=exposed), exposure("t", "treatment")]
     assert see(tmp_path, {**SUM, "window": "last 7d"}, exposures, orders=rows).value() == 2
+
+
+@pytest.mark.parametrize(
+    ("window", "first", "last"),
+    [
+        ("7d", T0, T0 + 7 * DAY),
+        ("7d..14d", T0 + 7 * DAY, T0 + 14 * DAY),
+        ("experiment", T0, END),
+        ("last 7d", END - 7 * DAY, END),
+    ],
+)
+def test_window_keeps_its_edges_beside_wider_ones(tmp_path, window, first, last):
+    """A metric of 60 days and a covariate make the scan wider than the window, which must cut by itself."""
+    rows = at(first - MICRO, first, last - MICRO, last)
+    wide = {**SUM, "window": "60d", "covariates": {"lookback": "30d"}}
+    seen = see(tmp_path, {"m": {**SUM, "window": window}, "wide": wide}, BOTH, orders=rows)
+    assert seen.value() == 2 + 4
 
 
 def test_rows_at_as_of_do_not_count(tmp_path):
