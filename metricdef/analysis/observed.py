@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from metricdef.analysis.cells import Cells, Level
+from metricdef.compiler.order_statistics import BAND
 from metricdef.compiler.plan import MetricPlan, QuantilePlan
-from metricdef.compiler.quantile_stages import BAND
 from metricdef.errors import NotComputable
 from metricdef.metrics.effect import Observed, QuantileArm
 from metricdef.stats.adjustment import MeanOutcome, RatioOutcome

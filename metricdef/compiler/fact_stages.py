@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from metricdef.compiler.alternatives import any_of
 from metricdef.compiler.exposure_stages import loaded_conditions, ts_us
-from metricdef.compiler.plan import Bounds, FunnelColumns, Plan, UnitColumn
+from metricdef.compiler.order_statistics import ranks_stage, ranks_table, values_table
+from metricdef.compiler.plan import Bounds, FunnelColumns, Plan, QuantilePlan, UnitColumn
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
 from metricdef.definitions.models import Source
@@ -70,16 +71,30 @@ def fact_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
         if facts.trigger is not None:
             yield _triggers(plan, sql, facts)
     for facts in found:
-        if facts.aggregated:
+        placed = _in_place(plan, facts)
+        for quantile, column in placed:
+            yield _ranked(plan, sql, facts, quantile, column)
+            yield ranks_stage(sql, quantile, [])
+        columns = [{"name": f"u_{c.name}", "sql": aggregate(plan, sql, c, facts.flags)} for c in facts.aggregated]
+        for quantile, column in placed:
+            tests = [
+                *row_tests(plan, sql, column.filter, column.bounds, facts.flags),
+                f"m_{column.measure} IS NOT NULL",
+            ]
+            low = f"{sql.double(f'm_{column.measure}')} <= {ranks_table(quantile)}.estimate"
+            columns += [
+                {"name": f"u_{column.name}__low", "sql": f"COUNT(CASE WHEN {' AND '.join([*tests, low])} THEN 1 END)"},
+                {"name": f"u_{column.name}__rows", "sql": f"COUNT(CASE WHEN {' AND '.join(tests)} THEN 1 END)"},
+            ]
+        if columns:
             yield Stage(
                 f"md_unit_{facts.name}",
                 (f"One row per unit: its values from {facts.name}.",),
                 template("unit_values").render(
-                    columns=[
-                        {"name": f"u_{c.name}", "sql": aggregate(plan, sql, c, facts.flags)} for c in facts.aggregated
-                    ],
+                    columns=columns,
                     facts=facts.table,
                     triggered=plan.trigger is not None,
+                    ranked=[ranks_table(quantile) for quantile, _ in placed],
                 ),
             )
         for column in facts.columns:
@@ -88,6 +103,35 @@ def fact_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
     flags = {facts.name: facts.flags for facts in found}
     for funnel in plan.funnels:
         yield _funnel(plan, sql, funnel, flags)
+
+
+def has_unit_values(plan: Plan, facts: Facts) -> bool:
+    """Whether a source has a stage with one row per unit."""
+    return bool(facts.aggregated or _in_place(plan, facts))
+
+
+def _in_place(plan: Plan, facts: Facts) -> list[tuple[QuantilePlan, UnitColumn]]:
+    """Quantiles of this source's rows that are counted with the other values per unit."""
+    return [(q, c) for q in plan.counted_in_place for c in facts.columns if c.name == q.column]
+
+
+def _counts(plan: Plan, sql: SqlText, quantile: QuantilePlan) -> str:
+    """Whether a unit counts for a quantile, from its exposure."""
+    block = plan.block(quantile.block)
+    tests = [] if plan.mixed == "first_arm" else ["md_entries.mixed = 0"]
+    if block.horizon is not None:
+        tests.append(f"md_entries.exposed_us <= {sql.instant_us(plan.as_of_us - block.horizon)}")
+    return f"CASE WHEN {' AND '.join(tests)} THEN 1 ELSE 0 END" if tests else "1"
+
+
+def _ranked(plan: Plan, sql: SqlText, facts: Facts, quantile: QuantilePlan, column: UnitColumn) -> Stage:
+    tests = [f"counts_{quantile.name} = 1", f"m_{column.measure} IS NOT NULL"]
+    body = template("quantile_rows").render(
+        value=sql.double(f"m_{column.measure}"),
+        facts=facts.table,
+        tests=[*tests, *row_tests(plan, sql, column.filter, column.bounds, facts.flags)],
+    )
+    return Stage(values_table(quantile), (f"What {quantile.name} is a quantile of.",), body)
 
 
 def _rows(plan: Plan, sql: SqlText, facts: Facts) -> Stage:
@@ -115,6 +159,10 @@ def _rows(plan: Plan, sql: SqlText, facts: Facts) -> Stage:
         unit=sql.name(source.entities[plan.unit]),
         ts_us=ts_us(sql, source),
         inputs=inputs,
+        carried=[
+            {"name": f"counts_{quantile.name}", "sql": _counts(plan, sql, quantile)}
+            for quantile, _ in _in_place(plan, facts)
+        ],
         relation=sql.relation(facts.name, source),
         conditions=conditions,
         needs_instant=_needs_instant(plan, facts),

@@ -259,6 +259,16 @@ class Plan:
         return next(block for block in self.blocks if block.name == name)
 
     @property
+    def counted_in_place(self) -> tuple[QuantilePlan, ...]:
+        """Quantiles of events whose units are known from their exposure alone.
+
+        Their rows are ranked before rows become values per unit, and counted in the same aggregation.
+        """
+        if self.population or self.trigger or self.breakdowns or self.cluster or len(self.epochs) > 1:
+            return ()
+        return tuple(m.quantile for m in self.metrics if m.quantile is not None and m.quantile.events)
+
+    @property
     def strata(self) -> tuple[Dimension, ...]:
         """Dimensions that the overall estimate is stratified by."""
         return tuple(d for d in self.dimensions if d.stratum)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from metricdef.compiler.fact_stages import DAY, duration, facts_of, local_day
+from metricdef.compiler.fact_stages import DAY, duration, facts_of, has_unit_values, local_day
 from metricdef.compiler.plan import Block, Percentile, Plan, UnitColumn, Value
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
@@ -22,7 +22,7 @@ def unit_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
     joins = [
         *(["md_entry_values"] if carried else []),
         *(f"md_attributes_{n}" for n in attributes),
-        *(f"md_unit_{f.name}" for f in facts if f.aggregated),
+        *(f"md_unit_{f.name}" for f in facts if has_unit_values(plan, f)),
         *(f"md_{c.agg}_{c.name}" for c in extremes),
         *(f"md_funnel_{f.name}" for f in plan.funnels),
         *(["md_triggers"] if plan.trigger else []),
@@ -65,6 +65,10 @@ def _columns(plan: Plan) -> Iterator[dict[str, str]]:
     for unit_column in plan.unit_columns:
         if unit_column.agg not in ("events", "observed_days"):
             yield {"name": f"u_{unit_column.name}", "sql": f"{_owner(unit_column)}.u_{unit_column.name}"}
+    for quantile in plan.counted_in_place:
+        counted = next(c for c in plan.unit_columns if c.name == quantile.column)
+        for name in (f"u_{counted.name}__low", f"u_{counted.name}__rows"):
+            yield {"name": name, "sql": f"md_unit_{counted.source}.{name}"}
     for funnel in plan.funnels:
         for name in funnel.columns:
             yield {"name": f"u_{name}", "sql": f"md_funnel_{funnel.name}.u_{name}"}

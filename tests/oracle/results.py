@@ -16,7 +16,7 @@ from .reading import Unit
 
 Value = tuple[Fraction, bool]  # the value, and whether the cap changed it
 
-RANK_BANDWIDTH = 1.959963984540054  # the normal quantile of 97.5%
+RANK_BANDWIDTH = 1.96
 
 
 @dataclass(frozen=True)
