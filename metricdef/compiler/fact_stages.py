@@ -28,6 +28,8 @@ class Facts:
     steps: tuple[tuple[FunnelStep, Bounds], ...]
     trigger: Filter | None
     flags: Mapping[Filter, str]  # the column that says whether a filter holds
+    span: tuple[int, int]  # every row is at or after the first instant and before the second
+    earliest: int  # and at least this long after first exposure
 
     @property
     def table(self) -> str:
@@ -58,7 +60,11 @@ def facts_of(plan: Plan) -> list[Facts]:
             continue
         filters = {c.filter for c in columns} | {s.filter for s, _ in steps} | ({trigger} if trigger else set())
         flags = {texts: f"f_{position}" for position, texts in enumerate(sorted(filters - {()}), 1)}
-        found.append(Facts(name, columns, steps, trigger, flags))
+        bounds = [*(c.bounds for c in columns), *(b for _, b in steps)]
+        earliest = min([b.start for b in bounds] + ([0] if trigger is not None else []))
+        found.append(
+            Facts(name, columns, steps, trigger, flags, _span(plan, bounds, triggers=trigger is not None), earliest)
+        )
     return found
 
 
@@ -75,10 +81,10 @@ def fact_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
         for quantile, column in placed:
             yield _ranked(plan, sql, facts, quantile, column)
             yield ranks_stage(sql, quantile, [])
-        columns = [{"name": f"u_{c.name}", "sql": aggregate(plan, sql, c, facts.flags)} for c in facts.aggregated]
+        columns = [{"name": f"u_{c.name}", "sql": aggregate(plan, sql, facts, c)} for c in facts.aggregated]
         for quantile, column in placed:
             tests = [
-                *row_tests(plan, sql, column.filter, column.bounds, facts.flags),
+                *row_tests(plan, sql, facts, column.filter, column.bounds),
                 f"m_{column.measure} IS NOT NULL",
             ]
             low = f"{sql.double(f'm_{column.measure}')} <= {ranks_table(quantile)}.estimate"
@@ -100,9 +106,9 @@ def fact_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
         for column in facts.columns:
             if column.agg in ("first", "last"):
                 yield _extreme(plan, sql, facts, column)
-    flags = {facts.name: facts.flags for facts in found}
+    by_name = {facts.name: facts for facts in found}
     for funnel in plan.funnels:
-        yield _funnel(plan, sql, funnel, flags)
+        yield _funnel(plan, sql, funnel, by_name)
 
 
 def has_unit_values(plan: Plan, facts: Facts) -> bool:
@@ -129,7 +135,7 @@ def _ranked(plan: Plan, sql: SqlText, facts: Facts, quantile: QuantilePlan, colu
     body = template("quantile_rows").render(
         value=sql.double(f"m_{column.measure}"),
         facts=facts.table,
-        tests=[*tests, *row_tests(plan, sql, column.filter, column.bounds, facts.flags)],
+        tests=[*tests, *row_tests(plan, sql, facts, column.filter, column.bounds)],
     )
     return Stage(values_table(quantile), (f"What {quantile.name} is a quantile of.",), body)
 
@@ -143,7 +149,7 @@ def _rows(plan: Plan, sql: SqlText, facts: Facts) -> Stage:
         for texts, flag in facts.flags.items()
     ]
     utc = sql.utc(source.timestamp or "", source.timezone)
-    low, high = _scan_bounds(plan, facts)
+    low, high = facts.span
     conditions = [f"({sql.condition(text, facts.name, source)})" for text in source.filter]
     conditions += [f"{utc} >= {sql.instant(low)}", f"{utc} < {sql.instant(high)}"]
     if source.partition is not None:
@@ -167,7 +173,7 @@ def _rows(plan: Plan, sql: SqlText, facts: Facts) -> Stage:
         conditions=conditions,
         needs_instant=_needs_instant(plan, facts),
         seen=_seen(plan, sql, source),
-        wanted=_wanted(facts),
+        wanted=f"fact_rows.ts_us - md_entries.exposed_us >= {duration(facts.earliest)}",
     )
     return Stage(
         facts.table,
@@ -186,7 +192,7 @@ def _read_again(plan: Plan, facts: Facts) -> bool:
 
 def _needs_instant(plan: Plan, facts: Facts) -> bool:
     bounds = [b for _, b in facts.needs()]
-    fixed = any(b.floor is not None or b.ceiling is not None for b in bounds)
+    fixed = any(b.floor is not None or (b.ceiling is not None and b.ceiling < facts.span[1]) for b in bounds)
     days = any(c.agg == "active_days" for c in facts.columns)
     return fixed or days or plan.daily or facts.trigger is not None
 
@@ -201,29 +207,19 @@ def _seen(plan: Plan, sql: SqlText, source: Source) -> str | None:
     return f"CASE WHEN {loaded} > {own} THEN {loaded} ELSE {own} END"
 
 
-def _wanted(facts: Facts) -> str:
-    """A bound on the time since exposure that drops rows outside every window. One bound: more would cost, not save."""
-    bounds = [b for _, b in facts.needs()]
-    low = min((b.start for b in bounds), default=0)
-    if facts.trigger is not None:
-        low = min(low, 0)
-    return f"fact_rows.ts_us - md_entries.exposed_us >= {duration(low)}"
-
-
 def _since(since: str, low: int, high: int | None) -> list[str]:
     tests = [f"{since} >= {duration(low)}"]
     return tests if high is None else [*tests, f"{since} < {duration(high)}"]
 
 
-def _scan_bounds(plan: Plan, facts: Facts) -> tuple[int, int]:
+def _span(plan: Plan, bounds: list[Bounds], *, triggers: bool) -> tuple[int, int]:
     """First and last instant that any value can need, whatever the unit's first exposure."""
-    bounds = [b for _, b in facts.needs()]
     low = plan.start + min((b.start for b in bounds), default=0)
     highs = [
         plan.enrolment_end + b.end if b.end is not None else b.ceiling if b.ceiling is not None else plan.as_of_us
         for b in bounds
     ]
-    if facts.trigger is not None:
+    if triggers:
         low, highs = min(low, plan.start), [*highs, plan.enrolment_end]
     return low, min(plan.as_of_us, max(highs))
 
@@ -247,22 +243,23 @@ def _extreme(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> Stag
         measure=sql.double(measure),
         raw=measure,
         facts=facts.table,
-        tests=row_tests(plan, sql, column.filter, column.bounds, facts.flags),
+        tests=row_tests(plan, sql, facts, column.filter, column.bounds),
         descending=column.agg == "last",
         triggered=plan.trigger is not None,
     )
     return Stage(f"md_{column.agg}_{column.name}", (f"The {column.agg} value of every unit.",), body)
 
 
-def _funnel(plan: Plan, sql: SqlText, funnel: FunnelColumns, flags: Mapping[str, Mapping[Filter, str]]) -> Stage:
+def _funnel(plan: Plan, sql: SqlText, funnel: FunnelColumns, facts: Mapping[str, Facts]) -> Stage:
     """How far every unit came: a step counts when the step before was reached no later, and not too long before."""
     steps = funnel.funnel.steps
     inputs = []
     for source in dict.fromkeys(step.source for step in steps):
-        own = [flags[source].get(s.filter, "") if s.source == source else None for s in steps]
+        own = [facts[source].flags.get(s.filter, "") if s.source == source else None for s in steps]
         inputs.append(
             {
-                "facts": f"md_facts_{source}",
+                "facts": facts[source].table,
+                "tests": bound_tests(plan, sql, facts[source], funnel.bounds) or ["since_us IS NOT NULL"],
                 "flags": ["0" if f is None else f or "1" for f in own],
                 "wanted": [f"{f} = 1" for f in own if f] if all(f != "" for f in own) else [],
             }
@@ -270,8 +267,6 @@ def _funnel(plan: Plan, sql: SqlText, funnel: FunnelColumns, flags: Mapping[str,
     body = template("funnel_steps" if funnel.funnel.sequential else "funnel_any").render(
         inputs=inputs,
         since=since(plan, funnel.bounds),
-        tests=bound_tests(plan, sql, funnel.bounds),
-        needs_instant=funnel.bounds.floor is not None or funnel.bounds.ceiling is not None,
         triggered=plan.trigger is not None,
         daily=plan.daily,
         steps=[
@@ -289,9 +284,9 @@ def _within(bounds: Bounds, step: FunnelStep, *, first: bool) -> str | None:
     return duration(step.within + (min(bounds.start, 0) if first else 0))
 
 
-def aggregate(plan: Plan, sql: SqlText, column: UnitColumn, flags: Mapping[Filter, str]) -> str:
+def aggregate(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> str:
     """The conditional aggregate of a unit column over a unit's rows."""
-    when = f"CASE WHEN {' AND '.join(row_tests(plan, sql, column.filter, column.bounds, flags))} THEN"
+    when = f"CASE WHEN {' AND '.join(row_tests(plan, sql, facts, column.filter, column.bounds))} THEN"
     measure = f"m_{column.measure}"
     match column.agg:
         case "count":
@@ -306,9 +301,10 @@ def aggregate(plan: Plan, sql: SqlText, column: UnitColumn, flags: Mapping[Filte
             raise AssertionError(column.agg)
 
 
-def row_tests(plan: Plan, sql: SqlText, filter_: Filter, bounds: Bounds, flags: Mapping[Filter, str]) -> list[str]:
+def row_tests(plan: Plan, sql: SqlText, facts: Facts, filter_: Filter, bounds: Bounds) -> list[str]:
     """When a row of the facts counts."""
-    return bound_tests(plan, sql, bounds) + ([f"{flags[filter_]} = 1"] if filter_ else [])
+    tests = bound_tests(plan, sql, facts, bounds) + ([f"{facts.flags[filter_]} = 1"] if filter_ else [])
+    return tests or ["since_us IS NOT NULL"]
 
 
 def since(plan: Plan, bounds: Bounds) -> str:
@@ -316,12 +312,14 @@ def since(plan: Plan, bounds: Bounds) -> str:
     return "since_us - delay_us" if plan.trigger and bounds.anchor == "outcome" else "since_us"
 
 
-def bound_tests(plan: Plan, sql: SqlText, bounds: Bounds) -> list[str]:
-    """When a row lies in a window."""
+def bound_tests(plan: Plan, sql: SqlText, facts: Facts, bounds: Bounds) -> list[str]:
+    """When a row lies in a window, without what holds for every row of the facts."""
     tests = _since(since(plan, bounds), bounds.start, bounds.end)
+    if since(plan, bounds) == "since_us" and bounds.start <= facts.earliest:
+        tests = tests[1:]
     if bounds.floor is not None:
         tests.append(f"ts_us >= {sql.instant_us(bounds.floor)}")
-    if bounds.ceiling is not None:
+    if bounds.ceiling is not None and bounds.ceiling < facts.span[1]:
         tests.append(f"ts_us < {sql.instant_us(bounds.ceiling)}")
     return tests
 

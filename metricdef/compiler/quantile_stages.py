@@ -64,7 +64,7 @@ def _values(plan: Plan, sql: SqlText, quantile: QuantilePlan, keys: list[str]) -
     else:
         column = next(c for c in plan.unit_columns if c.name == quantile.column)
         own = next(f for f in facts_of(plan) if f.name == column.source)
-        tests += [f"m_{column.measure} IS NOT NULL", *row_tests(plan, sql, column.filter, column.bounds, own.flags)]
+        tests += [f"m_{column.measure} IS NOT NULL", *row_tests(plan, sql, own, column.filter, column.bounds)]
         value, facts = sql.double(f"m_{column.measure}"), own.table
     return template("quantile_values").render(
         keys=keys, value=value, events=quantile.events, facts=facts, tests=tests, triggered=plan.trigger is not None

@@ -275,7 +275,7 @@ def _partial(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> str:
 def _series_tests(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> list[str]:
     """As in the moments; a window `last ...` had other bounds on other days: every row since exposure was in it."""
     bounds = replace(column.bounds, floor=None)
-    return row_tests(plan, sql, column.filter, bounds, facts.flags)
+    return row_tests(plan, sql, facts, column.filter, bounds)
 
 
 def _new_values(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> dict[str, Any]:
