@@ -13,7 +13,7 @@ from typing import Any
 
 from metricdef.compiler.fact_stages import DAY, Facts, duration, facts_of, local_day, row_tests, since
 from metricdef.compiler.moment_stages import key_name
-from metricdef.compiler.plan import Block, Bounds, MetricPlan, Plan, UnitColumn
+from metricdef.compiler.plan import Block, Bounds, MetricPlan, Plan, UnitColumn, Value
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
 from metricdef.compiler.unit_stages import anchor_us, level, rendered_value
@@ -160,17 +160,18 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
         template("unit_states").render(
             changes=changes,
             running=[{"name": n, "sql": running[n].format(x=f"{changes}.p_{n}", window=window)} for n in order],
+            totals=[c.name for c in columns if RUNNING.get(c.agg, "SUM") == "SUM"],
             static=static,
             triggered=plan.trigger is not None,
         ),
     )
-    values = [_series_value(plan, sql, block, i) for i in part.values]
+    modes = {i: _mode(plan, block.values[i]) for i in part.values}
     yield Stage(
         f"md_steps_of_{name}",
-        ("Distances from the centres, now and before.",),
+        ("Distances from the centres, now (d) and before (b); what never changes has no before.",),
         template("unit_steps").render(
             states=f"md_states_of_{name}",
-            values=values,
+            values=[_series_value(plan, sql, block, i) | {"mode": modes[i]} for i in part.values],
             keys=[
                 {"name": key_name(i), "sql": level(sql, f"md_units.e_{d.column}")}
                 for i, d in enumerate(plan.dimensions)
@@ -179,13 +180,32 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
             percentiles=plan.percentiles,
         ),
     )
-    body = template("days_accruing").render(keys=_keys(plan), steps=f"md_steps_of_{name}", **_labels(part))
+    labels = _labels(part)
+    still = {block.values[i].name for i in part.values if modes[i] == "still"}
+    body = template("days_accruing").render(keys=_keys(plan), steps=f"md_steps_of_{name}", still=still, **labels)
     yield Stage(part.table, ("What every day adds: the change of every unit's contribution.",), body)
 
 
 def _running(column: UnitColumn) -> str:
     """The running aggregate over a unit's changes."""
     return f"{RUNNING.get(column.agg, 'SUM')}({{x}}) OVER {{window}}"
+
+
+def _mode(plan: Plan, value: Value) -> str:
+    """How the value before a change is known.
+
+    still: it never changes. total: a running total less what was added; exact for counts, and for sums where nothing
+    jumps at a limit. row: from the row before, for the others.
+    """
+    column = next((c for c in plan.unit_columns if c.name == value.column), None)
+    is_step = any(value.column in f.columns and f.bounds.anchor == "outcome" for f in plan.funnels)
+    if column is None and not is_step:
+        return "still"
+    if column is not None and (column.bounds.anchor == "exposure" or column.agg == "observed_days"):
+        return "still"
+    counts = column is not None and column.agg in ("count", "count_distinct", "active_days")
+    sums = column is not None and column.agg == "sum" and value.limit is None
+    return "total" if (counts or sums) and value.presence == "ignored" else "row"
 
 
 def _nulls(sql: SqlText, columns: list[UnitColumn], steps: list[str]) -> dict[str, str]:
@@ -200,9 +220,15 @@ def _series_value(plan: Plan, sql: SqlText, block: Block, position: int) -> dict
     column = next((c for c in plan.unit_columns if c.name == value.column), None)
     if column is not None and column.agg == "observed_days":
         days = f"({local_day(plan, str(plan.start))} - {local_day(plan, anchor_us(plan, block))}) / {DAY}"
-        return {"name": value.name, "sql": sql.double(days), "centre": sql.number(0)}
-    rendered = rendered_value(plan, sql, block, value)
-    return {"name": value.name, "sql": rendered["sql"], "centre": f"md_centres.v_{value.name}"}
+        return {"name": value.name, "sql": sql.double(days), "before": "", "centre": sql.number(0)}
+    now = rendered_value(plan, sql, block, value)["sql"]
+    column_now, column_before = f"md_units.u_{value.column}", f"md_units.b_{value.column}"
+    return {
+        "name": value.name,
+        "sql": now,
+        "before": now.replace(column_now, column_before),
+        "centre": f"md_centres.v_{value.name}",
+    }
 
 
 def _branches(
