@@ -15,7 +15,8 @@ from metricdef.compiler.query import Query
 
 def run(options: argparse.Namespace) -> int:
     """Print the SQL, or write it below `-o DIR`."""
-    query = Project(options.project or ".").compile(options.experiment, options.dialect, options.as_of, options.profile)
+    project = Project(options.project or ".")
+    query = project.compile(options.experiment, options.dialect, options.as_of, options.profile, daily=options.daily)
     if not options.output:
         print(shown(query, options.format), end="")
         return 0

@@ -154,6 +154,7 @@ def _add_compile(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("experiment", metavar="EXPERIMENT")
     verb.add_argument("--dialect", metavar="NAME", help="duckdb, snowflake or postgres (default: that of the profile)")
     verb.add_argument("--as-of", metavar="INSTANT", help="rows at or after it do not count (default: now)")
+    _add_daily(verb)
     verb.add_argument("-o", "--output", metavar="DIR", help="write DIR/EXPERIMENT/DIALECT/run.sql and manifest.json")
 
 
@@ -167,10 +168,15 @@ def _add_test(verb: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_daily(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--daily", action="store_true", help="also the cumulative estimates of every day")
+
+
 def _add_run(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("experiment", metavar="EXPERIMENT")
     verb.add_argument("--as-of", metavar="INSTANT", help="rows at or after it do not count (default: now)")
     verb.add_argument("-o", "--output", metavar="FILE", help="also write the readout as JSON to FILE")
+    _add_daily(verb)
     verb.add_argument("--dry-run", action="store_true", help="print the SQL instead of running it")
     verb.add_argument(
         "--fail-on",

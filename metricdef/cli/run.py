@@ -17,11 +17,11 @@ def run(options: argparse.Namespace) -> int:
     """Print the readout; 1 where `--fail-on` is met."""
     project = Project(options.project or ".")
     if options.dry_run:
-        query = project.compile(options.experiment, None, options.as_of, options.profile)
+        query = project.compile(options.experiment, None, options.as_of, options.profile, daily=options.daily)
         print(shown(query, options.format), end="")
         return 0
     progress = Progress(quiet=options.quiet)
-    readout = project.run(options.experiment, options.profile, options.as_of, progress)
+    readout = project.run(options.experiment, options.profile, options.as_of, progress, daily=options.daily)
     progress.done()
     if options.output:
         write_file(Path(options.output), readout.to_json())

@@ -13,6 +13,7 @@ from metricdef.reports.breakdowns import render_breakdowns
 from metricdef.reports.comparisons import render_estimates
 from metricdef.reports.lines import GAP, Pen, flow, table, visible, wrap
 from metricdef.reports.numbers import count, equation, percent
+from metricdef.reports.series import render_series
 
 NARROWEST = 24
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?Z")
@@ -38,6 +39,7 @@ def render_text(readout: Readout, width: int = 100, color: bool = False, verbose
         list(_arms(readout.arms, width, pen)),
         render_estimates(readout, width, pen, verbose),
         render_breakdowns(readout, width, pen, verbose),
+        render_series(readout, width, pen, verbose),
         list(_remarks(readout, width)),
         [pen(line, "dim") for line in _provenance(readout.provenance, width)],
     ]

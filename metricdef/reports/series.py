@@ -1,0 +1,65 @@
+"""The cumulative effect by the end of every day as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from metricdef.analysis.readout import EstimateRow, Interval, Readout
+from metricdef.reports.comparison_table import joined
+from metricdef.reports.comparisons import metric_name
+from metricdef.reports.lines import GAP, Pen, table, visible, wrap
+from metricdef.reports.numbers import count, figures
+
+MOST_DAYS = 14  # the last ones; all of them in verbose mode
+
+
+def render_series(readout: Readout, width: int, pen: Pen, verbose: bool) -> list[str]:
+    """One table a metric and arm, of primary metrics and guardrails; of all in verbose mode. Empty without a series."""
+    if not readout.series:
+        return []
+    lines = [pen(line, "bold") for line in wrap("BY DAY, cumulative", width)]
+    before = any(day.get("interval_kind") == "anytime" for day in readout.series)
+    if before:
+        lines += wrap("Before the planned end the intervals are those that hold at any time.", width, GAP)
+    for row in readout.estimates:
+        days = [d for d in readout.series if d["day"] and (d["metric"], d["arm"]) == (row.metric, row.arm)]
+        if row.segment is None and days and (verbose or row.role != "secondary"):
+            lines += _table(row, days, width, pen, verbose)
+    for left in (entry for entry in readout.series if entry["day"] is None):
+        lines += wrap(f"{visible(left['metric'])} has no daily series: {visible(left['reason'])}", width, GAP, GAP * 2)
+    return lines
+
+
+def _table(row: EstimateRow, days: Sequence[dict[str, Any]], width: int, pen: Pen, verbose: bool) -> Iterator[str]:
+    yield from (pen(line, "bold") for line in wrap(f"{metric_name(row)} · {visible(row.arm)}", width, GAP))
+    shown = days if verbose else days[-MOST_DAYS:]
+    cells = [[day["day"], count(sum(day["units"])), _effect(row, day)] for day in shown]
+    header = ["until", "units", "difference"]
+    found = table([header, *cells], "<><", width, GAP * 2)
+    if found is None:
+        found = [line for cell in cells for line in wrap(" · ".join(cell), width, GAP * 2, GAP * 3)]
+        yield from found
+    else:
+        yield pen(found[0], "dim")
+        yield from found[1:]
+    if len(shown) < len(days):
+        more = len(days) - len(shown)
+        yield from (pen(line, "dim") for line in wrap(f"{more} earlier days: shown with --verbose", width, GAP * 2))
+
+
+def _effect(row: EstimateRow, day: dict[str, Any]) -> str:
+    found = day["absolute"]
+    if found is None:
+        return "not computed"
+    dated = replace(
+        row,
+        absolute=Interval(found["estimate"], found["std_error"], found["lower"], found["upper"]),
+        relative=None,
+        baseline_value=day["baseline_value"],
+        arm_value=day["arm_value"],
+        tests=(),
+    )
+    shown = figures(dated)
+    return joined(shown.difference, shown.interval)
