@@ -4,6 +4,7 @@ Golden files in tests/golden/errors/<case>.txt hold what a user sees. Rewrite th
 difference.
 """
 
+import json
 import os
 import re
 from pathlib import Path
@@ -156,7 +157,7 @@ def test_mistake(shop, name, capsys):
     assert shown.out == golden.read_text()
 
 
-@pytest.mark.parametrize("name", ["key_typo", "column_typo", "missing_table"])
+@pytest.mark.parametrize("name", ["key_typo", "missing_table"])
 def test_other_verbs_stop_with_2_and_the_same_message(shop, name, capsys):
     file, old, new, _ = MISTAKES[name]
     (shop / file).write_text(FILES[file].replace(old, new))
@@ -165,6 +166,17 @@ def test_other_verbs_stop_with_2_and_the_same_message(shop, name, capsys):
     assert shown.out == ""
     first = (GOLDEN / f"{name}.txt").read_text().splitlines()[0]
     assert first in shown.err
+
+
+def test_a_metric_that_the_warehouse_refuses_is_named_with_its_place_and_the_rest_runs(shop, capsys):
+    file, old, new, _ = MISTAKES["column_typo"]
+    (shop / file).write_text(FILES[file].replace(old, new))
+    assert main(["run", "checkout", "--as-of", "2026-03-01", "-q", "--format", "json"]) == 0
+    rows = {row["metric"]: row for row in json.loads(capsys.readouterr().out)["estimates"]}
+    assert rows["buyers"]["reason"] == "sql_refused"
+    assert "`statsu` is not in source `orders` (metrics/metrics.yml:5:13)" in rows["buyers"]["message"]
+    assert rows["revenue_per_user"]["reason"] != "sql_refused"
+    assert main(["run", "checkout", "--as-of", "2026-03-01", "-q", "--fail-on", "not_computed"]) == 1
 
 
 def test_usage_errors_name_what_exists(shop, capsys):

@@ -86,7 +86,8 @@ def _refused_definitions(run: Run) -> dict[str, str]:
         part = _restricted(run, name)
         own = _problems(run, part, part.sources)
         if own:
-            found[name] = f"{own[0].message} ({own[0].place})"
+            place = own[0].place
+            found[name] = own[0].message + (f" ({place.file}:{place.line}:{place.column})" if place else "")
     shared = _restricted(run, None)
     fatal = _problems(run, shared, shared.sources)
     if fatal or len(found) == len(run.metrics()) or any(p.rule not in REFUSED for p in problems):
