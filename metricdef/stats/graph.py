@@ -91,7 +91,7 @@ def test_graph(graph: Graph, p_values: Sequence[float | None], alpha: float) -> 
     adjusted: list[float | None] = [None if value is None else 1.0 for value in p_values]
     highest, final = 0.0, graph
     while left:
-        ratio = [p[i] / w[i] if p[i] < w[i] else 1.0 for i in left]
+        ratio = [float(p[i] / w[i]) if p[i] < w[i] else 1.0 for i in left]
         j = left.pop(int(np.argmin(ratio)))
         highest = max(highest, min(ratio))
         if highest >= 1.0:

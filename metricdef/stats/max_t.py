@@ -48,28 +48,30 @@ def max_t(
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """An estimate whose dependence on others is wanted: `arm` - arm 0 of an outcome.
+    """An estimate whose dependence on others is wanted: `arm` - `factor` x arm 0 of an outcome.
 
     Attributes:
         outcome: A mean or a ratio of the moments' columns.
         arm: Position of the arm, above 0.
         estimator: "unadjusted", "lin" or "ancova".
         covariates: Those in use: none constant or collinear (`ArmEstimates.covariates`).
+        factor: 1 for the difference; 1 + r where a relative margin r is tested (`effects.test_one_sided`).
     """
 
     outcome: Outcome
     arm: int
     estimator: Literal["unadjusted", "lin", "ancova"] = "unadjusted"
     covariates: tuple[str, ...] = ()
+    factor: float = 1.0
 
 
 def contrast_correlation(arms: Sequence[Moments], contrasts: Sequence[Contrast]) -> Floats:
     """Correlation matrix of contrasts between metrics and between arms that share the baseline.
 
     Every estimate is linear in its units: a contrast of arm a moves by sum over arms g of v_g'(row - arm mean), with
-    v_a = w_a / n_a + b / N, v_0 = -w_0 / n_0 + b / N, and b / N in any other arm; w is the gradient of the outcome
-    (mean: 1; ratio: 1 / m_d and -R / m_d) less the slopes on the covariates, b the difference of the arms' slopes,
-    which acts through the common covariate mean (Lin; with ANCOVA and unadjusted it is 0). So
+    v_a = w_a / n_a + b / N, v_0 = -f w_0 / n_0 + b / N, and b / N in any other arm; w is the gradient of the outcome
+    (mean: 1; ratio: 1 / m_d and -R / m_d) less the slopes on the covariates, f the factor of the baseline, b the arm's
+    slopes less f times the baseline's, which act through the common covariate mean (0 for a difference by ANCOVA). So
     Cov_kl = sum_g n_g v_gk' S_g v_gl, S_g the arm's covariance of all columns (divisor n - 1).
     For independent unadjusted arms it is Dunnett's correlation. Assumes large samples: slopes and gradients count as
     known. Lin (2013); Deng, Knoblich & Lu (2018).
@@ -125,12 +127,12 @@ def _influence(arms: Sequence[Moments], contrast: Contrast) -> list[Floats]:
     else:
         slopes = _slopes(arms, gradients, contrast)
     at = [arms[0].index(c) for c in contrast.covariates]
-    for a, sign in zip(pair, (1.0, -1.0), strict=True):
+    for a, sign in zip(pair, (1.0, -contrast.factor), strict=True):
         own = gradients[a].copy()
         own[at] -= slopes[a]
         out[a] += sign * own / arms[a].n
     for v in out:
-        v[at] += (slopes[contrast.arm] - slopes[0]) / total
+        v[at] += (slopes[contrast.arm] - contrast.factor * slopes[0]) / total
     return out
 
 

@@ -302,6 +302,36 @@ def test_correlation_from_rows() -> None:
     assert got == pytest.approx(v[0] / math.sqrt((v[0] + v[1]) * (v[0] + v[2])), rel=1e-9)
 
 
+def test_correlation_of_relative_margins() -> None:
+    """arm - f baseline: f enters what the arms share, exactly without adjustment and as in Lin's own covariance with it."""
+    rows, arms = random_arms(7)
+    factors = (0.8, 1.3)
+    plain = [Contrast(MeanOutcome("y"), a, factor=f) for a, f in zip((1, 2), factors, strict=True)]
+    v = [a.var("y") / a.n for a in arms]
+    errors = [math.sqrt(v[a] + f * f * v[0]) for a, f in zip((1, 2), factors, strict=True)]
+    want = factors[0] * factors[1] * v[0] / (errors[0] * errors[1])
+    assert contrast_correlation(arms, plain)[0, 1] == pytest.approx(want, rel=1e-12)
+    weights = np.array([[-factors[0], 1, 0], [-factors[1], 0, 1]])
+    cov = effects.contrast_covariance(adjustment.lin(arms, "y", ["x", "w"]), weights)
+    lin = [Contrast(MeanOutcome("y"), a, "lin", ("x", "w"), f) for a, f in zip((1, 2), factors, strict=True)]
+    got = contrast_correlation(arms, lin)[0, 1]
+    assert got == pytest.approx(cov[0, 1] / math.sqrt(cov[0, 0] * cov[1, 1]), abs=0.02)
+    # ANCOVA: the slopes cancel in a difference, and act through the common covariate mean in arm - f baseline.
+    w = sum(a.comoment for a in arms)
+    fitted = [r[:, 3:] @ np.linalg.solve(w[3:, 3:], w[3:, 0]) for r in rows]
+    total = sum(len(r) for r in rows)
+
+    def ancova(arm: int, f: float) -> list[np.ndarray]:
+        out = [(1 - f) * x / total for x in fitted]
+        for g, sign in ((arm, 1.0), (0, -f)):
+            out[g] = out[g] + sign * (rows[g][:, 0] - fitted[g]) / len(rows[g])
+        return out
+
+    own = [Contrast(MeanOutcome("y"), a, "ancova", ("x", "w"), f) for a, f in zip((1, 2), factors, strict=True)]
+    want = influence_correlation([ancova(a, f) for a, f in zip((1, 2), factors, strict=True)])
+    assert contrast_correlation(arms, own) == pytest.approx(want, abs=1e-9)
+
+
 def test_correlation_of_one_metric_is_dunnetts() -> None:
     _, arms = random_arms(2)
     got = contrast_correlation(arms, [Contrast(MeanOutcome("y"), 1), Contrast(MeanOutcome("y"), 2)])
