@@ -11,9 +11,11 @@ from metricdef import __version__
 from metricdef.analysis.breakdowns import break_down
 from metricdef.analysis.cells import Cells, read_cells
 from metricdef.analysis.decision import decide
-from metricdef.analysis.estimates import estimate_metric
+from metricdef.analysis.estimates import estimate_effects
+from metricdef.analysis.evidence import Evidence
 from metricdef.analysis.families import judge
 from metricdef.analysis.health import arm_rows, check_health
+from metricdef.analysis.ledger import error_budget
 from metricdef.analysis.moment_rows import moment_rows
 from metricdef.analysis.observed import View
 from metricdef.analysis.readout import EstimateRow, Readout
@@ -23,6 +25,7 @@ from metricdef.compiler.exposure_stages import AUDIT
 from metricdef.compiler.plan import Plan
 from metricdef.compiler.query import Query
 from metricdef.definitions.project import Project
+from metricdef.definitions.used import experiment_metrics
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,8 +51,8 @@ def analyse(project: Project, query: Query, table: pa.Table, revision: str | Non
     health = check_health(cells, arms, settings, final=stage.early is None)
     view = View(cells, with_mixed)
     interim = stage.early is not None
-    dropped = [] if stage.hidden else _dropped(plan)
-    rows = [] if stage.hidden else _estimates(view, settings, dropped, interim=interim)
+    dropped = _dropped(project, plan)
+    rows, evidence = ([], None) if stage.hidden else _estimates(view, settings, dropped, interim=interim)
     split = [] if stage.hidden else break_down(view, settings, interim=interim)
     treatments = [arm.name for arm in plan.arms[1:]]
     return Readout(
@@ -64,10 +67,12 @@ def analyse(project: Project, query: Query, table: pa.Table, revision: str | Non
         arms=arms,
         health=health,
         estimates=(*rows, *split),
-        decision=decide(rows, health, settings, treatments, stage.early),
-        ledger=_ledger(plan, settings),
+        decision=decide(rows, health, settings, treatments, stage.early, evidence),
+        ledger=error_budget(plan, rows, settings, evidence, stage.early),
         excluded_units=_excluded(cells, settings),
-        sensitivity=() if stage.hidden or stage.early else tuple(_sensitivity(View(cells, not with_mixed), settings)),
+        sensitivity=()
+        if stage.hidden or stage.early
+        else tuple(_sensitivity(View(cells, not with_mixed), settings, dropped)),
         series=() if stage.hidden else tuple(daily_series(view, settings, project.settings.defaults.timezone)),
         moments=() if stage.hidden else tuple(moment_rows(cells, with_mixed=with_mixed)),
     )
@@ -85,19 +90,24 @@ def _stage(plan: Plan, settings: Settings) -> Stage:
 
 
 def _estimates(
-    view: View, settings: Settings, dropped: Sequence[EstimateRow] = (), *, interim: bool
-) -> list[EstimateRow]:
-    """Rows in the order of the protocol; those of metrics that the engine refused keep their place in their family."""
-    rows = [
-        row for metric in view.cells.plan.metrics for row in estimate_metric(view, metric, settings, interim=interim)
+    view: View, settings: Settings, dropped: Sequence[EstimateRow], *, interim: bool
+) -> tuple[list[EstimateRow], Evidence]:
+    """Every row, judged once the planned end is reached; `dropped` keep their places in the families."""
+    found = [
+        estimated
+        for metric in view.cells.plan.metrics
+        for estimated in estimate_effects(view, metric, settings, interim=interim)
     ]
-    rows += dropped
-    return rows if interim else judge(rows, settings)
+    rows = [*(estimated.row for estimated in found), *dropped]
+    effects = {(e.row.metric, e.row.arm): e.effect for e in found if e.effect is not None}
+    evidence = Evidence(view, effects)
+    return (rows if interim else judge(rows, settings, evidence)), evidence
 
 
-def _dropped(plan: Plan) -> list[EstimateRow]:
-    """Rows of metrics that the engine refused, with its reason."""
+def _dropped(project: Project, plan: Plan) -> list[EstimateRow]:
+    """Rows of metrics that the engine refused: they keep their place, with its reason."""
     baseline, *others = (arm.name for arm in plan.arms)
+    targets = experiment_metrics(project, project.experiments[plan.experiment])
     return [
         EstimateRow(
             metric=name,
@@ -109,6 +119,7 @@ def _dropped(plan: Plan) -> list[EstimateRow]:
             baseline=baseline,
             units=(0, 0),
             is_share=d.metric.takes_points,
+            equivalence=margin.text if (margin := targets[name][1].equivalence) else None,
             reason="sql_refused",
             message=d.reason,
         )
@@ -117,17 +128,18 @@ def _dropped(plan: Plan) -> list[EstimateRow]:
     ]
 
 
-def _sensitivity(view: View, settings: Settings) -> list[dict[str, Any]]:
+def _sensitivity(view: View, settings: Settings, dropped: Sequence[EstimateRow]) -> list[dict[str, Any]]:
     """The other policy for mixed units, from the same query, where there are any."""
     cells = view.cells
     if not any(cells.count("units_assigned", arm.name, mixed=True) for arm in cells.plan.arms):
         return []
     name = "mixed_first_arm" if view.with_mixed else "mixed_excluded"
     found = []
-    for row in _estimates(view, settings, interim=False):
-        quantile = next(m.quantile for m in cells.plan.metrics if m.name == row.metric)
-        if quantile is not None:
-            continue  # its order statistics are those of the declared policy
+    # Order statistics are those of the declared policy, so quantiles have no other.
+    shown = {m.name for m in cells.plan.metrics if m.quantile is None}
+    for row in _estimates(view, settings, dropped, interim=False)[0]:
+        if row.metric not in shown:
+            continue
         absolute = asdict(row.absolute) if row.absolute else None
         found.append(
             {
@@ -154,33 +166,6 @@ def _provenance(query: Query, settings: Settings, revision: str | None) -> dict[
         "locked": False,
         "deviations": list(settings.deviations),
     }
-
-
-def _ledger(plan: Plan, settings: Settings) -> dict[str, Any]:
-    """Error rates that the rule allows, each one-sided; those that need a power analysis are null."""
-    return {
-        "confidence": settings.confidence,
-        "alpha": {
-            "success": settings.success_alpha,
-            "non_inferiority": settings.non_inferiority_alpha,
-            "deterioration": settings.deterioration_alpha,
-            "quality": settings.srm_alpha,
-        },
-        "multiplicity": dict(settings.methods),
-        "false_ship": settings.success_alpha if _ship_is_bounded(plan, settings) else None,
-        "false_stop": settings.deterioration_alpha if settings.decision.stop is None else None,
-        "block_good_change": None,
-    }
-
-
-def _ship_is_bounded(plan: Plan, settings: Settings) -> bool:
-    """Whether shipping takes a superior primary metric whose error is controlled over all chances to find one."""
-    treatments = len(plan.arms) - 1
-    chances = treatments * sum(metric.role == "primary" for metric in plan.metrics)
-    rule = settings.decision.ship.primary if settings.decision.ship else "any_superior"
-    if rule == "all_superior" and treatments == 1:
-        return True  # every one must be superior: intersection-union
-    return rule in ("any_superior", "all_superior") and (settings.methods["primary"] != "none" or chances <= 1)
 
 
 def _excluded(cells: Cells, settings: Settings) -> dict[str, int]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from metricdef.analysis.estimates import signed_margin
+from metricdef.analysis.evidence import Evidence
 from metricdef.analysis.health import is_invalid
+from metricdef.analysis.hypotheses import signed_margin
 from metricdef.analysis.readout import DecisionRow, EstimateRow, HealthRow
 from metricdef.analysis.settings import Settings
 from metricdef.definitions.models import ROLES, Conditions
-from metricdef.stats.shrinkage import dersimonian_laird
+from metricdef.errors import NotComputable
+from metricdef.stats.shrinkage import shrink_dependent
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +22,18 @@ class _ArmDecision:
 
 
 def decide(
-    rows: Sequence[EstimateRow], health: Sequence[HealthRow], settings: Settings, arms: Sequence[str], early: str | None
+    rows: Sequence[EstimateRow],
+    health: Sequence[HealthRow],
+    settings: Settings,
+    arms: Sequence[str],
+    early: str | None,
+    evidence: Evidence | None = None,
 ) -> DecisionRow:
-    """The recommendation for the experiment and for every arm. `early` says why nothing can be decided yet."""
+    """The recommendation for the experiment and for every arm.
+
+    `early` says why nothing can be decided yet; `evidence` has the effects behind the rows, for the shrunk estimate of
+    an arm that was chosen among several.
+    """
     invalid = is_invalid(health, settings)
     if invalid:
         failed = [f"{row.check}: {row.message}" for row in health if row.check in invalid]
@@ -38,7 +49,7 @@ def decide(
     )
     shipping = [arm for arm in arms if by_arm[arm] == "ship"]
     if shipping:
-        chosen, why = _choose(shipping, rows, settings)
+        chosen, why = _choose(shipping, rows, settings, evidence)
         return DecisionRow("ship", chosen, (*why, *because), by_arm)
     if all(by_arm[arm] == "stop" for arm in arms):
         return DecisionRow("stop", arms[0] if len(arms) == 1 else None, because, by_arm)
@@ -105,8 +116,9 @@ def _conditions(
             continue
         quantifier, _, verdict = condition.partition("_")
         members = [row for row in rows if row.role == role]
-        good = [row for row in members if row.verdict == verdict and counts(row)]
-        small = [row for row in members if row.verdict == verdict and not counts(row)]
+        shown = [row for row in members if _shows(row, verdict)]
+        good = [row for row in shown if counts(row)]
+        small = [row for row in shown if not counts(row)]
         words = verdict.replace("_", "-")
         if (good and quantifier == "any") or (len(good) == len(members) and quantifier == "all"):
             reasons.append(f"{role} {', '.join(row.metric for row in good)} {words}")
@@ -130,6 +142,11 @@ def _conditions(
     return reasons, blockers
 
 
+def _shows(row: EstimateRow, verdict: str) -> bool:
+    """Whether a row meets a condition. An effect may be equivalent to none and yet differ from 0: that counts too."""
+    return row.verdict == verdict or (verdict == "equivalent" and "equivalent" in row.also)
+
+
 def _practical(settings: Settings) -> Callable[[EstimateRow], bool]:
     def counts(row: EstimateRow) -> bool:
         size = settings.decision.practical.get(row.metric) if row.verdict == "superior" else None
@@ -147,7 +164,9 @@ def _practical(settings: Settings) -> Callable[[EstimateRow], bool]:
     return counts
 
 
-def _choose(shipping: list[str], rows: Sequence[EstimateRow], settings: Settings) -> tuple[str, tuple[str, ...]]:
+def _choose(
+    shipping: list[str], rows: Sequence[EstimateRow], settings: Settings, evidence: Evidence | None
+) -> tuple[str, tuple[str, ...]]:
     """Of several arms that qualify: the first preferred one, else the one with the largest primary effect."""
     if len(shipping) == 1:
         return shipping[0], ()
@@ -164,17 +183,25 @@ def _choose(shipping: list[str], rows: Sequence[EstimateRow], settings: Settings
     why = (
         f"{', '.join(shipping)} all qualify; {chosen} has the largest effect on {first}, which such a choice overstates"
     )
-    shrunk = _shrunk(chosen, [row for row in rows if row.metric == first])
+    shrunk = _shrunk(chosen, [row for row in rows if row.metric == first], evidence)
     return chosen, (f"{why}: {shrunk}" if shrunk else why,)
 
 
-def _shrunk(chosen: str, rows: Sequence[EstimateRow]) -> str | None:
-    """The chosen arm's effect pulled towards that of all arms, in words; None where it cannot be computed."""
-    found = {row.arm: row.absolute for row in rows if row.absolute and row.absolute.std_error}
-    if chosen not in found or len(found) < 2:
+def _shrunk(chosen: str, rows: Sequence[EstimateRow], evidence: Evidence | None) -> str | None:
+    """The chosen arm's effect pulled towards that of all arms, in words; None where it cannot be computed.
+
+    Arms share a baseline, so their effects err together: taken as independent, its error would pass for alikeness.
+    """
+    found = {row.arm: row.absolute for row in rows if row.absolute}
+    if evidence is None or chosen not in found or len(found) < 2:
         return None
-    values = list(found.values())
-    result = dersimonian_laird([v.estimate for v in values], [v.std_error or 0.0 for v in values])
+    covariance = evidence.arm_covariance([(rows[0].metric, arm) for arm in found])
+    if covariance is None:
+        return None
+    try:
+        result = shrink_dependent([v.estimate for v in found.values()], covariance)
+    except NotComputable:
+        return None
     pulled = result.estimates[list(found).index(chosen)]
     share = next(row.is_share for row in rows if row.arm == chosen)
     factor, unit = (100, "pp") if share else (1, "")

@@ -5,12 +5,13 @@ Nothing here adjusts for several tests or judges: families.py does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from metricdef.analysis.beside import dilute, steps
 from metricdef.analysis.cells import Cells
+from metricdef.analysis.hypotheses import raw_tests
 from metricdef.analysis.observed import Metric, View, is_stratum, observe
 from metricdef.analysis.readout import (
     CapPart,
@@ -20,14 +21,12 @@ from metricdef.analysis.readout import (
     Interval,
     RelativeInterval,
     Response,
-    TestRow,
 )
 from metricdef.analysis.settings import Settings
 from metricdef.compiler.plan import MetricPlan
 from metricdef.errors import NotComputable
 from metricdef.metrics.effect import Effect, Observed
-from metricdef.metrics.fields import Size
-from metricdef.stats import effects, srm
+from metricdef.stats import srm
 from metricdef.stats.adjustment import MeanOutcome
 from metricdef.stats.anytime import half_width, tuned_rho2
 from metricdef.stats.clusters import cluster_guards
@@ -89,19 +88,32 @@ class _Pair:
 
     def main_p(self, effect: Effect) -> float:
         """P of the row's main hypothesis: non-inferiority for a guardrail, else no effect."""
-        tests = {test.hypothesis: test.p_value for test in _tests(self, effect)}
+        tests = {test.hypothesis: test.p_value for test in raw_tests(self.metric.plan, effect, self.settings)[0]}
         return tests.get("non_inferiority", tests["superiority"]) if self.role == "guardrail" else tests["superiority"]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimated:
+    """A row, and the effect behind it where it has one: what joint tests and other levels of interval need."""
+
+    row: EstimateRow
+    effect: Effect | None
 
 
 def estimate_metric(view: View, plan: MetricPlan, settings: Settings, *, interim: bool) -> list[EstimateRow]:
     """One row per arm. What cannot be computed is a row that says why; `interim`: anytime intervals and no tests."""
+    return [found.row for found in estimate_effects(view, plan, settings, interim=interim)]
+
+
+def estimate_effects(view: View, plan: MetricPlan, settings: Settings, *, interim: bool) -> list[Estimated]:
+    """As `estimate_metric`, with the effects."""
     baseline, *others = (arm.name for arm in view.cells.plan.arms)
     metric = observe(view, plan)
     base = metric.arms[baseline]
     rows = {arm: _blank(view, plan, arm, baseline) for arm in others}
     refusal = _degenerate_cap(view, plan)
     if isinstance(base, NotComputable) or refusal is not None:
-        return [_failed(row, refusal or base) for row in rows.values()]  # type: ignore[arg-type]  # one of them is
+        return [Estimated(_failed(row, refusal or base), None) for row in rows.values()]  # type: ignore[arg-type]  # one is
     treatments = [arm for arm in others if isinstance(metric.arms[arm], Moments)]
     observed = metric.observed([baseline, *treatments])
     outcome = metric.outcome()
@@ -113,13 +125,15 @@ def estimate_metric(view: View, plan: MetricPlan, settings: Settings, *, interim
     for arm, row in rows.items():
         moments = metric.arms[arm]
         if isinstance(moments, NotComputable):
-            result.append(_failed(row, moments))
+            result.append(Estimated(_failed(row, moments), None))
             continue
         pair = _Pair(metric, settings, base, moments, interim)
         empty = arm if row.units[0] else baseline
         mixed = None if view.with_mixed else False
         waiting = view.level is None and view.cells.count("units_analysed", empty, mixed=mixed) > 0
-        result.append(_row(view, row, pair, found_of[arm], others_of[arm], waiting=waiting))
+        effect = found_of[arm]
+        filled = _row(view, row, pair, effect, others_of[arm], waiting=waiting)
+        result.append(Estimated(filled, None if isinstance(effect, NotComputable) or not filled.absolute else effect))
     return result
 
 
@@ -171,6 +185,7 @@ def _blank(view: View, plan: MetricPlan, arm: str, baseline: str) -> EstimateRow
         baseline=baseline,
         units=(units[0], units[1]),
         is_share=plan.metric.takes_points,
+        equivalence=plan.target.equivalence.text if plan.target.equivalence else None,
         segment={level.dimension: level.value} if level else None,
     )
 
@@ -201,7 +216,10 @@ def _row(
                 message="the experiment has not reached its planned end: interval valid at any time, no test",
             )
         else:
-            filled = replace(filled, tests=tuple(_tests(pair, effect)))
+            tests, untested = raw_tests(pair.metric.plan, effect, pair.settings)
+            filled = replace(filled, tests=tests)
+            if untested is not None:
+                filled = replace(filled, reason=untested.reason, message=f"no test of equivalence: {untested.message}")
     except NotComputable as error:
         return _failed(row, error)
     return replace(
@@ -271,54 +289,6 @@ def _with_intervals(row: EstimateRow, pair: _Pair, effect: Effect) -> EstimateRo
     )
     interval = Interval(absolute.estimate, absolute.std_error, absolute.lower, absolute.upper)
     return replace(row, absolute=interval, relative=relative, estimator=estimator)
-
-
-def _tests(pair: _Pair, effect: Effect) -> Iterator[TestRow]:
-    """Raw tests; adjusted p and rejection are those of a family of one until families.py has been there."""
-    settings, metric = pair.settings, pair.metric.plan
-    good_is_more = pair.direction != "decrease"
-    yield _test("superiority", "absolute", 0.0, effect.superiority(pair.alpha), pair.alpha)
-    if metric.target.margin is not None:
-        alpha = settings.non_inferiority_alpha
-        null, relative = signed_margin(metric.target.margin, -1 if good_is_more else 1)
-        test = effect.one_sided(null, good_is_more, alpha, relative)
-        if relative is None:
-            yield _test("non_inferiority", "absolute", null, test, alpha)
-        else:
-            yield _test("non_inferiority", "relative", relative, test, alpha)
-    if metric.role != "secondary":
-        alpha = settings.deterioration_alpha
-        yield _test("deterioration", "absolute", 0.0, effect.one_sided(0.0, not good_is_more, alpha), alpha)
-
-
-def _test(
-    hypothesis: Literal["superiority", "non_inferiority", "deterioration"],
-    kind: Literal["absolute", "relative"],
-    null: float,
-    test: effects.Test,
-    alpha: float,
-) -> TestRow:
-    return TestRow(
-        hypothesis=hypothesis,
-        null=null,
-        null_kind=kind,
-        sidedness=test.sidedness,
-        alpha=alpha,
-        statistic=test.statistic,
-        df=test.df,
-        p_value=test.p_value,
-        p_adjusted=None,
-        family=None,
-        procedure="none",
-        rejected=False,
-    )
-
-
-def signed_margin(size: Size, sign: int) -> tuple[float, float | None]:
-    """A size as (absolute null, None) or (0, relative null), with the sign given."""
-    if size.kind == "relative":
-        return 0.0, sign * size.value
-    return sign * size.value, None
 
 
 def _cap(cells: Cells, pair: _Pair, uncapped: Effect | NotComputable | None) -> CapRow | None:

@@ -66,7 +66,12 @@ class RelativeInterval:
 
 @dataclass(frozen=True, slots=True)
 class TestRow:
-    """One hypothesis test. `rejected` is the only thing that makes a verdict."""
+    """One hypothesis test. `rejected` is the only thing that makes a verdict.
+
+    `local_alpha`: a p of at most this is rejected whatever the other tests of the family say. `joint`: the metrics whose
+    statistics were taken jointly with this one; empty where it joins its family by Bonferroni; None for procedures
+    that need no joint law.
+    """
 
     __test__ = False  # not a test class for pytest
 
@@ -82,6 +87,8 @@ class TestRow:
     family: str | None
     procedure: str
     rejected: bool
+    local_alpha: float | None = None
+    joint: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +155,7 @@ class EstimateRow:
     baseline: str
     units: tuple[int, int]
     is_share: bool = False
+    equivalence: str | None = None  # the declared margin, as written
     baseline_value: float | None = None
     arm_value: float | None = None
     absolute: Interval | None = None

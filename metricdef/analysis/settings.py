@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from metricdef.compiler.plan import Plan
-from metricdef.definitions.models import ROLES, Decision, Experiment, Role
+from metricdef.definitions.models import ROLES, Correction, Decision, Experiment, Role
 from metricdef.definitions.project import Project
-from metricdef.stats.multiplicity import Method
+from metricdef.definitions.used import correction_of
+from metricdef.stats.family import FamilyMethod
 
 DETERIORATION_ALPHA = 0.01  # one-sided, Holm over primary and guardrail metrics x arms
-DEFAULT_METHODS: dict[Role, Method] = {"primary": "holm", "secondary": "holm", "guardrail": "none"}
+DEFAULT_METHODS: dict[Role, FamilyMethod] = {"primary": "holm", "secondary": "holm", "guardrail": "none"}
+MORE_THAN_P = ("graph", "dunnett", "max_t")  # made for the tests of all a role's metrics; other tests of it take Holm
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +25,39 @@ class Settings:
     non_inferiority_alpha: float
     deterioration_alpha: float
     srm_alpha: float
-    methods: dict[Role, Method]
+    methods: dict[Role, FamilyMethod]
     mixed: str
     decision: Decision
     prefer: tuple[str, ...]
     shown_from: datetime
     planned_end: datetime
     deviations: tuple[dict[str, str], ...] = field(default_factory=tuple)
+    declared: dict[Role, Correction] = field(default_factory=dict)
 
     def level(self, role: str) -> float:
         """Two-sided alpha of a row's interval."""
         return 2 * (self.non_inferiority_alpha if role == "guardrail" else self.success_alpha)
+
+    def equivalence_alpha(self, role: str) -> float:
+        """Level of each of the two one-sided tests: the row's interval inside the margins is what they show."""
+        return self.level(role) / 2
+
+    def correction(self, role: Role) -> Correction:
+        """How a role's main tests are corrected: superiority, of guardrails non-inferiority."""
+        return self.declared.get(role) or Correction(method=self.methods[role])
+
+    def equivalence_correction(self, role: Role) -> Correction:
+        """How a role's equivalence tests, a family of their own, are corrected.
+
+        As declared; by Holm where that is made for the tests of all the role's metrics. Where nothing is declared: not
+        at all if every metric must be equivalent to ship (intersection-union), else by the role's default.
+        """
+        declared = self.declared.get(role)
+        if declared is not None:
+            return Correction(method="holm") if declared.method in MORE_THAN_P else declared
+        if self.decision.ship and getattr(self.decision.ship, role) == "all_equivalent":
+            return Correction(method="none")
+        return Correction(method=DEFAULT_METHODS[role])
 
 
 def analysis_settings(project: Project, plan: Plan) -> Settings:
@@ -46,27 +70,27 @@ def analysis_settings(project: Project, plan: Plan) -> Settings:
     alphas = analysis.alpha
     start = experiment.start.at(defaults.timezone)
     hold = experiment.validation.hold
+    declared = {role: found for role in ROLES if (found := correction_of(project, experiment, role)) is not None}
     return Settings(
         confidence=confidence,
         success_alpha=(alphas and alphas.success) or half,
         non_inferiority_alpha=(alphas and alphas.non_inferiority) or half,
         deterioration_alpha=(alphas and alphas.deterioration) or DETERIORATION_ALPHA,
         srm_alpha=experiment.validation.srm_alpha or (alphas and alphas.quality) or defaults.srm_alpha,
-        methods={role: _method(project, experiment, role) for role in ROLES},
+        methods={
+            role: declared[role].method if role in declared else _default_method(experiment, role) for role in ROLES
+        },
         mixed=experiment.exposure.mixed,
         decision=experiment.decision,
         prefer=experiment.prefer,
         shown_from=start + timedelta(microseconds=hold.microseconds if hold else 0),
         planned_end=experiment.end.at(defaults.timezone) + timedelta(microseconds=_longest_wait(project, plan)),
         deviations=tuple({"on": a.on.text, "by": a.by, "what": a.what, "why": a.why} for a in experiment.amendments),
+        declared=declared,
     )
 
 
-def _method(project: Project, experiment: Experiment, role: Role) -> Method:
-    for multiplicity in (experiment.analysis.multiplicity, project.settings.defaults.multiplicity):
-        correction = getattr(multiplicity, role) if multiplicity else None
-        if correction is not None:
-            return correction.method  # type: ignore[no-any-return]  # others are refused before
+def _default_method(experiment: Experiment, role: Role) -> FamilyMethod:
     ship = experiment.decision.ship
     if role == "primary" and ship and ship.primary == "all_superior":
         return "none"  # all must be superior: intersection-union, each at full level

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from metricdef.definitions.models import ROLES, Experiment
+from metricdef.definitions.models import Experiment
 from metricdef.definitions.project import Kind, Project
-from metricdef.definitions.used import experiment_metrics, used_by
+from metricdef.definitions.used import used_by
 from metricdef.errors import Diagnostic
-
-CORRECTIONS = ("none", "bonferroni", "holm")
 
 
 def refuse(project: Project, name: str) -> list[Diagnostic]:
@@ -23,11 +21,6 @@ def refuse(project: Project, name: str) -> list[Diagnostic]:
             for key in ("dbt_model", "expect", "grain")
             if getattr(project.sources[source_name], key) is not None
         ]
-    for metric_name, (role, target) in experiment_metrics(project, experiment).items():
-        if target.equivalence is not None:
-            what = f"metric `{metric_name}`: equivalence tests are not computed yet"
-            found.append(_not_yet(project, "experiments", name, ("metrics", role, metric_name), what))
-    multiplicity = project.settings.defaults.multiplicity
     root = next(d for d in project.documents.values() if ("version",) in d.keys)
     for key in ("dialect", "dbt_manifest", "min_units", "max_bytes", "query_timeout", "retention"):
         if getattr(project.settings, key) is not None:
@@ -36,12 +29,6 @@ def refuse(project: Project, name: str) -> list[Diagnostic]:
                     "not-yet", f"`{key}` of the project is not used yet", root.place((key,), key=True), (_REMOVE,)
                 )
             )
-    for role in ROLES:
-        correction = getattr(multiplicity, role) if multiplicity else None
-        if correction and correction.method not in CORRECTIONS:
-            what = f"the correction `{correction.method}` is not computed yet"
-            place = root.place(("defaults", "multiplicity", role), key=True)
-            found.append(Diagnostic("not-yet", what, place, (_REMOVE,)))
     return found
 
 
@@ -65,12 +52,3 @@ def _experiment_features(experiment: Experiment) -> Iterator[tuple[tuple[str | i
     sequential = analysis.sequential
     if sequential and (sequential.method != "fixed" or sequential.looks or sequential.futility):
         yield ("analysis", "sequential"), "sequential designs are not computed yet"
-    for rule in ("ship", "stop"):
-        conditions = getattr(experiment.decision, rule)
-        for role in ROLES if conditions else ():
-            if str(getattr(conditions, role)).endswith("_equivalent"):
-                yield ("decision", rule, role), "equivalence tests are not computed yet"
-    for role in ROLES:
-        correction = getattr(analysis.multiplicity, role) if analysis.multiplicity else None
-        if correction and correction.method not in CORRECTIONS:
-            yield ("analysis", "multiplicity", role), f"the correction `{correction.method}` is not computed yet"

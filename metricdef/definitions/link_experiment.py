@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
+from metricdef.definitions.link_corrections import check_corrections
 from metricdef.definitions.link_design import check_design
 from metricdef.definitions.lookup import check_extra, check_filter, check_unit, unknown
 from metricdef.definitions.models import ROLES, Experiment, Role, Target
@@ -303,9 +304,6 @@ def size_problem(metric: Metric, size: Size) -> tuple[str, str] | None:
     return None
 
 
-_CORRECTION_KEYS = {"fixed_sequence": ("order",), "graph": ("alpha", "edges")}
-
-
 def _check_extras_in_use(project: Project, name: str, experiment: Experiment) -> Iterator[Diagnostic]:
     """Extra covariates, wherever they are stated, must be there for this experiment's units and exposures."""
     unit, place = unit_of(project, experiment), project.place("experiments", name)
@@ -351,25 +349,7 @@ def _check_analysis(project: Project, name: str, experiment: Experiment) -> Iter
             document.place(("experiments", name, "analysis", "sequential"), key=True),
             ("name a sequential `method`, or remove the rest",),
         )
-    multiplicity = experiment.analysis.multiplicity
-    for role in ROLES:
-        correction = getattr(multiplicity, role) if multiplicity else None
-        if correction is None:
-            continue
-        surplus = correction.model_fields_set - {"method", *_CORRECTION_KEYS.get(correction.method, ())}
-        if surplus:
-            yield Diagnostic(
-                "correction-keys",
-                f"`{correction.method}` takes no {', '.join(sorted(surplus))}",
-                project.place("experiments", name, "analysis", "multiplicity", role),
-            )
-        if correction.method == "fixed_sequence" and not correction.order:
-            yield Diagnostic(
-                "fixed-sequence-needs-order",
-                f"the fixed sequence of {role} metrics has no order",
-                project.place("experiments", name, "analysis", "multiplicity", role),
-                ("write `{method: fixed_sequence, order: [a, b]}`",),
-            )
+    yield from check_corrections(project, name)
 
 
 _POSSIBLE = {
@@ -411,6 +391,17 @@ def _check_decision(project: Project, name: str, experiment: Experiment) -> Iter
                     f"`{rule}` of experiment `{name}` asks for {role} metrics, and there are none",
                     project.place("experiments", name, "decision", rule, role),
                 )
+            if condition and "equivalent" in possible and condition.endswith("_equivalent"):
+                without = [m for m, (own, target) in metrics.items() if own == role and target.equivalence is None]
+                members = [m for m, (own, _) in metrics.items() if own == role]
+                if without and (condition == "all_equivalent" or without == members):
+                    yield Diagnostic(
+                        "equivalence-missing",
+                        f"`{rule}` of experiment `{name}` asks for {role} metrics `{condition}`, and "
+                        f"{', '.join(f'`{m}`' for m in without)} states no `equivalence`",
+                        project.place("experiments", name, "decision", rule, role),
+                        (f"write for example `{without[0]}: {{equivalence: 1%}}`",),
+                    )
     for metric_name, size in experiment.decision.practical.items():
         place = project.place("experiments", name, "decision", "practical", metric_name, key=True)
         if metric_name not in metrics:

@@ -189,7 +189,7 @@ class Correction(Strict):
         "none", "bonferroni", "holm", "hochberg", "hommel", "bh", "by", "fixed_sequence", "graph", "dunnett", "max_t"
     ]
     order: Names = ()
-    alpha: dict[str, ProbabilityField] | None = None
+    alpha: dict[str, ShareField] | None = None
     edges: dict[str, dict[str, ShareField]] | None = None
 
 

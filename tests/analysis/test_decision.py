@@ -3,15 +3,19 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from metricdef.analysis.decision import decide
+from metricdef.analysis.evidence import Evidence
 from metricdef.analysis.families import judge
 from metricdef.analysis.readout import EstimateRow, HealthRow, Interval, RelativeInterval, TestRow
 from metricdef.analysis.settings import Settings
 from metricdef.definitions.models import Conditions, Decision, ShipConditions
+from metricdef.metrics.effect import WelchEffect
+from metricdef.stats.effects import ArmEstimates
 from metricdef.stats.multiplicity import adjust
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -50,9 +54,21 @@ def missing(metric="m", role="primary", arm="treatment"):
     )
 
 
-def decision(*rows, settings=SETTINGS, health=HEALTHY, early=None):
+def decision(*rows, settings=SETTINGS, health=HEALTHY, early=None, evidence=None):
     arms = list(dict.fromkeys(r.arm for r in rows))
-    return decide(judge(rows, settings), health, settings, arms, early)
+    return decide(judge(rows, settings), health, settings, arms, early, evidence)
+
+
+def pairs(**effects):
+    """Arms against a baseline of 10; every mean has variance 1/8, so a difference has 1/4 and two of them share 1/8."""
+    found = {}
+    for arm, effect in effects.items():
+        variance = np.array([0.125, 0.125])
+        means = ArmEstimates(
+            "unadjusted", np.array([10.0, 10 + effect]), np.diag(variance), variance, np.array([99.0, 99.0])
+        )
+        found["m", arm] = WelchEffect(means, 1)
+    return Evidence(None, found)
 
 
 def rule(ship=None, stop=None, practical=None):
@@ -167,8 +183,11 @@ def test_several_arms():
     found = decision(*rows)
     assert (found.recommendation, found.arm) == ("ship", "b")
     assert found.by_arm == {"a": "ship", "b": "ship", "c": "hold"}
-    # Three arms with se 0.5 and effects 1, 2, 1: Q = 2.67, tau2 = (2.67 - 2) / 8, mean 4/3.
-    assert "+2 as estimated, +1.5 shrunk towards all arms" in found.because[0]
+    assert "shrunk" not in found.because[0]
+    # V = 1/8 (I + 11'): mean 4/3 by symmetry, Q = sum (y - mean)^2 / (1/8 + tau2) = (2/3) / (1/8 + tau2) = 2 at
+    # tau2 = 5/24; b takes (5/24) / (1/3) = 5/8 of its distance 2/3 from the mean: 4/3 + 5/12 = 1.75.
+    found = decision(*rows, evidence=pairs(a=1.0, b=2.0, c=1.0))
+    assert "+2 as estimated, +1.75 shrunk towards all arms" in found.because[0]
     assert decision(*rows, settings=replace(SETTINGS, prefer=("c", "a"))).arm == "a"
     # A declared rule without primary metrics chooses by the first metric there is.
     secondary = [
@@ -184,7 +203,7 @@ def test_several_arms():
 
 @given(
     st.lists(st.one_of(st.none(), st.floats(0, 1)), min_size=1, max_size=8),
-    st.sampled_from(["none", "bonferroni", "holm"]),
+    st.sampled_from(["none", "bonferroni", "holm", "hochberg", "hommel", "bh", "by"]),
 )
 def test_adjusted_p_is_never_smaller_and_alone_makes_the_verdict(p_values, method):
     settings = replace(SETTINGS, methods={**SETTINGS.methods, "primary": method})
@@ -194,5 +213,6 @@ def test_adjusted_p_is_never_smaller_and_alone_makes_the_verdict(p_values, metho
         if p is None:
             assert (found.verdict, found.p_value) == ("not_computed", None)
         else:
-            assert found.p_adjusted == adjusted >= p
-            assert (found.verdict == "superior") == found.test("superiority").rejected == (adjusted <= 0.05)
+            assert found.p_adjusted == pytest.approx(adjusted, rel=1e-12)
+            assert found.p_adjusted >= p
+            assert (found.verdict == "superior") == found.test("superiority").rejected == (found.p_adjusted <= 0.05)

@@ -19,7 +19,7 @@ FATES = {
     },
     "Expectations": {"refused": "not_null unique accepted fresh_within max_late"},
     "Segment": {"used": "source filter lookback", "shown": "description"},
-    "Target": {"used": "margin", "checked": "mde", "refused": "equivalence"},
+    "Target": {"used": "margin equivalence mde"},
     "MetricSet": {"used": "primary secondary guardrail", "shown": "description"},
     "Trigger": {"used": "source filter"},
     "Exposure": {"used": "source key filter mixed trigger", "checked": "assignment"},
@@ -32,7 +32,7 @@ FATES = {
         "used": "method",
         "refused": "spending bounds gamma looks unplanned planned_units futility anytime_alpha final_alpha",
     },
-    "Correction": {"used": "method", "refused": "order alpha edges"},
+    "Correction": {"used": "method order alpha edges"},
     "Multiplicity": {"used": "primary secondary guardrail"},
     "Alphas": {"used": "success non_inferiority deterioration quality"},
     "Analysis": {

@@ -223,11 +223,11 @@ def test_a_future_as_of_is_refused(tmp_path):
         loaded.run("test", as_of=datetime.now(UTC) + timedelta(hours=1))
 
 
-def test_equivalence_in_a_set_is_refused(tmp_path):
+def test_equivalence_in_a_set_is_tested(tmp_path):
     sets = {"metric_sets": {"s": {"secondary": {"revenue": {"equivalence": "1%"}}}}}
-    loaded = project(tmp_path, SOURCES, METRICS, sets, statements=(), metrics={**BUYERS, "sets": ["s"]})
-    with pytest.raises(DefinitionErrors):
-        loaded.compile("test")
+    found = rows(project(tmp_path, SOURCES, METRICS, sets, metrics={**BUYERS, "sets": ["s"]}))
+    assert found["revenue"].test("equivalence").null == 0.01
+    assert found["buyers"].test("equivalence") is None
 
 
 def test_two_sets_that_disagree_are_an_error(tmp_path):
@@ -249,6 +249,10 @@ def test_two_sets_that_disagree_are_an_error(tmp_path):
     [
         (None, "holm", True),
         ({"primary": "any_superior"}, "none", False),
+        (None, "bh", False),
+        (None, "hommel", True),
+        (None, "max_t", True),
+        (None, {"method": "fixed_sequence", "order": ["buyers", "revenue"]}, True),
         ({"primary": "all_superior"}, "none", True),
         ({"secondary": "any_superior"}, "holm", False),
         ({"guardrail": "any_non_inferior"}, "holm", False),
@@ -279,17 +283,10 @@ def test_project_defaults_are_checked(tmp_path, settings, rule):
     assert rule in rules(project(tmp_path, SOURCES, METRICS, statements=(), settings=settings, metrics=BUYERS))
 
 
-def test_a_default_correction_that_is_not_computed_is_refused(tmp_path):
-    loaded = project(
-        tmp_path,
-        SOURCES,
-        METRICS,
-        statements=(),
-        settings={"defaults": {"multiplicity": {"primary": "hochberg"}}},
-        metrics=BUYERS,
-    )
-    with pytest.raises(DefinitionErrors):
-        loaded.compile("test")
+def test_a_default_correction_holds_where_the_experiment_is_silent(tmp_path):
+    settings = {"defaults": {"multiplicity": {"primary": "hochberg"}}}
+    found = rows(project(tmp_path, SOURCES, METRICS, settings=settings, metrics=REVENUE))
+    assert found["revenue"].test("superiority").procedure == "hochberg"
 
 
 def test_a_current_value_that_adjusts_is_a_warning(tmp_path):
