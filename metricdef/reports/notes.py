@@ -81,6 +81,7 @@ def _of_row(row: EstimateRow) -> Iterator[str]:
     if test and test.rejected:
         p = test.p_value if test.p_adjusted is None else test.p_adjusted
         yield f"deteriorated: {equation('p', p, test.alpha)}, one-sided, {_adjusted(test)}, at {test.alpha:g}"
+    yield from _equivalence(row)
     for guard in row.guards:
         yield words.GUARDS.get(guard) or words.spelled(guard)
     if row.baseline_value is not None and row.baseline_value < 0 and row.relative:
@@ -89,11 +90,24 @@ def _of_row(row: EstimateRow) -> Iterator[str]:
         unit = unit_of(row)
         lower, upper = row.simultaneous.lower, row.simultaneous.upper
         decimals = decimals_for(lower * unit.factor, upper * unit.factor, (0.0,))
-        yield f"interval that holds for the whole family: {span((lower, upper), unit, decimals)}{unit.difference_suffix}"
+        kind = words.INTERVALS.get(row.interval_kind) or words.spelled(row.interval_kind)
+        yield f"{kind}: {span((lower, upper), unit, decimals)}{unit.difference_suffix}"
+
+
+def _equivalence(row: EstimateRow) -> Iterator[str]:
+    """`not shown to be equivalent within ±1% (relative): p = 0.2, two one-sided tests, adjusted by Holm, at 0.025`."""
+    test = row.test("equivalence")
+    if test is None:
+        return
+    p = test.p_value if test.p_adjusted is None else test.p_adjusted
+    start = "" if test.rejected else "not shown to be "
+    how = f"two one-sided tests, {_adjusted(test)}, at {test.alpha:g}"
+    yield f"{start}{words.equivalent(row)}: {equation('p', p, test.alpha)}, {how}"
 
 
 def _also(word: str, row: EstimateRow) -> str:
-    return {"non_inferior": words.within(row)}.get(word) or words.spelled(word)
+    own = {"non_inferior": words.within(row), "equivalent": words.equivalent(row)}
+    return own.get(word) or words.spelled(word)
 
 
 def _adjusted(test: TestRow) -> str:
@@ -245,7 +259,16 @@ def _test(test: TestRow, unit: Unit) -> str:
     )
     if test.procedure != "none" and test.p_adjusted is not None:
         text += f", by {words.procedure(test.procedure)} {equation('p', test.p_adjusted, test.alpha)}"
+    if test.joint is not None:
+        text += f", {_joint(test.joint)}"
     return f"{text}; {'shown' if test.rejected else 'not shown'} at {test.alpha:g}"
+
+
+def _joint(metrics: Sequence[str]) -> str:
+    """With what a test was taken jointly."""
+    if not metrics:
+        return "joined to the others by Bonferroni"
+    return f"jointly over the arms of {', '.join(map(visible, metrics))}"
 
 
 def _null(test: TestRow, unit: Unit) -> str:
@@ -254,6 +277,7 @@ def _null(test: TestRow, unit: Unit) -> str:
         return ""
     relative = test.null_kind == "relative"
     value = test.null * (100 if relative else unit.factor)
-    text = number(value, max(0, significant_decimals(value, 6)), signed=True)
-    text = text.rstrip("0").rstrip(".") if "." in text else text
+    both = test.hypothesis == "equivalence"
+    text = number(value, max(0, significant_decimals(value, 6)), signed=not both)
+    text = ("±" if both else "") + (text.rstrip("0").rstrip(".") if "." in text else text)
     return f" against {text}{'% (relative)' if relative else unit.difference_suffix}"

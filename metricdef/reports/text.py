@@ -186,8 +186,8 @@ def _remarks(readout: Readout, width: int) -> Iterator[str]:
         yield from wrap(f"Left out: {'; '.join(left_out)}.", width, rest=GAP)
     for deviation in readout.provenance.get("deviations") or ():
         yield from wrap(_deviation(deviation), width, rest=GAP)
-    budget = [f"{what} at most {percent(rate)}" for key, what in (("false_ship", "a false ship"), ("false_stop", "a false stop"), ("block_good_change", "a good change held back"))
-              if isinstance(rate := readout.ledger.get(key), float)]  # fmt: skip
+    budget = [f"{what} at most {percent(rate)}" for key, what in (("false_ship", "a false ship"), ("false_stop", "a false stop"), ("block_good_change", "with the standard errors seen here a good change held back"))
+              if isinstance(rate := readout.ledger.get(key), float) and rate < 1]  # fmt: skip
     if budget:
         yield from wrap(f"Error budget of the decision rule: {', '.join(budget)}.", width, rest=GAP)
 

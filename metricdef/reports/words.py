@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from metricdef.analysis.procedures import NAMES
 from metricdef.analysis.readout import EstimateRow, Readout
 from metricdef.reports.lines import visible
 from metricdef.reports.numbers import Unit, number, percent, significant_decimals
@@ -36,11 +37,6 @@ GUARDS = {
     "few-clusters": "fewer than 10 clusters in an arm: t on so few leans on normal clusters",
 }
 
-PROCEDURES = {
-    "bonferroni": "Bonferroni", "holm": "Holm", "hochberg": "Hochberg", "hommel": "Hommel", "bh": "Benjamini-Hochberg",
-    "by": "Benjamini-Yekutieli", "fixed_sequence": "fixed sequence", "graph": "graph", "dunnett": "Dunnett", "max_t": "max-T",
-}  # fmt: skip
-
 ESTIMATORS = {
     "lin": "Lin-adjusted",
     "ancova": "ANCOVA-adjusted",
@@ -63,6 +59,11 @@ VERDICT_STYLES = {
 }
 
 HYPOTHESES = {"non_inferiority": "non-inferiority"}
+
+INTERVALS = {
+    "simultaneous": "interval that holds for the whole family",
+    "fcr": "interval adjusted for selection (false coverage rate)",
+}
 
 ANALYSES = {"mixed_first_arm": "mixed units kept in their first arm", "mixed_excluded": "mixed units left out"}
 
@@ -96,12 +97,13 @@ def verdict(row: EstimateRow) -> str:
     margin = margin_words(row)
     if row.verdict == "non_inferior":
         return within(row)
+    if row.verdict == "equivalent":
+        return equivalent(row)
     if row.verdict == "inconclusive" and row.role == "guardrail" and margin:
         return f"not shown to be {within(row)}"
     plain = {
         "superior": "better",
         "inferior": "worse",
-        "equivalent": "equivalent",
         "inconclusive": "no clear difference",
     }
     return plain.get(row.verdict) or spelled(row.verdict)
@@ -113,9 +115,18 @@ def within(row: EstimateRow) -> str:
     return f"within the margin of {margin}" if margin else "within the margin"
 
 
+def equivalent(row: EstimateRow) -> str:
+    """`equivalent within ±1% (relative)`."""
+    return f"equivalent within ±{_sized(row.equivalence)}" if row.equivalence else "equivalent"
+
+
 def margin_words(row: EstimateRow) -> str:
     """The margin as written; a percentage says that it is relative."""
-    text = visible(row.estimator.margin) if row.estimator and row.estimator.margin else ""
+    return _sized(row.estimator.margin if row.estimator else None)
+
+
+def _sized(written: str | None) -> str:
+    text = visible(written or "")
     return f"{text} (relative)" if text.endswith("%") else text
 
 
@@ -195,4 +206,4 @@ def limit(value: float, unit: Unit) -> str:
 
 def procedure(code: str) -> str:
     """The correction's name."""
-    return PROCEDURES.get(code) or spelled(code)
+    return NAMES.get(code) or spelled(code)
