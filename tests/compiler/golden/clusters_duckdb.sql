@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect duckdb
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions f8c5eb43434c87a6, sql 00ad787dc45f197b
+-- definitions f8c5eb43434c87a6, sql c7ccb4ca5e81a09e
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -117,8 +117,8 @@ md_facts_orders AS (
 md_unit_orders AS (
   SELECT
     md_facts_orders.unit AS unit,
-    COUNT(CASE WHEN since_us >= 0 AND since_us < 604800000000 /* 7d */ THEN 1 END) AS u_buyers,
-    SUM(CASE WHEN since_us >= 0 AND since_us < 604800000000 /* 7d */ THEN CAST(m_amount AS DOUBLE) END) AS u_order_value__numerator
+    COUNT(CASE WHEN since_us < 604800000000 /* 7d */ THEN 1 END) AS u_buyers,
+    SUM(CASE WHEN since_us < 604800000000 /* 7d */ THEN CAST(m_amount AS DOUBLE) END) AS u_order_value__numerator
   FROM md_facts_orders
   GROUP BY md_facts_orders.unit
 ),

@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect postgres
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions f8c5eb43434c87a6, sql 8ba4a0d7e3170182
+-- definitions f8c5eb43434c87a6, sql f717c250bf180e2f
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -117,8 +117,8 @@ md_facts_orders AS (
 md_unit_orders AS (
   SELECT
     md_facts_orders.unit AS unit,
-    COUNT(CASE WHEN since_us >= 0 AND since_us < 604800000000 /* 7d */ THEN 1 END) AS u_buyers,
-    SUM(CASE WHEN since_us >= 0 AND since_us < 604800000000 /* 7d */ THEN CAST(m_amount AS DOUBLE PRECISION) END) AS u_order_value__numerator
+    COUNT(CASE WHEN since_us < 604800000000 /* 7d */ THEN 1 END) AS u_buyers,
+    SUM(CASE WHEN since_us < 604800000000 /* 7d */ THEN CAST(m_amount AS DOUBLE PRECISION) END) AS u_order_value__numerator
   FROM md_facts_orders
   GROUP BY md_facts_orders.unit
 ),

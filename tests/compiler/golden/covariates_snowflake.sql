@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect snowflake
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions 81b685f96b34a474, sql 10c7c9faa1b1190b
+-- definitions 81b685f96b34a474, sql 89b904447fdabaa1
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -109,7 +109,7 @@ md_facts_orders AS (
 md_unit_orders AS (
   SELECT
     md_facts_orders.unit AS unit,
-    COUNT(CASE WHEN since_us >= -2592000000000 /* -30d */ AND since_us < 0 AND f_1 = 1 THEN 1 END) AS u_known,
+    COUNT(CASE WHEN since_us < 0 AND f_1 = 1 THEN 1 END) AS u_known,
     COUNT(CASE WHEN since_us >= 0 AND ts_us < 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */ THEN 1 END) AS u_buyers,
     COUNT(CASE WHEN since_us >= -1209600000000 /* -14d */ AND since_us < 0 THEN 1 END) AS u_buyers__pre,
     SUM(CASE WHEN since_us >= 0 AND ts_us < 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */ THEN CAST(m_amount AS DOUBLE) END) AS u_revenue,

@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect postgres
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions 11685158d56291f0, sql c38538fdb632fe4b
+-- definitions 11685158d56291f0, sql ca8b447b43d6002e
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -123,7 +123,7 @@ md_unit_orders AS (
   SELECT
     md_facts_orders.unit AS unit,
     SUM(CASE WHEN since_us - delay_us >= 0 AND since_us - delay_us < 604800000000 /* 7d */ THEN CAST(m_amount AS DOUBLE PRECISION) END) AS u_revenue,
-    SUM(CASE WHEN since_us >= -1209600000000 /* -14d */ AND since_us < 0 THEN CAST(m_amount AS DOUBLE PRECISION) END) AS u_revenue__pre,
+    SUM(CASE WHEN since_us < 0 THEN CAST(m_amount AS DOUBLE PRECISION) END) AS u_revenue__pre,
     SUM(CASE WHEN since_us >= 0 AND since_us < 604800000000 /* 7d */ THEN CAST(m_amount AS DOUBLE PRECISION) END) AS u_revenue__exposed
   FROM md_facts_orders
   LEFT JOIN md_triggers

@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect snowflake
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions e9d4a955851da034, sql 9c58b35bba7cc93e
+-- definitions e9d4a955851da034, sql fb21cf27e59ee7b2
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -45,6 +45,8 @@ CREATE OR REPLACE TEMPORARY TABLE md_facts_orders AS
 SELECT
   md_entries.unit AS unit,
   fact_rows.ts_us - md_entries.exposed_us AS since_us,
+  md_entries.arm AS arm,
+  CASE WHEN md_entries.mixed = 0 AND md_entries.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN 1 ELSE 0 END AS counts_amount_p90,
   fact_rows.ts_us AS ts_us,
   fact_rows.m_amount AS m_amount,
   fact_rows.f_1 AS f_1
@@ -61,17 +63,77 @@ FROM (
 INNER JOIN md_entries
   ON md_entries.unit_id = fact_rows.unit
 WHERE fact_rows.ts_us - md_entries.exposed_us >= 0;
+CREATE OR REPLACE TEMPORARY TABLE md_ranks_of_amount_p90 AS
+WITH
+-- What amount_p90 is a quantile of.
+md_values_of_amount_p90 AS (
+  SELECT
+    arm,
+    CAST(m_amount AS DOUBLE) AS value
+  FROM md_facts_orders
+  WHERE counts_amount_p90 = 1
+    AND m_amount IS NOT NULL
+    AND since_us < 604800000000 /* 7d */
+)
+
+-- The quantile of every group, and the values at the ranks that bound it.
+SELECT
+  arm,
+  total,
+  MIN(CASE WHEN below >= FLOOR(rank_estimate) THEN value END)
+    + (rank_estimate - FLOOR(rank_estimate))
+    * (MIN(CASE WHEN below >= FLOOR(rank_estimate) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR(rank_estimate) THEN value END)) AS estimate,
+  MIN(CASE WHEN below >= FLOOR(rank_lower) THEN value END)
+    + (rank_lower - FLOOR(rank_lower))
+    * (MIN(CASE WHEN below >= FLOOR(rank_lower) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR(rank_lower) THEN value END)) AS lower,
+  MIN(CASE WHEN below >= FLOOR(rank_upper) THEN value END)
+    + (rank_upper - FLOOR(rank_upper))
+    * (MIN(CASE WHEN below >= FLOOR(rank_upper) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR(rank_upper) THEN value END)) AS upper
+FROM (
+  SELECT
+    arm,
+    value,
+    below,
+    total,
+    1 + (CAST(total AS DOUBLE) - 1) * (CAST(0.9 AS DOUBLE)) AS rank_estimate,
+    1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN CAST(0.9 AS DOUBLE) - 1.96 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE)) < 0 THEN 0 ELSE CAST(0.9 AS DOUBLE) - 1.96 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE)) END) AS rank_lower,
+    1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN CAST(0.9 AS DOUBLE) + 1.96 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE)) > 1 THEN 1 ELSE CAST(0.9 AS DOUBLE) + 1.96 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE)) END) AS rank_upper
+  FROM (
+    SELECT
+      arm,
+      value,
+      SUM(rows_here) OVER (PARTITION BY arm ORDER BY value ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS below,
+      SUM(rows_here) OVER (PARTITION BY arm) AS total
+    FROM (
+      SELECT
+        arm,
+        value,
+        SUM(rows_here) AS rows_here
+      FROM (
+        SELECT arm, value, COUNT(*) AS rows_here
+        FROM md_values_of_amount_p90
+        GROUP BY arm, value
+      ) AS histogram
+      GROUP BY arm, value
+    ) AS grouped
+  ) AS counted
+) AS ranked
+GROUP BY arm, total, rank_estimate, rank_lower, rank_upper;
 CREATE OR REPLACE TEMPORARY TABLE md_units AS
 WITH
 -- One row per unit: its values from orders.
 md_unit_orders AS (
   SELECT
     md_facts_orders.unit AS unit,
-    COUNT(CASE WHEN since_us >= 0 AND since_us < 604800000000 /* 7d */ THEN 1 END) AS u_buyers,
-    COUNT(DISTINCT CASE WHEN since_us >= 0 AND since_us < 604800000000 /* 7d */ THEN ((ts_us + 3600000000) - (ts_us + 3600000000) % 86400000000) END) AS u_active_days__active_days,
-    SUM(CASE WHEN since_us >= 0 AND since_us < 604800000000 /* 7d */ THEN CAST(m_amount AS DOUBLE) END) AS u_spenders,
-    COUNT(CASE WHEN since_us >= 259200000000 /* 3d */ AND since_us < 604800000000 /* 7d */ THEN 1 END) AS u_returned
+    COUNT(CASE WHEN since_us < 604800000000 /* 7d */ THEN 1 END) AS u_buyers,
+    COUNT(DISTINCT CASE WHEN since_us < 604800000000 /* 7d */ THEN ((ts_us + 3600000000) - (ts_us + 3600000000) % 86400000000) END) AS u_active_days__active_days,
+    SUM(CASE WHEN since_us < 604800000000 /* 7d */ THEN CAST(m_amount AS DOUBLE) END) AS u_spenders,
+    COUNT(CASE WHEN since_us >= 259200000000 /* 3d */ AND since_us < 604800000000 /* 7d */ THEN 1 END) AS u_returned,
+    COUNT(CASE WHEN since_us < 604800000000 /* 7d */ AND m_amount IS NOT NULL AND CAST(m_amount AS DOUBLE) <= md_ranks_of_amount_p90.estimate THEN 1 END) AS u_amount_p90__low,
+    COUNT(CASE WHEN since_us < 604800000000 /* 7d */ AND m_amount IS NOT NULL THEN 1 END) AS u_amount_p90__rows
   FROM md_facts_orders
+  LEFT JOIN md_ranks_of_amount_p90
+    ON md_ranks_of_amount_p90.arm = md_facts_orders.arm
   GROUP BY md_facts_orders.unit
 ),
 
@@ -87,7 +149,6 @@ md_first_first_order__value AS (
       ROW_NUMBER() OVER (PARTITION BY md_facts_orders.unit ORDER BY since_us, m_amount) AS place
     FROM md_facts_orders
     WHERE m_amount IS NOT NULL
-      AND since_us >= 0
       AND since_us < 604800000000 /* 7d */
   ) AS placed
   WHERE place = 1
@@ -129,7 +190,7 @@ md_funnel_paid__placed AS (
             1 AS step_1,
             f_1 AS step_2
           FROM md_facts_orders
-          WHERE since_us >= 0 AND since_us < 604800000000 /* 7d */
+          WHERE since_us < 604800000000 /* 7d */
         ) AS funnel_rows
       ) AS level_1
     ) AS before_2
@@ -149,6 +210,8 @@ SELECT
   md_unit_orders.u_active_days__active_days AS u_active_days__active_days,
   md_unit_orders.u_spenders AS u_spenders,
   md_unit_orders.u_returned AS u_returned,
+  md_unit_orders.u_amount_p90__low AS u_amount_p90__low,
+  md_unit_orders.u_amount_p90__rows AS u_amount_p90__rows,
   md_funnel_paid__placed.u_paid__placed__1 AS u_paid__placed__1,
   md_funnel_paid__placed.u_paid__placed__2 AS u_paid__placed__2,
   1 AS in_population
@@ -339,54 +402,6 @@ SELECT
   SUM(c_order_value__numerator) AS w__b0_7
 FROM md_centred
 GROUP BY arm, mixed, epoch;
-CREATE OR REPLACE TEMPORARY TABLE md_values_of_amount_p90 AS
--- What amount_p90 is a quantile of.
-SELECT
-  md_eligible.unit AS unit,
-  md_eligible.arm AS arm,
-  CAST(m_amount AS DOUBLE) AS value
-FROM md_facts_orders
-INNER JOIN md_eligible
-  ON md_eligible.unit = md_facts_orders.unit
-WHERE md_eligible.in_mature_7d = 1
-  AND md_eligible.mixed = 0
-  AND m_amount IS NOT NULL
-  AND since_us >= 0
-  AND since_us < 604800000000 /* 7d */;
-CREATE OR REPLACE TEMPORARY TABLE md_ranks_of_amount_p90 AS
--- The quantile of every group, and the values at the ranks that bound it.
-SELECT
-  arm,
-  total,
-  MIN(CASE WHEN below >= FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CAST(0.9 AS DOUBLE)))) THEN value END)
-    + ((1 + (CAST(total AS DOUBLE) - 1) * (CAST(0.9 AS DOUBLE))) - FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CAST(0.9 AS DOUBLE)))))
-    * (MIN(CASE WHEN below >= FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CAST(0.9 AS DOUBLE)))) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CAST(0.9 AS DOUBLE)))) THEN value END)) AS estimate,
-  MIN(CASE WHEN below >= FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN (CAST(0.9 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) < 0 THEN 0 WHEN (CAST(0.9 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) > 1 THEN 1 ELSE (CAST(0.9 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) END))) THEN value END)
-    + ((1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN (CAST(0.9 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) < 0 THEN 0 WHEN (CAST(0.9 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) > 1 THEN 1 ELSE (CAST(0.9 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) END)) - FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN (CAST(0.9 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) < 0 THEN 0 WHEN (CAST(0.9 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) > 1 THEN 1 ELSE (CAST(0.9 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) END))))
-    * (MIN(CASE WHEN below >= FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN (CAST(0.9 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) < 0 THEN 0 WHEN (CAST(0.9 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) > 1 THEN 1 ELSE (CAST(0.9 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) END))) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN (CAST(0.9 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) < 0 THEN 0 WHEN (CAST(0.9 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) > 1 THEN 1 ELSE (CAST(0.9 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) END))) THEN value END)) AS lower,
-  MIN(CASE WHEN below >= FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN (CAST(0.9 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) < 0 THEN 0 WHEN (CAST(0.9 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) > 1 THEN 1 ELSE (CAST(0.9 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) END))) THEN value END)
-    + ((1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN (CAST(0.9 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) < 0 THEN 0 WHEN (CAST(0.9 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) > 1 THEN 1 ELSE (CAST(0.9 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) END)) - FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN (CAST(0.9 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) < 0 THEN 0 WHEN (CAST(0.9 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) > 1 THEN 1 ELSE (CAST(0.9 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) END))))
-    * (MIN(CASE WHEN below >= FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN (CAST(0.9 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) < 0 THEN 0 WHEN (CAST(0.9 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) > 1 THEN 1 ELSE (CAST(0.9 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) END))) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN (CAST(0.9 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) < 0 THEN 0 WHEN (CAST(0.9 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) > 1 THEN 1 ELSE (CAST(0.9 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.08999999999999998 AS DOUBLE) / CAST(total AS DOUBLE))) END))) THEN value END)) AS upper
-FROM (
-  SELECT
-    arm,
-    value,
-    SUM(rows_here) OVER (PARTITION BY arm ORDER BY value ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS below,
-    SUM(rows_here) OVER (PARTITION BY arm) AS total
-  FROM (
-    SELECT
-      arm,
-      value,
-      SUM(rows_here) AS rows_here
-    FROM (
-      SELECT arm, value, COUNT(*) AS rows_here
-      FROM md_values_of_amount_p90
-      GROUP BY arm, value
-    ) AS histogram
-    GROUP BY arm, value
-  ) AS grouped
-) AS ranked
-GROUP BY arm, total;
 CREATE OR REPLACE TEMPORARY TABLE md_values_of_median AS
 -- What median is a quantile of.
 SELECT
@@ -402,35 +417,45 @@ CREATE OR REPLACE TEMPORARY TABLE md_ranks_of_median AS
 SELECT
   arm,
   total,
-  MIN(CASE WHEN below >= FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CAST(0.5 AS DOUBLE)))) THEN value END)
-    + ((1 + (CAST(total AS DOUBLE) - 1) * (CAST(0.5 AS DOUBLE))) - FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CAST(0.5 AS DOUBLE)))))
-    * (MIN(CASE WHEN below >= FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CAST(0.5 AS DOUBLE)))) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CAST(0.5 AS DOUBLE)))) THEN value END)) AS estimate,
-  MIN(CASE WHEN below >= FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN (CAST(0.5 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) < 0 THEN 0 WHEN (CAST(0.5 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) > 1 THEN 1 ELSE (CAST(0.5 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) END))) THEN value END)
-    + ((1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN (CAST(0.5 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) < 0 THEN 0 WHEN (CAST(0.5 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) > 1 THEN 1 ELSE (CAST(0.5 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) END)) - FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN (CAST(0.5 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) < 0 THEN 0 WHEN (CAST(0.5 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) > 1 THEN 1 ELSE (CAST(0.5 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) END))))
-    * (MIN(CASE WHEN below >= FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN (CAST(0.5 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) < 0 THEN 0 WHEN (CAST(0.5 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) > 1 THEN 1 ELSE (CAST(0.5 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) END))) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN (CAST(0.5 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) < 0 THEN 0 WHEN (CAST(0.5 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) > 1 THEN 1 ELSE (CAST(0.5 AS DOUBLE) - 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) END))) THEN value END)) AS lower,
-  MIN(CASE WHEN below >= FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN (CAST(0.5 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) < 0 THEN 0 WHEN (CAST(0.5 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) > 1 THEN 1 ELSE (CAST(0.5 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) END))) THEN value END)
-    + ((1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN (CAST(0.5 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) < 0 THEN 0 WHEN (CAST(0.5 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) > 1 THEN 1 ELSE (CAST(0.5 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) END)) - FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN (CAST(0.5 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) < 0 THEN 0 WHEN (CAST(0.5 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) > 1 THEN 1 ELSE (CAST(0.5 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) END))))
-    * (MIN(CASE WHEN below >= FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN (CAST(0.5 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) < 0 THEN 0 WHEN (CAST(0.5 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) > 1 THEN 1 ELSE (CAST(0.5 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) END))) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR((1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN (CAST(0.5 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) < 0 THEN 0 WHEN (CAST(0.5 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) > 1 THEN 1 ELSE (CAST(0.5 AS DOUBLE) + 1.959963984540054 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE))) END))) THEN value END)) AS upper
+  MIN(CASE WHEN below >= FLOOR(rank_estimate) THEN value END)
+    + (rank_estimate - FLOOR(rank_estimate))
+    * (MIN(CASE WHEN below >= FLOOR(rank_estimate) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR(rank_estimate) THEN value END)) AS estimate,
+  MIN(CASE WHEN below >= FLOOR(rank_lower) THEN value END)
+    + (rank_lower - FLOOR(rank_lower))
+    * (MIN(CASE WHEN below >= FLOOR(rank_lower) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR(rank_lower) THEN value END)) AS lower,
+  MIN(CASE WHEN below >= FLOOR(rank_upper) THEN value END)
+    + (rank_upper - FLOOR(rank_upper))
+    * (MIN(CASE WHEN below >= FLOOR(rank_upper) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR(rank_upper) THEN value END)) AS upper
 FROM (
   SELECT
     arm,
     value,
-    SUM(rows_here) OVER (PARTITION BY arm ORDER BY value ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS below,
-    SUM(rows_here) OVER (PARTITION BY arm) AS total
+    below,
+    total,
+    1 + (CAST(total AS DOUBLE) - 1) * (CAST(0.5 AS DOUBLE)) AS rank_estimate,
+    1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN CAST(0.5 AS DOUBLE) - 1.96 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE)) < 0 THEN 0 ELSE CAST(0.5 AS DOUBLE) - 1.96 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE)) END) AS rank_lower,
+    1 + (CAST(total AS DOUBLE) - 1) * (CASE WHEN CAST(0.5 AS DOUBLE) + 1.96 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE)) > 1 THEN 1 ELSE CAST(0.5 AS DOUBLE) + 1.96 * SQRT(CAST(0.25 AS DOUBLE) / CAST(total AS DOUBLE)) END) AS rank_upper
   FROM (
     SELECT
       arm,
       value,
-      SUM(rows_here) AS rows_here
+      SUM(rows_here) OVER (PARTITION BY arm ORDER BY value ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS below,
+      SUM(rows_here) OVER (PARTITION BY arm) AS total
     FROM (
-      SELECT arm, value, COUNT(*) AS rows_here
-      FROM md_values_of_median
+      SELECT
+        arm,
+        value,
+        SUM(rows_here) AS rows_here
+      FROM (
+        SELECT arm, value, COUNT(*) AS rows_here
+        FROM md_values_of_median
+        GROUP BY arm, value
+      ) AS histogram
       GROUP BY arm, value
-    ) AS histogram
-    GROUP BY arm, value
-  ) AS grouped
+    ) AS grouped
+  ) AS counted
 ) AS ranked
-GROUP BY arm, total;
+GROUP BY arm, total, rank_estimate, rank_lower, rank_upper;
 WITH
 -- Units by arm of first exposure.
 md_arm_counts AS (
@@ -448,14 +473,16 @@ md_arm_counts AS (
 -- Rows of every unit, and how many lie at or below the quantile of its group.
 md_units_of_amount_p90 AS (
   SELECT
-    md_ranks_of_amount_p90.arm AS arm,
-    md_values_of_amount_p90.unit AS unit,
-    SUM(CASE WHEN md_values_of_amount_p90.value <= md_ranks_of_amount_p90.estimate THEN 1 ELSE 0 END) AS low,
-    COUNT(*) AS rows_here
-  FROM md_values_of_amount_p90
-  INNER JOIN md_ranks_of_amount_p90
-    ON md_ranks_of_amount_p90.arm = md_values_of_amount_p90.arm
-  GROUP BY md_ranks_of_amount_p90.arm, md_values_of_amount_p90.unit
+    md_eligible.arm AS arm,
+    md_eligible.unit AS unit,
+    md_units.u_amount_p90__low AS low,
+    md_units.u_amount_p90__rows AS rows_here
+  FROM md_eligible
+  INNER JOIN md_units
+    ON md_units.unit = md_eligible.unit
+  WHERE md_units.u_amount_p90__rows > 0
+    AND md_eligible.in_mature_7d = 1
+    AND md_eligible.mixed = 0
 ),
 
 -- Groups of amount_p90.
