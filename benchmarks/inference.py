@@ -1,12 +1,13 @@
-"""How long the statistics take once the moments are there: sequential bounds and inference, from numbers to results.
+"""How long the statistics take once the moments are there: sequential bounds and inference, from moments to results.
 
-Each task is run once to load what it imports, then `--runs` times; medians are reported.
+Everything runs on one core. Each task is run once to load what it imports, then `--runs` times; medians are reported.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import sys
 import time
@@ -14,19 +15,76 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median, quantiles
 
+import numpy as np
+
 from metricdef import __version__
+from metricdef.stats.adjustment import MeanOutcome, choose
+from metricdef.stats.effects import difference, relative, test_one_sided, test_superiority
 from metricdef.stats.futility import futility_design
 from metricdef.stats.group_sequential import AlphaSpending, Boundaries, boundaries
+from metricdef.stats.max_t import Contrast, contrast_correlation, max_t
+from metricdef.stats.moments import Moments, from_rows, select
+from metricdef.stats.multiplicity import Adjusted, adjust
 from metricdef.stats.repeated import repeated_p
 from metricdef.stats.spending import Spending
 from metricdef.stats.stagewise import stagewise
 from metricdef.stats.true_bounds import PowerShape
 
 RESULT = Path(__file__).resolve().parent / "results" / "inference.json"
-BARS_MS = {"bounds, 30 looks": 1000.0}  # daily looks of a month, for one metric
+METRICS, ARMS, UNITS = 200, 5, 1000
+COVARIATES = ("x1", "x2", "x3")
+JOINT = 10  # metrics of the family that asks for max-T
+SEED = 20240607
+
+EVERYTHING = f"{METRICS} metrics × {ARMS} arms × {len(COVARIATES)} covariates"
+MAX_T = f"besides, if asked: max-T over {JOINT} metrics × {ARMS - 1} arms"
+BARS_MS = {
+    "bounds, 30 looks": 1000.0,  # daily looks of a month, for one metric
+    EVERYTHING: 1000.0,
+}
 
 OBRIEN_FLEMING = AlphaSpending(Spending("obrien_fleming"))
 POCOCK = AlphaSpending(Spending("pocock"))
+
+
+def observed() -> list[list[Moments]]:
+    """Moments per metric and arm, baseline first; the metrics of the max-T family share their units' moments."""
+    rng = np.random.default_rng(SEED)
+    names = tuple(f"y{i}" for i in range(JOINT))
+    mix = rng.normal(size=(len(COVARIATES), JOINT))
+
+    def units(outcomes: int) -> np.ndarray:
+        x = rng.normal(size=(UNITS, len(COVARIATES)))
+        return np.column_stack([x @ mix[:, :outcomes] + rng.normal(size=(UNITS, outcomes)) + 5.0, x])
+
+    joint = [from_rows((*names, *COVARIATES), units(JOINT)) for _ in range(ARMS)]
+    alone = [[from_rows(("y", *COVARIATES), units(1)) for _ in range(ARMS)] for _ in range(METRICS - JOINT)]
+    return [*([select(arm, (name, *COVARIATES)) for arm in joint] for name in names), *alone, joint]
+
+
+def inference(metrics: list[list[Moments]]) -> Adjusted:
+    """What a readout asks of each metric and arm: effect, Fieller's set, three tests; Holm over all of them."""
+    p_values = []
+    for arms in metrics:
+        est = choose(arms, MeanOutcome(arms[0].columns[0]), COVARIATES)
+        for arm in range(1, len(arms)):
+            difference(est, arm, 0.05)
+            relative(est, arm, 0.05)
+            p_values.append(test_superiority(est, arm, 0.05).p_value)
+            test_one_sided(est, arm, 0.0, True, 0.025, relative=-0.01)
+            test_one_sided(est, arm, 0.0, False, 0.025)
+    return adjust(p_values, "holm", 0.05)
+
+
+def joint_inference(joint: list[Moments]) -> object:
+    """Correlation of all contrasts of the joint family from its moments, and max-T of their p-values."""
+    p_values, contrasts = [], []
+    for name in joint[0].columns[:JOINT]:
+        est = choose(joint, MeanOutcome(name), COVARIATES)
+        for arm in range(1, len(joint)):
+            p_values.append(test_superiority(est, arm, 0.05).p_value)
+            contrasts.append(Contrast(MeanOutcome(name), arm, "lin", est.covariates))
+    return max_t(p_values, range(len(contrasts)), contrast_correlation(joint, contrasts), 0.05)
 
 
 def tasks() -> dict[str, Callable[[], object]]:
@@ -38,7 +96,10 @@ def tasks() -> dict[str, Callable[[], object]]:
         return boundaries(POCOCK, information, 0.05, 2)
 
     daily, weekly = design(month), design(weeks)
+    *metrics, joint = observed()
     return {
+        EVERYTHING: lambda: inference(metrics),
+        MAX_T: lambda: joint_inference(joint),
         "bounds, 30 looks": lambda: design(month),
         "bounds, 30 looks, O'Brien–Fleming spending": lambda: boundaries(OBRIEN_FLEMING, month, 0.05, 2),
         "true O'Brien–Fleming bounds, 30 looks": lambda: boundaries(PowerShape(0.0), month, 0.05, 2),
@@ -95,6 +156,8 @@ def main() -> int:
     runs = parser.parse_args().runs
     if runs < 2:
         parser.error("--runs must be at least 2")
+    if hasattr(os, "sched_setaffinity"):  # the bars are for one core
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     times = measure(tasks(), runs)
     RESULT.parent.mkdir(parents=True, exist_ok=True)
     RESULT.write_text(json.dumps(summary(times), indent=2) + "\n", encoding="utf-8")

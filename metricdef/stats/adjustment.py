@@ -67,29 +67,31 @@ def usable(
     In the order given, a column is kept when the share of its variance that the kept ones leave unexplained exceeds
     1e-8, judged on the pooled within-arm correlation matrix and, with `per_arm` (Lin), also within every arm.
     """
-    within = np.zeros((len(covariates), len(covariates)))
     blocks = []
     for arm in arms:
         at = [arm.index(c) for c in covariates]
-        block = arm.comoment[np.ix_(at, at)]
-        within = within + block
-        blocks.append(block)
-    matrices = [within, *blocks] if per_arm else [within]
-    kept: list[int] = []
-    for j in range(len(covariates)):
-        if all(_unexplained(matrix, kept, j) > RANK_TOLERANCE for matrix in matrices):
-            kept.append(j)
+        blocks.append(arm.comoment[np.ix_(at, at)])
+    within = np.sum(blocks, axis=0)
+    kept = _independent(np.array([within, *blocks] if per_arm else [within]))
     return tuple(covariates[j] for j in kept), tuple(c for j, c in enumerate(covariates) if j not in kept)
 
 
-def _unexplained(matrix: Floats, kept: list[int], j: int) -> float:
-    """1 - R^2 of column j on the columns kept; 0 for a constant."""
-    if not matrix[j, j] > 0.0:
-        return 0.0
-    if not kept:
-        return 1.0
-    xy = matrix[kept, j]
-    return 1.0 - float(xy @ solve_scaled(matrix[np.ix_(kept, kept)], xy)) / float(matrix[j, j])
+def _independent(matrices: Floats) -> list[int]:
+    """Columns that have in every one of the (m, k, k) matrices a share 1 - R^2 on the earlier such columns.
+
+    Elimination on the correlation scale, all matrices at once: the pivot of a column is its 1 - R^2 (0 for a constant).
+    """
+    size = matrices.diagonal(axis1=1, axis2=2)
+    scale = 1.0 / np.sqrt(np.where(size > 0.0, size, 1.0))
+    left = matrices * (scale[:, :, None] * scale[:, None, :])
+    kept: list[int] = []
+    for j in range(matrices.shape[1]):
+        pivot = left[:, j, j]
+        if pivot.min() > RANK_TOLERANCE:
+            kept.append(j)
+            row = left[:, j, :].copy()
+            left -= row[:, :, None] * (row / pivot[:, None])[:, None, :]
+    return kept
 
 
 def linearise(arm: SecondMoments, outcome: Outcome, kept: Sequence[str]) -> Linearised:
