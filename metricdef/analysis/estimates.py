@@ -237,7 +237,8 @@ def _guards(pair: _Pair, row: EstimateRow) -> tuple[str, ...]:
     if plan.quantile is not None:
         return few
     std_error = row.absolute.std_error if row.absolute else None
-    return *guards(pair.arm, pair.baseline, pair.metric.outcome(), std_error or 0.0), *few
+    epochs = [(found[row.arm], found[row.baseline]) for found in pair.metric.epochs.values()]
+    return *guards(pair.arm, pair.baseline, pair.metric.outcome(), std_error or 0.0, epochs), *few
 
 
 def _response(pair: _Pair) -> Response | None:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from metricdef.stats.adjustment import MeanOutcome, RatioOutcome
 from metricdef.stats.moments import Moments
 
 SKEWNESS_LIMIT = 0.2
 NONZERO_LIMIT = 10
 DOMINANCE_LIMIT = 0.1
+DOMINANCE_SHARES = 2.5  # a share of 1 / n is nobody's dominance, however few units there are
+CHANCE = 2.0  # standard deviations of the skewness that normal values show by chance
 
 
-def guards(arm: Moments, baseline: Moments, outcome: MeanOutcome | RatioOutcome, std_error: float) -> tuple[str, ...]:
+def guards(
+    arm: Moments,
+    baseline: Moments,
+    outcome: MeanOutcome | RatioOutcome,
+    std_error: float,
+    parts: Sequence[tuple[Moments, Moments]] = (),
+) -> tuple[str, ...]:
     """The guard words for a comparison of two arms, in a fixed order; empty when nothing is to be said.
 
-    "small-sample": the skewness of the difference |k3_1 / n_1^2 - k3_0 / n_0^2| / se^3 exceeds 0.2 (k3 = third / n,
-    the third cumulant of a unit), or an arm has fewer than 10 non-zero values (numerator or denominator), or a unit
-    dominates. "dominant-unit": in an arm max(d) / sum(d) > 0.1 for the denominator of a ratio, which the variance
-    formula can't see. Cf. Kohavi et al. (2014) for skewness and sample size.
+    "small-sample": the difference is skewed (`skewed`), or an arm has fewer than 10 non-zero values (numerator or
+    denominator), or a unit dominates. "dominant-unit": in an arm max(d) / sum(d) exceeds 0.1 and 2.5 / n for the
+    denominator d of a ratio, which the variance formula can't see. Cf. Kohavi et al. (2014) for skewness and sample
+    size; docs/calibration.md for what the limits catch.
 
     The third moment of the linearised ratio is not among the sufficient statistics; for a ratio the skewness is that
     of the difference of the numerator means, with its own unadjusted standard error.
@@ -25,27 +36,79 @@ def guards(arm: Moments, baseline: Moments, outcome: MeanOutcome | RatioOutcome,
         arm: Moments of the arm.
         baseline: Moments of the baseline.
         outcome: What was compared.
-        std_error: Standard error of the reported difference of means (not read for a ratio).
+        std_error: Standard error of the reported difference of means (not read for a ratio; 0: there is none).
+        parts: (arm, baseline) of every stratum or epoch, when the arms were compared within them.
     """
     arms = (arm, baseline)
-    ratio = isinstance(outcome, RatioOutcome)
-    column = outcome.numerator if isinstance(outcome, RatioOutcome) else outcome.column
     if any(m.n < 2 for m in arms):
         return ("small-sample",)
-    k3 = [float(m.third[m.index(column)]) / m.n**3 for m in arms]
-    spread = sum(m.var(column) / m.n for m in arms) ** 0.5 if ratio else std_error
-    small = spread > 0 and abs(k3[0] - k3[1]) / spread / spread / spread > SKEWNESS_LIMIT
-    columns = [column]
-    dominant = False
-    if isinstance(outcome, RatioOutcome):
-        columns.append(outcome.denominator)
-        for m in arms:
-            i = m.index(outcome.denominator)
-            dominant = dominant or float(m.max_abs[i]) > DOMINANCE_LIMIT * abs(float(m.total[i]))
+    ratio = isinstance(outcome, RatioOutcome)
+    columns = [outcome.numerator, outcome.denominator] if isinstance(outcome, RatioOutcome) else [outcome.column]
+    dominant = ratio and any(_dominated(m, columns[1]) for m in arms)
     few = any(int(m.nonzero[m.index(c)]) < NONZERO_LIMIT for m in arms for c in columns)
     words = []
-    if small or few or dominant:
+    if few or dominant or skewed(parts or [arms], columns[0], None if ratio else std_error):
         words.append("small-sample")
     if dominant:
         words.append("dominant-unit")
     return tuple(words)
+
+
+def _dominated(m: Moments, column: str) -> bool:
+    i = m.index(column)
+    return float(m.max_abs[i]) > max(DOMINANCE_LIMIT, DOMINANCE_SHARES / m.n) * abs(float(m.total[i]))
+
+
+def skewed(parts: Sequence[tuple[Moments, Moments]], column: str, std_error: float | None) -> bool:
+    """Whether the skewness of a difference of means exceeds 0.2: some 4 % then err to one side instead of 2.5.
+
+    With one part (w = 1), k2 = S / (n - 1) and k3 = t / n of an arm, it is judged twice.
+
+    From both arms together, K2 = (S_1 + S_0) / (n_1 + n_0 - 2) and K3 = (t_1 + t_0) / (n_1 + n_0):
+    |sum w^3 K3 (1 / n_1^2 - 1 / n_0^2)| / (sum w^2 K2 (1 / n_1 + 1 / n_0))^(3/2), which is 0 for arms of one size.
+    A small arm by itself doesn't show its skewness: the rare large values are missing in the samples that mislead.
+
+    From each arm by itself, |sum w^3 (k3_1 / n_1^2 - k3_0 / n_0^2)| / se^3, for arms that differ in shape.
+
+    To either limit twice the chance is added: the standard deviation that the figure has for normal values, from
+    Var(k3) = 6 k2^3 / n. An adjusted standard error is smaller than the unadjusted one by a factor r, and all figures
+    are divided by r^3, as if the covariates explained none of the skewness.
+
+    Args:
+        parts: (arm, baseline) of every stratum or epoch, weighted by its share of units; of the whole, one part. A
+            part with fewer than 2 units in an arm has no share.
+        column: The outcome.
+        std_error: Of the reported difference; None: the unadjusted one; 0: there is none, and nothing to judge.
+    """
+    pairs = [pair for pair in parts if min(m.n for m in pair) > 1]
+    if not pairs or std_error == 0.0:
+        return False
+    i = pairs[0][0].index(column)
+    total = sum(a.n + b.n for a, b in pairs)
+    plain = sum(((a.n + b.n) / total) ** 2 * sum(m.var(column) / m.n for m in (a, b)) for a, b in pairs)
+    if not plain > 0.0:
+        return False
+    own = own_chance = together = together_chance = spread = 0.0
+    for arm, baseline in pairs:
+        n1, n0, n = arm.n, baseline.n, arm.n + baseline.n
+        w = n / total
+        # In units of the error: sixth powers of a small unit would underflow.
+        s1, s0 = (float(m.comoment[i, i]) / plain for m in (arm, baseline))
+        t1, t0 = (float(m.third[i]) / plain / math.sqrt(plain) for m in (arm, baseline))
+        own += w**3 * (t1 / n1**3 - t0 / n0**3)
+        own_chance += w**6 * 6 * ((s1 / (n1 - 1)) ** 3 / n1**5 + (s0 / (n0 - 1)) ** 3 / n0**5)
+        k2, k3, lever = (s1 + s0) / (n - 2), (t1 + t0) / n, w**3 * (1 / n1**2 - 1 / n0**2)
+        together += lever * k3
+        together_chance += lever**2 * 6 * k2**3 / n
+        spread += w**2 * k2 * (1 / n1 + 1 / n0)
+    tighter = 1.0 if std_error is None else std_error / math.sqrt(plain)
+    size = spread**1.5
+    # Only a covariate makes an error smaller; a larger one is another estimate of the same variance.
+    return _beyond(own, math.sqrt(own_chance), tighter) or _beyond(
+        together / size, math.sqrt(together_chance) / size, min(tighter, 1.0)
+    )
+
+
+def _beyond(figure: float, chance: float, tighter: float) -> bool:
+    """Whether a skewness exceeds the limit by more than chance, with an error smaller than the plain one by a factor."""
+    return abs(figure) - CHANCE * chance > SKEWNESS_LIMIT * tighter**3

@@ -55,7 +55,7 @@ class SecondMoments:
             shape = (p, p) if name == "comoment" else (p,)
             if array.shape != shape:
                 raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
-            if not np.all(np.isfinite(array)):
+            if not np.isfinite(array).all():
                 raise NotComputable("not_finite", f"the {name} of {', '.join(self.columns)} is not a finite number")
             array.setflags(write=False)
             object.__setattr__(self, name, array)
