@@ -105,6 +105,10 @@ types: $(DEV) ## check the types, strictly
 bench: $(RUN) ## the compiled SQL against other ways to the same numbers (SCALE=0.1: a tenth of the data)
 	$(BIN)/python -m benchmarks.run --scale $(SCALE) --repeats $(REPEATS)
 
+.PHONY: calibrate-stats
+calibrate-stats: $(RUN) ## error rates of every procedure by simulation, some 20 minutes; writes docs/calibration.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.calibration.run --write-docs $(ARGS)
+
 .PHONY: bench-startup
 bench-startup: $(RUN) ## how long metricdef --help takes over an empty Python
 	$(BIN)/python benchmarks/startup.py

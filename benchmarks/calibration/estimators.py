@@ -181,7 +181,7 @@ def ratios(rng: np.random.Generator, world: World, values: tuple[Floats, Floats]
 def _responding(rng: np.random.Generator, world: World, y: Floats) -> list[Moments]:
     """Columns y r and r; the first units of a row are those who respond."""
     rows, width = y.shape
-    m = rng.binomial(width, RESPONSE, rows)
+    m: Counts = np.asarray(rng.binomial(width, RESPONSE, rows), dtype=np.int64)
     part = sums(y, world.mean, m[:, None]).part(0)
     n = np.full(rows, width, dtype=np.int64)
     share = m / width

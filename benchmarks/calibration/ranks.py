@@ -52,7 +52,7 @@ def unit_batch(rng: np.random.Generator, n: int, split: str, reps: int) -> dict[
 
     found: dict[str, Tallies] = {law: {} for law in LAWS}
     for q in LEVELS:
-        drawn = []
+        drawn: list[tuple[int, Floats, list[int], Floats] | None] = []
         for size in reversed(arm_sizes(n, split)):
             placed = _positions(size, q)
             if placed is None:

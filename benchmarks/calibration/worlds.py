@@ -48,7 +48,7 @@ class World:
     def skewness(self, arm: int, baseline: int) -> float:
         """Of the difference of two means, from the cumulants."""
         gap = abs(self.third * (arm**-2 - baseline**-2))
-        return gap / (self.variance * (1 / arm + 1 / baseline)) ** 1.5
+        return float(gap / (self.variance * (1 / arm + 1 / baseline)) ** 1.5)
 
     def events(self, arm: int, baseline: int) -> float:
         """Expected values other than 0 (for a proportion: events) in the smaller arm."""

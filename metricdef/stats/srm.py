@@ -17,6 +17,7 @@ Share = Fraction | float
 Method = Literal["chi_square", "g", "binomial", "multinomial"]
 
 _SMALL_EXPECTED = 5
+_SMALL_EXPECTED_TWO_ARMS = 50  # at a level of 0.001 chi-square still errs by half with 20 (docs/calibration.md)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,8 @@ def fixed_sample(
 
     chi_square: Pearson's sum (O - E)^2 / E; g: 2 sum O ln(O / E), where an arm without units adds 0; both chi-square
     with arms with a share - 1 df. exact: the probability of all outcomes no likelier than the observed one, binomial
-    for two arms (as R's binom.test), multinomial for more. auto: exact when an arm expects fewer than 5 units (and,
-    with more than two arms, at most a million outcomes), else chi_square.
+    for two arms (as R's binom.test), multinomial for more. auto: exact when of two arms one expects fewer than 50
+    units, or of more one fewer than 5 (and there are at most a million outcomes), else chi_square.
     Pearson (1900); Wilks (1938); Fabijan et al. (2019).
 
     Args:
@@ -91,8 +92,11 @@ def fixed_sample(
     n, arms = sum(observed), len(observed)
     expected = [n * share for share in exactly]
     if method == "auto":
-        small = min(expected) < _SMALL_EXPECTED
-        method = "exact" if small and (arms == 2 or exact.outcomes(n, arms) <= exact.LARGEST_TABLE) else "chi_square"
+        if arms == 2:
+            exactly_so = min(expected) < _SMALL_EXPECTED_TWO_ARMS
+        else:
+            exactly_so = min(expected) < _SMALL_EXPECTED and exact.outcomes(n, arms) <= exact.LARGEST_TABLE
+        method = "exact" if exactly_so else "chi_square"
     if method == "g":
         statistic = 2 * sum(exact.deviance(o, e) for o, e in zip(observed, expected, strict=True))
     else:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from metricdef.stats.adjustment import MeanOutcome, RatioOutcome
 from metricdef.stats.effects import difference, unadjusted_mean
 from metricdef.stats.guards import guards
-from metricdef.stats.moments import Moments, from_rows
+from metricdef.stats.moments import Moments, from_rows, merge_all
 
 MEAN, RATIO = MeanOutcome("y"), RatioOutcome("y", "d")
 
@@ -13,6 +14,11 @@ MEAN, RATIO = MeanOutcome("y"), RatioOutcome("y", "d")
 def arms(rows: np.ndarray, other: np.ndarray) -> tuple[Moments, Moments, float]:
     a, b = from_rows(["y", "d"][: rows.shape[1]], rows), from_rows(["y", "d"][: rows.shape[1]], other)
     return a, b, difference(unadjusted_mean([b, a], "y"), 1, 0.05).std_error
+
+
+def unadjusted_within(parts: list[tuple[Moments, Moments]]) -> float:
+    share = [(a.n + b.n) / sum(x.n + y.n for x, y in parts) for a, b in parts]
+    return sum(w * w * (a.var("y") / a.n + b.var("y") / b.n) for w, (a, b) in zip(share, parts, strict=True)) ** 0.5
 
 
 def test_normal_values_pass() -> None:
@@ -31,14 +37,82 @@ def test_skewness_of_the_difference() -> None:
     assert guards(a, a, MEAN, se) == ()
 
 
-def test_the_limit_is_two_tenths() -> None:
+def test_the_limit_is_two_tenths_and_twice_the_chance() -> None:
     rng = np.random.default_rng(3)
     v, w = rng.exponential(size=(300, 1)), rng.normal(size=(300, 1))
-    a, b, _ = arms(v, w)
+    a, b, se = arms(v, w)
     k3 = abs(float(a.third[0]) / 300**3 - float(b.third[0]) / 300**3)
-    edge = (k3 / 0.2) ** (1 / 3)
+    chance = np.sqrt(6 * (a.var("y") ** 3 + b.var("y") ** 3) / 300**5)
+    edge = ((k3 - 2 * chance) / 0.2) ** (1 / 3)
+    assert edge < se
     assert guards(a, b, MEAN, edge * 1.001) == ()
     assert guards(a, b, MEAN, edge * 0.999) == ("small-sample",)
+
+
+def test_a_small_arm_is_judged_by_the_shape_of_both() -> None:
+    # Its own 200 values are symmetric: the rare large ones happened to stay away, as in the samples that mislead.
+    rng = np.random.default_rng(8)
+    small, large = rng.normal(size=(200, 1)), rng.lognormal(0, 1.5, (1800, 1))
+    a, b, se = arms(small, large)
+    n1, n0 = 200, 1800
+    own = abs(float(a.third[0]) / n1**3 - float(b.third[0]) / n0**3) / se**3
+    square, third = float(a.comoment[0, 0] + b.comoment[0, 0]), float(a.third[0] + b.third[0])
+    lever = 1 / n1**2 - 1 / n0**2
+    together = third / 2000 * lever / (square / 1998 * (1 / n1 + 1 / n0)) ** 1.5
+    chance = np.sqrt(6 / 2000) * lever / (1 / n1 + 1 / n0) ** 1.5
+    assert own < 0.2 < together - 2 * chance
+    assert guards(a, b, MEAN, se) == ("small-sample",)
+    # Arms of one size: what both have cancels.
+    assert guards(b, b, MEAN, se) == ()
+
+
+def test_twenty_normal_values_are_no_reason_to_warn() -> None:
+    rng = np.random.default_rng(9)
+    fired = 0
+    for _ in range(2000):
+        a, b, se = arms(rng.normal(size=(20, 1)), rng.normal(size=(180, 1)))
+        fired += bool(guards(a, b, MEAN, se))
+        fired += bool(guards(a, b, MEAN, se * 0.7))  # adjusted by covariates that explain half
+    assert fired <= 40
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1e60])
+def test_units_do_not_matter(scale: float) -> None:
+    rng = np.random.default_rng(2)
+    big, small = rng.lognormal(0, 2, (2000, 1)), rng.lognormal(0, 2, (200, 1))
+    a, b, se = arms(big * scale, small * scale)
+    assert guards(a, b, MEAN, se) == ("small-sample",)
+    a, b, se = arms(rng.normal(size=(2000, 1)) * scale, rng.normal(size=(200, 1)) * scale)
+    assert guards(a, b, MEAN, se) == ()
+
+
+def test_what_differs_between_epochs_is_no_skewness() -> None:
+    # Nine tenths of the units come early and low, the rest late and high: skewed together, symmetric in each epoch.
+    rng = np.random.default_rng(10)
+
+    def epochs(early: int, late: int) -> list[Moments]:
+        return [from_rows(["y"], rng.normal(at, 1, (n, 1))) for at, n in ((0, early), (30, late))]
+
+    arm, baseline = epochs(90, 10), epochs(900, 100)
+    whole = merge_all(arm), merge_all(baseline)
+    se = 0.1
+    assert guards(*whole, MEAN, se) == ("small-sample",)
+    assert guards(*whole, MEAN, se, list(zip(arm, baseline, strict=True))) == ()
+
+
+def test_the_smallest_part_decides() -> None:
+    # 4 of an arm's 204 units carry half of the weight: their skewness counts, though the arms are of one size.
+    rng = np.random.default_rng(11)
+    skewed_values = rng.exponential(size=(4, 1)) ** 3, rng.exponential(size=(200, 1)) ** 3
+    plain = rng.normal(size=(200, 1)), rng.normal(size=(4, 1))
+    parts = [
+        (from_rows(["y"], skewed_values[0]), from_rows(["y"], skewed_values[1])),
+        (from_rows(["y"], plain[0]), from_rows(["y"], plain[1])),
+    ]
+    whole = merge_all([a for a, _ in parts]), merge_all([b for _, b in parts])
+    se = unadjusted_within(parts)
+    assert guards(*whole, MEAN, se, parts) == ("small-sample",)
+    assert guards(*whole, MEAN, se, parts[1:]) == ()
 
 
 def test_few_events() -> None:
@@ -62,6 +136,16 @@ def test_dominant_unit_of_a_ratio() -> None:
     a, _, se = arms(rows, rows)
     assert "dominant-unit" in guards(a, b, RATIO, se)
     assert "small-sample" in guards(b, a, RATIO, se)
+
+
+@pytest.mark.parametrize(("largest", "expected"), [(2.7, ()), (2.73, ("small-sample", "dominant-unit"))])
+def test_a_fair_share_of_few_units_dominates_nothing(largest: float, expected: tuple[str, ...]) -> None:
+    # 19 units of 1 and one of x: x / (19 + x) is 2.5 / 20 at x = 19 / 7 = 2.71.
+    d = np.ones(20)
+    d[0] = largest
+    rows = np.column_stack([d * 2 + np.tile([0.1, -0.1], 10), d])
+    a, b, se = arms(rows, rows)
+    assert guards(a, b, RATIO, se) == expected
 
 
 def test_an_arm_of_one() -> None:

@@ -167,3 +167,15 @@ def test_homogeneity_is_pearsons_test_of_the_table(table: list[tuple[int, int]])
         return
     want = chi2_contingency([hits, [n - x for x, n in table]], correction=False).pvalue
     assert homogeneity(hits, totals) == pytest.approx(want, rel=1e-9, abs=1e-300)
+
+
+@pytest.mark.parametrize(("n", "share"), [(200, 0.1), (200, 0.5), (500, 0.01), (490, 0.1), (2000, 0.02), (3000, 0.02)])
+def test_two_arms_keep_the_level_of_an_alarm(n: int, share: float) -> None:
+    # By enumeration. Pearson's chi-square with 20 expected units would raise 0.17 % false alarms at 0.1 %.
+    from scipy.stats import binom
+
+    shares = (1 - share, share)
+    mass = binom.pmf(range(n + 1), n, share)
+    size = sum(m for x, m in enumerate(mass) if m > 1e-12 and chi_square((n - x, x), shares).p_value <= 0.001)
+    assert 0 < size <= 0.001
+    assert chi_square((n - 1, 1), shares).method == ("chi_square" if n * share >= 50 else "binomial")
