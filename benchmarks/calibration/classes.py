@@ -6,10 +6,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from benchmarks.calibration import designs, estimators, groups, multiple
+from benchmarks.calibration import designs, estimators, groups, multiple, ranks
 from benchmarks.calibration.tally import Key
 from benchmarks.calibration.verdicts import Class
 from benchmarks.calibration.worlds import WORLDS, World, arm_sizes
+from metricdef.stats.guards import BEYOND_LIMIT
 
 SMALL_SKEWNESS = 0.1  # of the difference: half of where the guard speaks
 EVENTS = 10  # expected values other than 0 in an arm
@@ -24,7 +25,7 @@ def classify(key: Key) -> tuple[Class, str]:
     if key.procedure.startswith("SRM"):
         return "B", ""
     if key.procedure.startswith("quantile"):
-        return "C", "a standard error from two order statistics"
+        return _quantile(key)
     world = _BY_NAME[key.world]
     if key.procedure.startswith("clusters"):
         return _clusters(world, key)
@@ -97,6 +98,13 @@ def _heavier(procedure: str) -> float:
     if procedure == "missing: exclude":  # r (y - R)
         return float(estimators.RESPONSE**-0.5)
     return estimators.tightening(procedure) ** -3
+
+
+def _quantile(key: Key) -> tuple[Class, str]:
+    q = float(key.procedure.rsplit(" ", 1)[1])
+    each = (1 + ranks.EVENTS) / 2 if "events" in key.procedure else 1.0
+    beyond = min(arm_sizes(key.n, key.split)) * each * min(q, 1 - q)
+    return ("A", "") if beyond >= BEYOND_LIMIT else ("C", f"{beyond:.3g} values expected beyond the quantile in an arm")
 
 
 def _clusters(world: World, key: Key) -> tuple[Class, str]:

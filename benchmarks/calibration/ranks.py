@@ -7,7 +7,7 @@ variables. Events need their units.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from benchmarks.calibration.tally import Tallies, Tally
 from benchmarks.calibration.worlds import Floats, arm_sizes
 from metricdef.errors import NotComputable
 from metricdef.stats.effects import ArmEstimates, difference
+from metricdef.stats.guards import quantile_guards
 from metricdef.stats.moments import SecondMoments
 from metricdef.stats.quantiles import OrderStatistics, event_quantiles, rank_band, unit_quantiles
 
@@ -63,7 +64,7 @@ def unit_batch(rng: np.random.Generator, n: int, split: str, reps: int) -> dict[
             walk = np.cumsum(rng.standard_gamma(gaps, (reps, len(gaps))), axis=1)
             drawn.append((size, h, ranks, ndtri(walk[:, :-1] / walk[:, -1:])))
         for law, transform in LAWS.items():
-            tally = found[law][f"quantile of units, {q:g}"] = Tally(guarded=False)
+            tally = found[law][f"quantile of units, {q:g}"] = Tally()
             arms = [None if d is None else (d[0], _interpolate(d[1], d[2], transform(d[3]))) for d in drawn]
             for r in range(reps):
                 statistics = [
@@ -72,12 +73,13 @@ def unit_batch(rng: np.random.Generator, n: int, split: str, reps: int) -> dict[
                     else OrderStatistics(a[0], float(a[1][r, 1]), float(a[1][r, 0]), float(a[1][r, 2]))
                     for a in arms
                 ]
-                _count(tally, unit_quantiles(statistics, q))
+                _count(tally, unit_quantiles(statistics, q), statistics, q)
     return found
 
 
-def _count(tally: Tally, est: ArmEstimates) -> None:
+def _count(tally: Tally, est: ArmEstimates, statistics: Sequence[OrderStatistics], q: float) -> None:
     tally.replications += 1
+    tally.fired += bool(quantile_guards([s.n for s in statistics], q))
     try:
         d = difference(est, 1, ALPHA)
     except NotComputable:
@@ -89,16 +91,14 @@ def _count(tally: Tally, est: ArmEstimates) -> None:
 
 def event_batch(rng: np.random.Generator, n: int, split: str, reps: int) -> dict[str, Tallies]:
     """Quantiles over one to three events a unit, whose values go together."""
-    found: dict[str, Tallies] = {
-        law: {f"quantile of events, {q:g}": Tally(guarded=False) for q in LEVELS} for law in LAWS
-    }
+    found: dict[str, Tallies] = {law: {f"quantile of events, {q:g}": Tally() for q in LEVELS} for law in LAWS}
     for _ in range(reps):
         arms = [_events(rng, size) for size in reversed(arm_sizes(n, split))]
         for law, transform in LAWS.items():
             for q in LEVELS:
                 statistics = [arm[q].statistics(transform) for arm in arms]
                 est = event_quantiles(statistics, [arm[q].units for arm in arms], "below", "rows", q)
-                _count(found[law][f"quantile of events, {q:g}"], est)
+                _count(found[law][f"quantile of events, {q:g}"], est, statistics, q)
     return found
 
 

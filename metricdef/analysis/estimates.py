@@ -30,7 +30,7 @@ from metricdef.stats import srm
 from metricdef.stats.adjustment import MeanOutcome
 from metricdef.stats.anytime import half_width, tuned_rho2
 from metricdef.stats.clusters import cluster_guards
-from metricdef.stats.guards import guards
+from metricdef.stats.guards import guards, quantile_guards
 from metricdef.stats.moments import Moments
 from metricdef.stats.responses import response_test
 from metricdef.stats.tails import t_tail, z_tail
@@ -235,7 +235,8 @@ def _guards(pair: _Pair, row: EstimateRow) -> tuple[str, ...]:
     plan = pair.metric.plan
     few = cluster_guards(pair.arm, pair.baseline) if pair.metric.clustered else ()
     if plan.quantile is not None:
-        return few
+        ranked = [found.statistics.n for arm in (row.baseline, row.arm) if (found := pair.metric.quantiles.get(arm))]
+        return *(quantile_guards(ranked, plan.quantile.fraction) if ranked else ()), *few
     std_error = row.absolute.std_error if row.absolute else None
     epochs = [(found[row.arm], found[row.baseline]) for found in pair.metric.epochs.values()]
     return *guards(pair.arm, pair.baseline, pair.metric.outcome(), std_error or 0.0, epochs), *few

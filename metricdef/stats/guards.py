@@ -12,6 +12,7 @@ SKEWNESS_LIMIT = 0.2
 NONZERO_LIMIT = 10
 DOMINANCE_LIMIT = 0.1
 DOMINANCE_SHARES = 2.5  # a share of 1 / n is nobody's dominance, however few units there are
+BEYOND_LIMIT = 50  # values on the shorter side of a quantile
 CHANCE = 2.0  # standard deviations of the skewness that normal values show by chance
 
 
@@ -52,6 +53,19 @@ def guards(
     if dominant:
         words.append("dominant-unit")
     return tuple(words)
+
+
+def quantile_guards(counts: Sequence[int], q: float) -> tuple[str, ...]:
+    """("small-sample",) when an arm has fewer than 50 values on the shorter side of the quantile, n min(q, 1 - q).
+
+    With so few the density read off two order statistics is skewed: up to some 4 % err to one side instead of 2.5 when
+    the arms differ in size (docs/calibration.md).
+
+    Args:
+        counts: Ranked values per arm: units, or events.
+        q: The quantile.
+    """
+    return ("small-sample",) if min(counts) * min(q, 1 - q) < BEYOND_LIMIT else ()
 
 
 def _dominated(m: Moments, column: str) -> bool:

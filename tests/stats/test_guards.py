@@ -5,7 +5,7 @@ import pytest
 
 from metricdef.stats.adjustment import MeanOutcome, RatioOutcome
 from metricdef.stats.effects import difference, unadjusted_mean
-from metricdef.stats.guards import guards
+from metricdef.stats.guards import guards, quantile_guards
 from metricdef.stats.moments import Moments, from_rows, merge_all
 
 MEAN, RATIO = MeanOutcome("y"), RatioOutcome("y", "d")
@@ -151,3 +151,18 @@ def test_a_fair_share_of_few_units_dominates_nothing(largest: float, expected: t
 def test_an_arm_of_one() -> None:
     one = from_rows(["y"], [[1.0]])
     assert guards(one, one, MEAN, 0.0) == ("small-sample",)
+
+
+@pytest.mark.parametrize(
+    ("counts", "q", "expected"),
+    [
+        ((100, 5000), 0.5, ()),
+        ((99, 5000), 0.5, ("small-sample",)),
+        ((5000, 499), 0.9, ("small-sample",)),
+        ((5000, 501), 0.9, ()),
+        ((501, 501), 0.1, ()),
+        ((499, 501), 0.1, ("small-sample",)),
+    ],
+)
+def test_few_values_beyond_a_quantile(counts: tuple[int, int], q: float, expected: tuple[str, ...]) -> None:
+    assert quantile_guards(counts, q) == expected
