@@ -8,7 +8,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from metricdef.errors import NotComputable
-from metricdef.stats.adjustment import MeanOutcome, RatioOutcome, ancova, ancova_ratio, choose, lin, lin_ratio
+from metricdef.stats.adjustment import (
+    MeanOutcome,
+    RatioOutcome,
+    ancova,
+    ancova_ratio,
+    choose,
+    lin,
+    lin_ratio,
+    usable,
+)
 from metricdef.stats.effects import (
     ArmEstimates,
     baseline_contrasts,
@@ -164,6 +173,32 @@ def test_the_choice_depends_on_size_and_rank(sizes: tuple[int, int], expected: s
     if sizes[1]:
         assert choose(arms, RatioOutcome("y", "d"), ["x0", "x1"]).estimator == expected
     assert choose(arms, MeanOutcome("y"), ["one"]).estimator == "unadjusted"
+
+
+def test_the_choice_counts_the_covariates_that_lin_would_keep() -> None:
+    # x1 is constant in one arm: Lin keeps one covariate, for which 40 units are enough; ANCOVA would keep two.
+    rng = np.random.default_rng(7)
+    arms = []
+    for a in range(2):
+        x = rng.normal(size=(40, 2))
+        x[:, 1] *= a
+        arms.append(from_rows(["y", "x0", "x1"], np.column_stack([x.sum(1) + rng.normal(size=40), x])))
+    est = choose(arms, MeanOutcome("y"), ["x0", "x1"])
+    assert (est.estimator, est.covariates, est.dropped) == ("lin", ("x0",), ("x1",))
+
+
+def test_collinear_covariates_are_found_as_by_least_squares() -> None:
+    # Both sides of the tolerance: a share of 1e-8 that the earlier columns leave unexplained.
+    rng = np.random.default_rng(8)
+    base = rng.normal(size=(500, 3))
+    base -= base.mean(axis=0)
+    base, _ = np.linalg.qr(base)
+    y = rng.normal(size=500)
+    for share, kept in ((2e-8, ("x0", "x1", "x2")), (0.5e-8, ("x0", "x1"))):
+        last = base[:, 0] - 2 * base[:, 1]
+        last = last / np.linalg.norm(last) * np.sqrt(1 - share) + base[:, 2] * np.sqrt(share)
+        arm = from_rows(["y", "x0", "x1", "x2"], np.column_stack([y, base[:, 0] * 1e6, base[:, 1] * 1e-6, last]))
+        assert usable([arm, arm], ["x0", "x1", "x2"], per_arm=True)[0] == kept
 
 
 def test_variance_reduction() -> None:

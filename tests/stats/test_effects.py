@@ -224,3 +224,44 @@ def test_satterthwaite_ignores_what_has_no_variance() -> None:
     assert effects.satterthwaite([1e-300, 1e-300], [5.0, 5.0]) == pytest.approx(10.0)
     assert reason(effects.satterthwaite, [0.0, 0.0], [5.0, 5.0]) == "zero_variance"
     assert reason(effects.satterthwaite, [1.0, 1.0], [5.0, 0.0]) == "too_few_units"
+
+
+@pytest.mark.parametrize("sizes", [(2, 3), (9, 40)])
+def test_a_ratio_by_the_delta_method(sizes: tuple[int, int]) -> None:
+    rng = np.random.default_rng(3)
+    rows = [np.column_stack([rng.normal(5, 1, n), 1.0 + rng.poisson(2, n) + rng.random(n)]) for n in sizes]
+    lonely = from_rows(["y", "d"], [[1.0, 2.0]])
+    est = unadjusted_ratio([*(from_rows(["y", "d"], r) for r in rows), lonely], "y", "d")
+    for a, r in enumerate(rows):
+        ratio = r[:, 0].sum() / r[:, 1].sum()
+        scores = (r[:, 0] - ratio * r[:, 1]) / r[:, 1].mean()
+        assert est.means[a] == pytest.approx(ratio, rel=1e-12)
+        assert est.arm_variance[a] == pytest.approx(scores.var(ddof=1) / len(r), rel=1e-9)
+        assert est.cov[a, a] == est.arm_variance[a]
+    assert est.arm_df.tolist() == [sizes[0] - 1, sizes[1] - 1, 0]
+    with pytest.raises(NotComputable, match="too few units"):
+        difference(est, 2, 0.05)
+
+
+def test_any_arm_can_be_the_baseline() -> None:
+    rng = np.random.default_rng(4)
+    arms = [from_rows(["y"], rng.normal(a, 1 + a, (20 + 7 * a, 1))) for a in range(3)]
+    est = unadjusted_mean(arms, "y")
+    pair = unadjusted_mean([arms[2], arms[1]], "y")
+    d = difference(est, 1, 0.05, baseline=2)
+    assert d == difference(pair, 1, 0.05)
+    test = effects.test_superiority(est, 1, 0.05, baseline=2)
+    assert test == effects.Test("superiority", 0.0, "two-sided", 0.05, d.statistic, d.df, d.p_value)
+    for greater in (True, False):
+        assert one_sided_limit(est, 1, greater, 0.05, baseline=2) == one_sided_limit(pair, 1, greater, 0.05)
+        assert effects.test_one_sided(est, 1, 0.3, greater, 0.05, baseline=2) == effects.test_one_sided(
+            pair, 1, 0.3, greater, 0.05
+        )
+    assert relative(est, 1, 0.05, baseline=2) == relative(pair, 1, 0.05)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, -0.1])
+def test_a_one_sided_level_is_below_one_half(alpha: float) -> None:
+    est = unadjusted_mean([from_rows(["y"], [[1.0], [2.0]])] * 2, "y")
+    with pytest.raises(ValueError, match="one-sided level"):
+        one_sided_limit(est, 1, True, alpha)

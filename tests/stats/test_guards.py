@@ -148,6 +148,16 @@ def test_a_fair_share_of_few_units_dominates_nothing(largest: float, expected: t
     assert guards(a, b, RATIO, se) == expected
 
 
+def test_exactly_a_tenth_does_not_dominate() -> None:
+    rows = np.column_stack([np.tile([1.0, 2.0, 3.0], 31)[:91], np.ones(91)])
+    rows[0, 1] = 10.0  # of 100
+    a, b, se = arms(rows, rows)
+    assert guards(a, b, RATIO, se) == ()
+    rows[0, 1] = 10.1
+    a, b, se = arms(rows, rows)
+    assert guards(a, b, RATIO, se) == ("small-sample", "dominant-unit")
+
+
 def test_an_arm_of_one() -> None:
     one = from_rows(["y"], [[1.0]])
     assert guards(one, one, MEAN, 0.0) == ("small-sample",)
