@@ -316,3 +316,59 @@ def test_the_fill_of_a_missing_covariate_does_not_matter_beside_its_indicator(
     np.testing.assert_allclose(other.means, zero.means, rtol=1e-7, atol=1e-9)
     np.testing.assert_allclose(other.arm_variance, zero.arm_variance, rtol=1e-6)
     assert zero.dropped == other.dropped == ()
+
+
+def test_ancova_by_simulated_least_squares_and_what_it_reports() -> None:
+    arms, ys, xs = experiment(11)
+    est = ancova(arms, "y", ["x0", "x1"])
+    n = np.array([len(y) for y in ys])
+    centred = np.concatenate([x - x.mean(axis=0) for x in xs])
+    slopes, *_ = np.linalg.lstsq(centred, np.concatenate([y - y.mean() for y in ys]), rcond=None)
+    everyone = np.concatenate(xs)
+    off = np.array([x.mean(axis=0) for x in xs]) - everyone.mean(axis=0)
+    rss = sum(float(((y - y.mean() - (x - x.mean(axis=0)) @ slopes) ** 2).sum()) for y, x in zip(ys, xs, strict=True))
+    s2 = rss / (n.sum() - 2 - 3)
+    within = s2 * (np.diag(1 / n) + off @ np.linalg.inv(centred.T @ centred) @ off.T)
+    # What all arms share through the mean of the covariates: the variance of b'x over N.
+    shared = float(np.var(everyone @ slopes)) / n.sum()
+    np.testing.assert_allclose(est.cov, within + shared, rtol=1e-9)
+    np.testing.assert_allclose(est.means, [y.mean() for y in ys] - off @ slopes, rtol=1e-12)
+    assert est.slopes is not None and est.variance_reduction is not None
+    np.testing.assert_allclose(est.slopes, np.tile(slopes, (3, 1)), rtol=1e-9)
+    assert (est.covariates, est.dropped) == (("x0", "x1"), ())
+    plain = unadjusted_mean(arms, "y").cov
+    before = [plain[0, 0], plain[1, 1] + plain[0, 0], plain[2, 2] + plain[0, 0]]
+    c = est.cov
+    after = [c[0, 0], c[1, 1] + c[0, 0] - 2 * c[0, 1], c[2, 2] + c[0, 0] - 2 * c[0, 2]]
+    np.testing.assert_allclose(est.variance_reduction, 1 - np.array(after) / before, rtol=1e-9)
+
+
+@pytest.mark.parametrize("estimator", [lin, ancova])
+def test_k_plus_two_units_are_just_enough(estimator: object) -> None:
+    rng = np.random.default_rng(12)
+    enough, short = (from_rows(["y", "x0", "x1"], rng.normal(size=(n, 3))) for n in (4, 3))
+    large = from_rows(["y", "x0", "x1"], rng.normal(size=(30, 3)))
+    assert difference(estimator([large, enough], "y", ["x0", "x1"]), 1, 0.05).std_error > 0
+    with pytest.raises(NotComputable, match="2 covariates need at least 4 units an arm, one has 3"):
+        estimator([large, short], "y", ["x0", "x1"])
+
+
+def test_a_column_that_follows_from_two_correlated_ones_is_dropped() -> None:
+    rng = np.random.default_rng(13)
+    x0 = rng.normal(size=400)
+    x1 = 0.9 * x0 + 0.3 * rng.normal(size=400)
+    table = np.column_stack([rng.normal(size=400), x0, x1, x1 - x0, x1 + x0 + rng.normal(size=400)])
+    arm = from_rows(["y", "x0", "x1", "gap", "x3"], table)
+    for per_arm in (True, False):
+        assert usable([arm, arm], ["x0", "x1", "gap", "x3"], per_arm) == (("x0", "x1", "x3"), ("gap",))
+    # A pair of columns may be collinear in one arm alone: only slopes per arm mind.
+    other = from_rows(["y", "x0", "x1", "gap", "x3"], rng.normal(size=(400, 5)))
+    assert usable([arm, other], ["x0", "x1", "gap", "x3"], per_arm=True)[1] == ("gap",)
+    assert usable([arm, other], ["x0", "x1", "gap", "x3"], per_arm=False)[1] == ()
+
+
+def test_no_variance_is_no_reduction() -> None:
+    still = from_rows(["y", "x0"], np.column_stack([np.full(50, 3.0), np.arange(50.0)]))
+    est = lin([still, still], "y", ["x0"])
+    assert est.variance_reduction is not None
+    assert est.variance_reduction.tolist() == [0.0, 0.0]

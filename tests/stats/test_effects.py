@@ -265,3 +265,19 @@ def test_a_one_sided_level_is_below_one_half(alpha: float) -> None:
     est = unadjusted_mean([from_rows(["y"], [[1.0], [2.0]])] * 2, "y")
     with pytest.raises(ValueError, match="one-sided level"):
         one_sided_limit(est, 1, True, alpha)
+
+
+@pytest.mark.parametrize("mean", [3.0, -3.0])
+@pytest.mark.parametrize("greater", [True, False])
+def test_a_relative_margin_is_that_of_fiellers_set(mean: float, greater: bool) -> None:
+    rng = np.random.default_rng(5)
+    est = unadjusted_mean([from_rows(["y"], rng.normal(m, 1, (60, 1))) for m in (mean, 1.05 * mean)], "y")
+    found = relative(est, 1, 0.05)
+    assert found.shape == "bounded" and found.lower is not None and found.upper is not None
+    # A negative baseline turns the lift over: above -3 by a tenth is a lift of -10 %.
+    limit = found.lower if greater == (mean > 0) else found.upper
+    margin = limit if mean > 0 else -limit
+    for step, rejected in ((1e-6, not greater), (-1e-6, greater)):
+        test = effects.test_one_sided(est, 1, 0.0, greater, 0.025, relative=margin + step)
+        assert (test.p_value <= 0.025) == rejected
+        assert (test.hypothesis, test.null) == ("greater" if greater else "less", margin + step)

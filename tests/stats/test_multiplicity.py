@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -134,3 +135,9 @@ def test_a_tiny_p_survives() -> None:
     for method in METHODS:
         assert adjust([1e-178, 0.5], method, 0.05).p_adjusted[0] == pytest.approx(1e-178, rel=2.1, abs=0)  # type: ignore[arg-type]
     assert np.isfinite(adjust([5e-324] * 3, "by", 0.05).p_adjusted).all()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("weights", [[1.0, math.inf], [1.0, 0.0], [1.0, -1.0], [1.0, math.nan]])
+def test_weights_are_positive_and_finite(weights: list[float]) -> None:
+    with pytest.raises(ValueError, match="weights must be above 0"):
+        adjust([0.01, 0.02], "holm", 0.05, weights=weights)
