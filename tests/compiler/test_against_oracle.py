@@ -283,7 +283,8 @@ def assert_series(case: Case, cells: Cells, want: Result, timezone: str) -> None
         if late:  # what arrived late about the time before exposure is part of today's covariates
             names, at = names[: len(metric.columns)], at[: len(metric.columns)]
         elif metric.steps:
-            names, at = names[-1 - len(metric.covariates) :], at[-1 - len(metric.covariates) :]
+            last = len(metric.steps) - 1
+            names, at = names[last:], at[last:]
         for end, day in found.items():
             for arm in (a.name for a in cells.plan.arms):
                 for mixed in (False, True):
