@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from metricdef.compiler.alternatives import any_of
 from metricdef.compiler.exposure_stages import loaded_conditions, ts_us
-from metricdef.compiler.order_statistics import ranks_stage, ranks_table, values_table
+from metricdef.compiler.order_statistics import low_name, ranks_stage, ranks_table, rows_name, values_table
 from metricdef.compiler.plan import Bounds, FunnelColumns, Plan, QuantilePlan, UnitColumn
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
@@ -82,16 +82,7 @@ def fact_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
             yield _ranked(plan, sql, facts, quantile, column)
             yield ranks_stage(sql, quantile, [])
         columns = [{"name": f"u_{c.name}", "sql": aggregate(plan, sql, facts, c)} for c in facts.aggregated]
-        for quantile, column in placed:
-            tests = [
-                *row_tests(plan, sql, facts, column.filter, column.bounds),
-                f"m_{column.measure} IS NOT NULL",
-            ]
-            low = f"{sql.double(f'm_{column.measure}')} <= {ranks_table(quantile)}.estimate"
-            columns += [
-                {"name": f"u_{column.name}__low", "sql": f"COUNT(CASE WHEN {' AND '.join([*tests, low])} THEN 1 END)"},
-                {"name": f"u_{column.name}__rows", "sql": f"COUNT(CASE WHEN {' AND '.join(tests)} THEN 1 END)"},
-            ]
+        columns += _counted(plan, sql, facts, placed)
         if columns:
             yield Stage(
                 f"md_unit_{facts.name}",
@@ -116,9 +107,29 @@ def has_unit_values(plan: Plan, facts: Facts) -> bool:
     return bool(facts.aggregated or _in_place(plan, facts))
 
 
+def counted_names(plan: Plan, facts: Facts) -> list[str]:
+    """Columns of the stage with one row per unit that count rows for quantiles."""
+    placed = [quantile for quantile, _ in _in_place(plan, facts)]
+    return list(dict.fromkeys(name for q in placed for name in (low_name(q), rows_name(q))))
+
+
 def _in_place(plan: Plan, facts: Facts) -> list[tuple[QuantilePlan, UnitColumn]]:
     """Quantiles of this source's rows that are counted with the other values per unit."""
     return [(q, c) for q in plan.counted_in_place for c in facts.columns if c.name == q.column]
+
+
+def _counted(
+    plan: Plan, sql: SqlText, facts: Facts, placed: list[tuple[QuantilePlan, UnitColumn]]
+) -> list[dict[str, str]]:
+    """A unit's rows, and how many of them lie at or below each quantile: several may be of the same rows."""
+    counts = {}
+    for quantile, column in placed:
+        measure = f"m_{column.measure}"
+        tests = [*row_tests(plan, sql, facts, column.filter, column.bounds), f"{measure} IS NOT NULL"]
+        low = f"{sql.double(measure)} <= {ranks_table(quantile)}.estimate"
+        counts[low_name(quantile)] = f"COUNT(CASE WHEN {' AND '.join([*tests, low])} THEN 1 END)"
+        counts[rows_name(quantile)] = f"COUNT(CASE WHEN {' AND '.join(tests)} THEN 1 END)"
+    return [{"name": name, "sql": text} for name, text in counts.items()]
 
 
 def _counts(plan: Plan, sql: SqlText, quantile: QuantilePlan) -> str:

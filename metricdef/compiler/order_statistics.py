@@ -19,6 +19,16 @@ def ranks_table(quantile: QuantilePlan) -> str:
     return f"md_ranks_of_{quantile.name}"
 
 
+def low_name(quantile: QuantilePlan) -> str:
+    """The column with a unit's rows at or below the quantile, where they are counted with its other values."""
+    return f"q_low_{quantile.name}"
+
+
+def rows_name(quantile: QuantilePlan) -> str:
+    """The column with all rows of a unit that the quantile is of."""
+    return f"q_rows_{quantile.column}"
+
+
 def ranks_stage(sql: SqlText, quantile: QuantilePlan, keys: list[str]) -> Stage:
     """Estimate and bounds of every group: type 7 at q and at q -+ 1.96 sqrt(q (1 - q) / total), between 0 and 1."""
     q, total = sql.number(quantile.fraction), sql.double("total")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from metricdef.compiler.fact_stages import facts_of, row_tests
 from metricdef.compiler.moment_stages import key_name
-from metricdef.compiler.order_statistics import ranks_stage, ranks_table, values_table
+from metricdef.compiler.order_statistics import low_name, ranks_stage, ranks_table, rows_name, values_table
 from metricdef.compiler.plan import Plan, QuantilePlan
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
@@ -32,7 +32,9 @@ def quantile_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
             yield ranks_stage(sql, quantile, keys)
         if units is not None:
             body = (
-                template("quantile_counted").render(column=quantile.column, tests=_counting(plan, quantile))
+                template("quantile_counted").render(
+                    low=low_name(quantile), rows=rows_name(quantile), tests=_counting(plan, quantile)
+                )
                 if in_place
                 else template("quantile_units").render(values=values_table(quantile), ranks=ranks, keys=keys)
             )

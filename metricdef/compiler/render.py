@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -86,10 +87,19 @@ def _statement(stage: Stage, common: list[Stage], dialect: DialectTable) -> str:
 
 
 def _check(statement: str, dialect: str) -> None:
-    """The rendered text must be exactly one statement that the dialect's own grammar accepts."""
+    """The rendered text must be exactly one statement that the dialect's own grammar accepts.
+
+    No stage may return two columns of one name: some engines rename the second one, and whoever reads it gets the first.
+    """
     trees = sqlglot.parse(statement, read=dialect)
     if len(trees) != 1 or not isinstance(trees[0], exp.Query | exp.Create):
         raise AssertionError(f"rendered SQL is not one statement: {statement[:200]}")
+    final = trees[0].expression if isinstance(trees[0], exp.Create) else trees[0]
+    for query in (final, *(cte.this for cte in final.ctes)):
+        names = Counter(name.casefold() for name in query.named_selects)
+        twice = [name for name, count in names.items() if count > 1]
+        if twice:
+            raise AssertionError(f"a stage has two columns named {twice[0]}: {statement[:200]}")
 
 
 def _refuse_clashes(plan: Plan) -> None:

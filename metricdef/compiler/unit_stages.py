@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from metricdef.compiler.fact_stages import DAY, duration, facts_of, has_unit_values, local_day
+from metricdef.compiler.fact_stages import DAY, counted_names, duration, facts_of, has_unit_values, local_day
 from metricdef.compiler.plan import Block, Percentile, Plan, UnitColumn, Value
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
@@ -65,10 +65,9 @@ def _columns(plan: Plan) -> Iterator[dict[str, str]]:
     for unit_column in plan.unit_columns:
         if unit_column.agg not in ("events", "observed_days"):
             yield {"name": f"u_{unit_column.name}", "sql": f"{_owner(unit_column)}.u_{unit_column.name}"}
-    for quantile in plan.counted_in_place:
-        counted = next(c for c in plan.unit_columns if c.name == quantile.column)
-        for name in (f"u_{counted.name}__low", f"u_{counted.name}__rows"):
-            yield {"name": name, "sql": f"md_unit_{counted.source}.{name}"}
+    for fact in facts_of(plan):
+        for name in counted_names(plan, fact):
+            yield {"name": name, "sql": f"md_unit_{fact.name}.{name}"}
     for funnel in plan.funnels:
         for name in funnel.columns:
             yield {"name": f"u_{name}", "sql": f"md_funnel_{funnel.name}.u_{name}"}

@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect duckdb
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions e9d4a955851da034, sql 5ebdb9a23bf14ee6
+-- definitions e9d4a955851da034, sql 354727beb10f8a54
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -137,8 +137,8 @@ md_unit_orders AS (
     COUNT(DISTINCT CASE WHEN since_us < 604800000000 /* 7d */ THEN ((ts_us + 3600000000) - (ts_us + 3600000000) % 86400000000) END) AS u_active_days__active_days,
     SUM(CASE WHEN since_us < 604800000000 /* 7d */ THEN CAST(m_amount AS DOUBLE) END) AS u_spenders,
     COUNT(CASE WHEN since_us >= 259200000000 /* 3d */ AND since_us < 604800000000 /* 7d */ THEN 1 END) AS u_returned,
-    COUNT(CASE WHEN since_us < 604800000000 /* 7d */ AND m_amount IS NOT NULL AND CAST(m_amount AS DOUBLE) <= md_ranks_of_amount_p90.estimate THEN 1 END) AS u_amount_p90__low,
-    COUNT(CASE WHEN since_us < 604800000000 /* 7d */ AND m_amount IS NOT NULL THEN 1 END) AS u_amount_p90__rows
+    COUNT(CASE WHEN since_us < 604800000000 /* 7d */ AND m_amount IS NOT NULL AND CAST(m_amount AS DOUBLE) <= md_ranks_of_amount_p90.estimate THEN 1 END) AS q_low_amount_p90,
+    COUNT(CASE WHEN since_us < 604800000000 /* 7d */ AND m_amount IS NOT NULL THEN 1 END) AS q_rows_amount_p90
   FROM md_facts_orders
   LEFT JOIN md_ranks_of_amount_p90
     ON md_ranks_of_amount_p90.arm = md_facts_orders.arm
@@ -219,8 +219,8 @@ md_units AS (
     md_unit_orders.u_active_days__active_days AS u_active_days__active_days,
     md_unit_orders.u_spenders AS u_spenders,
     md_unit_orders.u_returned AS u_returned,
-    md_unit_orders.u_amount_p90__low AS u_amount_p90__low,
-    md_unit_orders.u_amount_p90__rows AS u_amount_p90__rows,
+    md_unit_orders.q_low_amount_p90 AS q_low_amount_p90,
+    md_unit_orders.q_rows_amount_p90 AS q_rows_amount_p90,
     md_funnel_paid__placed.u_paid__placed__1 AS u_paid__placed__1,
     md_funnel_paid__placed.u_paid__placed__2 AS u_paid__placed__2,
     1 AS in_population
@@ -438,12 +438,12 @@ md_units_of_amount_p90 AS (
   SELECT
     md_eligible.arm AS arm,
     md_eligible.unit AS unit,
-    md_units.u_amount_p90__low AS low,
-    md_units.u_amount_p90__rows AS rows_here
+    md_units.q_low_amount_p90 AS low,
+    md_units.q_rows_amount_p90 AS rows_here
   FROM md_eligible
   INNER JOIN md_units
     ON md_units.unit = md_eligible.unit
-  WHERE md_units.u_amount_p90__rows > 0
+  WHERE md_units.q_rows_amount_p90 > 0
     AND md_eligible.in_mature_7d = 1
     AND md_eligible.mixed = 0
 ),

@@ -1,0 +1,45 @@
+"""Metrics of one experiment share columns and stages: a figure must not come from another metric's column."""
+
+from random import Random
+
+import pytest
+from semantics.world import HOUR, T0, exposure, order, see
+
+from metricdef.compiler.render import _check
+
+pytestmark = pytest.mark.soundness
+
+
+def test_two_quantiles_of_the_same_events_have_their_own_counts(tmp_path):
+    """Each standard error reads how many rows of a unit lie below that very quantile."""
+    random = Random(1)
+    units = [(f"u{i}", ("control", "treatment")[i % 2]) for i in range(60)]
+    orders = [
+        order(unit, T0 + HOUR * (k + 1), random.random() * 100)
+        for unit, _ in units
+        for k in range(random.randrange(1, 6))
+    ]
+    metrics = {
+        name: {
+            "type": "quantile",
+            "source": "orders",
+            "measure": "amount",
+            "quantile": name,
+            "of": "events",
+            "direction": "increase",
+        }
+        for name in ("p50", "p90")
+    }
+    exposures = [exposure(unit, arm) for unit, arm in units]
+    beside = see(tmp_path, metrics, exposures, orders=orders)
+    for name, metric in metrics.items():
+        alone = see(tmp_path, {name: metric}, exposures, orders=orders)
+        assert beside.row(name).absolute == alone.row(name).absolute, name
+
+
+def test_a_stage_with_two_columns_of_one_name_is_not_rendered():
+    """Some engines rename the second column, and whoever asks for it is given the first."""
+    _check("WITH a AS (SELECT 1 AS x, 2 AS y) SELECT x AS z FROM a", "duckdb")
+    for statement in ("WITH a AS (SELECT 1 AS x, 2 AS X) SELECT x AS z FROM a", "SELECT 1 AS x, 2 AS x"):
+        with pytest.raises(AssertionError, match="two columns named x"):
+            _check(statement, "duckdb")
