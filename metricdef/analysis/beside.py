@@ -48,6 +48,8 @@ def dilute(view: View, plan: MetricPlan, row: EstimateRow) -> dict[str, Any] | N
     try:
         if len(columns) > 1:
             triggered, exposed = totals(plan.block, plan.columns[1]), totals(block, columns[1])
+        elif plan.size is not None:
+            triggered, exposed = totals(plan.block, plan.size), totals(block, size)  # units of clusters
         else:
             units = [cells.eligible(plan.block, a, with_mixed=view.with_mixed, level=view.level) for a in arms]
             triggered, exposed = [float(n) for n in units], totals(block, size)

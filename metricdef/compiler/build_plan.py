@@ -49,6 +49,8 @@ from metricdef.metrics import Metric, Part, QuantileMetric
 from metricdef.metrics.fields import Cap, Window
 from metricdef.metrics.fields import Percentile as PercentileLimit
 
+_Limits = tuple[float | str | None, float | str | None]  # of a cap, lower and upper; text names a Percentile
+
 
 def build_plan(
     project: Project,
@@ -271,21 +273,29 @@ class _Builder:
     def _diluted(
         self, metric: Metric, outcome: list[tuple[Part, str, Value]], horizon: int | None
     ) -> tuple[str, str, tuple[str, ...]] | None:
-        """The outcome over all exposed units, from first exposure on: what a triggered effect is diluted to."""
-        if self.experiment.exposure.trigger is None:
+        """The outcome over all exposed units, from first exposure on: what a triggered effect is diluted to.
+
+        Capped where the outcome is: a share of a total of other values would be none of this metric. Where every
+        cluster counts the same there is no share of units to dilute by.
+        """
+        if self.experiment.exposure.trigger is None or self._per_cluster:
             return None
         block = self._values(horizon, "exposure")
-        columns = tuple(self._part(block, f"{label}__exposed", part, "exposure").name for part, label, _ in outcome)
+        columns = tuple(
+            self._part(block, f"{label}__exposed", part, "exposure", (value.lower, value.upper)).name
+            for part, label, value in outcome
+        )
         return block.name, self._size(block), columns
 
-    def _part(self, block: _Values, label: str, part: Part, anchor: Anchor) -> Value:
-        """The value of one part in a block."""
+    def _part(self, block: _Values, label: str, part: Part, anchor: Anchor, limits: _Limits | None = None) -> Value:
+        """The value of one part in a block, capped at `limits` where they are known already."""
         bounds = self._bounds(self._window(part), anchor)
         if part.agg == "step":
             column = self._funnel(label, part, bounds)
         else:
             column = self._unit_column(label, part, bounds).name
-        lower, upper = self._limits(part.cap, column, block, label, present=part.presence != "ignored")
+        present = part.presence != "ignored"
+        lower, upper = limits or self._limits(part.cap, column, block, label, present=present)
         total = not self._per_cluster
         return self._value(block, label, Value("", column, lower, upper, part.limit, part.presence, total))
 
@@ -405,9 +415,7 @@ class _Builder:
     def _size(self, block: _Values) -> str:
         return self._value(block, f"{block.name}__units", Value("", "", presence="size")).name
 
-    def _limits(
-        self, cap: Cap | None, column: str, block: _Values, label: str, *, present: bool
-    ) -> tuple[float | str | None, float | str | None]:
+    def _limits(self, cap: Cap | None, column: str, block: _Values, label: str, *, present: bool) -> _Limits:
         if cap is None:
             return None, None
         found: list[float | str | None] = []

@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect snowflake
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions 11685158d56291f0, sql 4b05391898702c49
+-- definitions 11685158d56291f0, sql 847355be5dd26479
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -152,9 +152,7 @@ SELECT
   PERCENTILE_CONT(0.99) WITHIN GROUP (ORDER BY CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ AND COALESCE(md_units.u_revenue, 0) <> 0 THEN COALESCE(md_units.u_revenue, 0) END) AS p_revenue__upper,
   PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ AND COALESCE(md_units.u_revenue, 0) <> 0 THEN COALESCE(md_units.u_revenue, 0) END) AS h_revenue__upper,
   PERCENTILE_CONT(0.99) WITHIN GROUP (ORDER BY CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ AND COALESCE(md_units.u_revenue__pre, 0) <> 0 THEN COALESCE(md_units.u_revenue__pre, 0) END) AS p_revenue__pre__upper,
-  PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ AND COALESCE(md_units.u_revenue__pre, 0) <> 0 THEN COALESCE(md_units.u_revenue__pre, 0) END) AS h_revenue__pre__upper,
-  PERCENTILE_CONT(0.99) WITHIN GROUP (ORDER BY CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ AND COALESCE(md_units.u_revenue__exposed, 0) <> 0 THEN COALESCE(md_units.u_revenue__exposed, 0) END) AS p_revenue__exposed__upper,
-  PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ AND COALESCE(md_units.u_revenue__exposed, 0) <> 0 THEN COALESCE(md_units.u_revenue__exposed, 0) END) AS h_revenue__exposed__upper
+  PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ AND COALESCE(md_units.u_revenue__pre, 0) <> 0 THEN COALESCE(md_units.u_revenue__pre, 0) END) AS h_revenue__pre__upper
 FROM md_units
 WHERE in_population = 1
   AND mixed = 0;
@@ -175,8 +173,8 @@ SELECT
   CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN COALESCE(md_units.u_revenue__pre, 0) > md_percentiles.p_revenue__pre__upper THEN 1 ELSE 0 END END AS c_revenue__pre,
   CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN COALESCE(CAST(md_units.e_users__age AS DOUBLE), 0) END AS v_users__age,
   CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN md_units.e_users__age IS NOT NULL THEN CAST(0.0 AS DOUBLE) ELSE CAST(1.0 AS DOUBLE) END END AS v_users__age__missing,
-  CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN COALESCE(md_units.u_revenue__exposed, 0) > md_percentiles.p_revenue__exposed__upper THEN md_percentiles.p_revenue__exposed__upper ELSE COALESCE(md_units.u_revenue__exposed, 0) END END AS v_revenue__exposed,
-  CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN COALESCE(md_units.u_revenue__exposed, 0) > md_percentiles.p_revenue__exposed__upper THEN 1 ELSE 0 END END AS c_revenue__exposed,
+  CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN COALESCE(md_units.u_revenue__exposed, 0) > md_percentiles.p_revenue__upper THEN md_percentiles.p_revenue__upper ELSE COALESCE(md_units.u_revenue__exposed, 0) END END AS v_revenue__exposed,
+  CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN COALESCE(md_units.u_revenue__exposed, 0) > md_percentiles.p_revenue__upper THEN 1 ELSE 0 END END AS c_revenue__exposed,
   CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CAST(1.0 AS DOUBLE) END AS v_exposed_mature_7d__units
 FROM md_units
 CROSS JOIN md_percentiles
@@ -387,8 +385,6 @@ SELECT
   md_percentiles.h_revenue__upper AS h__revenue__upper,
   md_percentiles.p_revenue__pre__upper AS p__revenue__pre__upper,
   md_percentiles.h_revenue__pre__upper AS h__revenue__pre__upper,
-  md_percentiles.p_revenue__exposed__upper AS p__revenue__exposed__upper,
-  md_percentiles.h_revenue__exposed__upper AS h__revenue__exposed__upper,
   md_centres.v_revenue AS c__b0_0,
   md_centres.v_revenue__uncapped AS c__b0_1,
   md_centres.v_revenue__pre AS c__b0_2,
