@@ -18,7 +18,9 @@ from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
 from metricdef.compiler.unit_stages import anchor_us, level, rendered_value
 
-RUNNING = {"min": "MIN", "max": "MAX", "step": "MAX"}  # of a unit's days so far; the others add up
+# Of a unit's days so far; the others add up. Changes of a last value are counted: the value is the last of them itself,
+# not a sum of differences, which would be off by their rounding.
+RUNNING = {"min": "MIN", "max": "MAX", "step": "MAX", "last": "COUNT"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
         "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
     )
     running = {c.name: _running(c) for c in columns} | dict.fromkeys(steps, f"{RUNNING['step']}({{x}}) OVER {{window}}")
+    latest = {c.name for c in columns if c.agg == "last"}
     branches = list(_branches(plan, sql, block, columns, steps))
     yield Stage(
         changes,
@@ -159,7 +162,10 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
         ("The state of every unit after each of these.",),
         template("unit_states").render(
             changes=changes,
-            running=[{"name": n, "sql": running[n].format(x=f"{changes}.p_{n}", window=window)} for n in order],
+            running=[
+                {"name": n, "sql": running[n].format(x=f"{changes}.p_{n}", window=window), "latest": n in latest}
+                for n in order
+            ],
             totals=[c.name for c in columns if RUNNING.get(c.agg, "SUM") == "SUM"],
             static=static,
             triggered=plan.trigger is not None,
@@ -319,7 +325,7 @@ def _new_values(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> d
 
 
 def _extreme_changes(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> dict[str, Any]:
-    """The first value once, on its day; the last value of every day as the change from the day before."""
+    """The first value once, on its day; the last value of every day."""
     return {
         "kind": column.agg,
         "table": facts.table,
