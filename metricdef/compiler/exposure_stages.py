@@ -78,7 +78,7 @@ def exposure_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
 
 
 def _unit_entries(plan: Plan) -> str:
-    return "md_unit_entries" if plan.cluster else "md_entries"
+    return "md_entries_of_units" if plan.cluster else "md_entries"
 
 
 def _entries(plan: Plan, sql: SqlText, instants: Mapping[str, object]) -> Iterator[Stage]:
@@ -98,10 +98,10 @@ def _entries(plan: Plan, sql: SqlText, instants: Mapping[str, object]) -> Iterat
     if plan.cluster is None:
         return
     yield Stage(
-        "md_unit_clusters",
+        "md_clusters_of_units",
         ("The cluster of every unit at first exposure; of rows at the same instant the smallest.",),
         template("entry_values").render(
-            entries="md_unit_entries", columns=[_smallest(sql, "md_exposure_rows", "cluster")], **instants
+            entries="md_entries_of_units", columns=[_smallest(sql, "md_exposure_rows", "cluster")], **instants
         ),
         shared=True,
     )

@@ -43,7 +43,7 @@ def moment_stages(plan: Plan, sql: SqlText, *, with_unit: bool = False) -> Itera
     clustered = plan.cluster is not None
     days = [] if clustered or not plan.daily else _maturity_days(plan)
     yield Stage(
-        "md_unit_values" if clustered else "md_eligible",
+        "md_eligible_units" if clustered else "md_eligible",
         ("Values of the units whose window is complete; NULL for the others.",),
         template("eligible").render(
             blocks=blocks,

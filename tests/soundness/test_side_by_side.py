@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from semantics.world import HOUR, T0, exposure, order, see
+from semantics.world import HOUR, SOURCES, SUM, T0, exposure, order, see
 
 from metricdef.compiler.render import _check
 
@@ -43,3 +43,16 @@ def test_a_stage_with_two_columns_of_one_name_is_not_rendered():
     for statement in ("WITH a AS (SELECT 1 AS x, 2 AS X) SELECT x AS z FROM a", "SELECT 1 AS x, 2 AS x"):
         with pytest.raises(AssertionError, match="two columns named x"):
             _check(statement, "duckdb")
+
+
+@pytest.mark.parametrize("name", ["values", "entries", "clusters", "units", "facts"])
+@pytest.mark.parametrize("cluster", [None, "shop"])
+def test_a_source_may_have_the_name_of_a_stage(tmp_path, name, cluster):
+    """A stage of a source must not take the place of a stage that every experiment has."""
+    sources = {**SOURCES, name: SOURCES["orders"]}
+    exposures = [exposure(f"u{i}", ("control", "treatment")[i // 2 % 2], shop=f"s{i // 2}") for i in range(80)]
+    world = {"sources": sources, "unit": "user", **({"cluster": cluster} if cluster else {})}
+    seen = see(
+        tmp_path, {**SUM, "source": name}, exposures, orders=[order(f"u{i}", amount=i) for i in range(80)], **world
+    )
+    assert seen.value() == 38.5

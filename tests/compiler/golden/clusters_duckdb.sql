@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect duckdb
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions f8c5eb43434c87a6, sql c7ccb4ca5e81a09e
+-- definitions f8c5eb43434c87a6, sql 255ff092487966fd
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -32,7 +32,7 @@ md_exposure_audit AS (
 ),
 
 -- One row per unit: its first exposure; mixed where it saw more than one arm.
-md_unit_entries AS (
+md_entries_of_units AS (
   SELECT
     unit AS unit_id,
     CAST(ROW_NUMBER() OVER () AS INTEGER) AS unit,
@@ -49,48 +49,48 @@ md_unit_entries AS (
 ),
 
 -- The cluster of every unit at first exposure; of rows at the same instant the smallest.
-md_unit_clusters AS (
+md_clusters_of_units AS (
   SELECT
-    md_unit_entries.unit AS unit,
+    md_entries_of_units.unit AS unit,
     MIN(md_exposure_rows.cluster) AS cluster
-  FROM md_unit_entries
+  FROM md_entries_of_units
   INNER JOIN md_exposure_rows
-    ON md_exposure_rows.unit = md_unit_entries.unit_id
-    AND md_exposure_rows.ts_us = md_unit_entries.exposed_us
-    AND md_exposure_rows.arm_code = md_unit_entries.arm
-  GROUP BY md_unit_entries.unit
+    ON md_exposure_rows.unit = md_entries_of_units.unit_id
+    AND md_exposure_rows.ts_us = md_entries_of_units.exposed_us
+    AND md_exposure_rows.arm_code = md_entries_of_units.arm
+  GROUP BY md_entries_of_units.unit
 ),
 
 -- One row per cluster: its earliest exposure; mixed where its units saw more than one arm.
 md_clusters AS (
   SELECT
-    md_unit_clusters.cluster AS cluster,
-    MIN(md_unit_entries.exposed_us) AS exposed_us,
-    MIN(md_unit_entries.exposed_us * 2 + md_unit_entries.arm) % 2 AS arm,
-    CASE WHEN MIN(md_unit_entries.lowest_arm) = MAX(md_unit_entries.highest_arm) THEN 0 ELSE 1 END AS mixed
-  FROM md_unit_entries
-  INNER JOIN md_unit_clusters
-    ON md_unit_clusters.unit = md_unit_entries.unit
-  WHERE md_unit_clusters.cluster IS NOT NULL
-  GROUP BY md_unit_clusters.cluster
+    md_clusters_of_units.cluster AS cluster,
+    MIN(md_entries_of_units.exposed_us) AS exposed_us,
+    MIN(md_entries_of_units.exposed_us * 2 + md_entries_of_units.arm) % 2 AS arm,
+    CASE WHEN MIN(md_entries_of_units.lowest_arm) = MAX(md_entries_of_units.highest_arm) THEN 0 ELSE 1 END AS mixed
+  FROM md_entries_of_units
+  INNER JOIN md_clusters_of_units
+    ON md_clusters_of_units.unit = md_entries_of_units.unit
+  WHERE md_clusters_of_units.cluster IS NOT NULL
+  GROUP BY md_clusters_of_units.cluster
 ),
 
 -- Units with the arm of their cluster.
 md_entries AS (
   SELECT
-    md_unit_entries.unit_id AS unit_id,
-    md_unit_entries.unit AS unit,
-    md_unit_entries.exposed_us AS exposed_us,
+    md_entries_of_units.unit_id AS unit_id,
+    md_entries_of_units.unit AS unit,
+    md_entries_of_units.exposed_us AS exposed_us,
     md_clusters.cluster AS cluster,
-    CASE WHEN md_unit_entries.exposed_us = md_clusters.exposed_us THEN 1 ELSE 0 END AS is_earliest,
+    CASE WHEN md_entries_of_units.exposed_us = md_clusters.exposed_us THEN 1 ELSE 0 END AS is_earliest,
     md_clusters.arm AS arm,
     md_clusters.mixed AS mixed,
     CASE WHEN md_clusters.exposed_us >= 1767826800000000 /* 2026-01-07 23:00:00.000000 UTC */ THEN 1 ELSE 0 END AS epoch
-  FROM md_unit_entries
-  INNER JOIN md_unit_clusters
-    ON md_unit_clusters.unit = md_unit_entries.unit
+  FROM md_entries_of_units
+  INNER JOIN md_clusters_of_units
+    ON md_clusters_of_units.unit = md_entries_of_units.unit
   INNER JOIN md_clusters
-    ON md_clusters.cluster = md_unit_clusters.cluster
+    ON md_clusters.cluster = md_clusters_of_units.cluster
 ),
 
 -- Rows of orders that some value needs, of exposed units only: one scan.
@@ -160,7 +160,7 @@ md_arm_counts AS (
 md_cluster_audit AS (
   SELECT
     COUNT(CASE WHEN cluster IS NULL THEN 1 END) AS audit_null_cluster
-  FROM md_unit_clusters
+  FROM md_clusters_of_units
 ),
 
 -- Limits from the data: p the percentile over all arms, h the median of what is not 0.
@@ -174,7 +174,7 @@ md_percentiles AS (
 ),
 
 -- Values of the units whose window is complete; NULL for the others.
-md_unit_values AS (
+md_eligible_units AS (
   SELECT
     md_units.arm AS arm,
     md_units.mixed AS mixed,
@@ -206,7 +206,7 @@ md_eligible AS (
     SUM(c_order_value__numerator) AS c_order_value__numerator,
     SUM(v_order_value__denominator) AS v_order_value__denominator,
     SUM(v_order_value__numerator__uncapped) AS v_order_value__numerator__uncapped
-  FROM md_unit_values
+  FROM md_eligible_units
   GROUP BY arm, mixed, epoch, cluster
 ),
 
