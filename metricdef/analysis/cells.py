@@ -98,7 +98,14 @@ class Cells:
         """The constant that was taken off a column before its products were summed."""
         position, block = self._block(block_name)
         at = [value.name for value in block.values].index(column)
-        return _number(self._any[f"c__b{position}_{at}"], column)
+        return _centre(self._any, position, block, at)
+
+    def slope(self, block_name: str, residual: str) -> float:
+        """What was taken off a residual's column for each unit of its other column."""
+        _, block = self._block(block_name)
+        value = next(v for v in block.values if v.name == residual)
+        below = self.centre(block_name, value.minus)
+        return self.centre(block_name, value.column) / below if below else 0.0
 
     def percentile(self, name: str) -> tuple[float | None, float | None]:
         """A limit taken from the data, and the median of the values other than 0; None where there are none."""
@@ -157,9 +164,10 @@ class Cells:
         for stratum, own in rows.items():
             n = sum(int(row[f"n__{block.name}"] or 0) for row in own)
             if n:
-                labels = [f"b{position}_{names.index(column)}" for column in columns]
                 means = [
-                    _number(own[0][f"c__{x}"], x) + sum(_number(row[f"s__{x}"], x) for row in own) / n for x in labels
+                    _centre(own[0], position, block, i)
+                    + sum(_number(row[f"s__b{position}_{i}"], column) for row in own) / n
+                    for column, i in ((column, names.index(column)) for column in columns)
                 ]
                 found[stratum] = (n, np.array(means, dtype=np.float64))
         return found
@@ -287,7 +295,7 @@ def _moments(rows: Sequence[Row], position: int, block: Block, columns: Sequence
     return from_shifted_sums(
         tuple(columns),
         sum(int(row[f"n__{block.name}"]) for row in used),
-        [values[0] for values in read("c")],
+        [_centre(used[0], position, block, i) for i in at],
         total("s"),
         products,
         total("k"),
@@ -295,6 +303,12 @@ def _moments(rows: Sequence[Row], position: int, block: Block, columns: Sequence
         [int(x) for x in total("z")],
         [sum(int(row[f"w__b{position}_{i}"] or 0) for row in used) if i in capped else 0 for i in at],
     )
+
+
+def _centre(row: Row, position: int, block: Block, at: int) -> float:
+    """The constant taken off a column; a residual has none of its own."""
+    value = block.values[at]
+    return 0.0 if value.presence == "residual" else _number(row[f"c__b{position}_{at}"], value.name)
 
 
 def _or_none(value: Any) -> float | None:

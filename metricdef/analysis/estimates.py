@@ -116,7 +116,8 @@ def estimate_effects(view: View, plan: MetricPlan, settings: Settings, *, interi
         return [Estimated(_failed(row, refusal or base), None) for row in rows.values()]  # type: ignore[arg-type]  # one is
     treatments = [arm for arm in others if isinstance(metric.arms[arm], Moments)]
     observed = metric.observed([baseline, *treatments])
-    outcome = metric.outcome()
+    outcome = metric.estimated()
+    observed = replace(observed, shift=metric.shift(outcome))
     found_of = dict(zip(treatments, plan.metric.effects(observed, outcome, metric.covariates), strict=True))
     plain = plan.metric.effects(observed, outcome, ())
     uncapped = _uncapped(metric, observed)
@@ -149,7 +150,8 @@ def _uncapped(metric: Metric, observed: Observed) -> Sequence[Effect | NotComput
     plan = metric.plan
     if not plan.uncapped:
         return [None] * (len(observed.arms) - 1)
-    return plan.metric.effects(observed, metric.outcome(plan.uncapped), metric.covariates)
+    outcome = metric.estimated(capped=False)
+    return plan.metric.effects(replace(observed, shift=metric.shift(outcome)), outcome, metric.covariates)
 
 
 def _degenerate_cap(view: View, plan: MetricPlan) -> NotComputable | None:

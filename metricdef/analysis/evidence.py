@@ -134,7 +134,7 @@ class Evidence:
             estimator = s.effect.estimator
             if estimator not in ("unadjusted", "lin", "ancova"):
                 return None
-            outcome = replace(whole, plan=plans[s.key[0]]).outcome()
+            outcome = replace(whole, plan=plans[s.key[0]]).estimated()
             contrasts.append(
                 Contrast(outcome, names.index(s.key[1]), estimator, s.effect.covariates, s.factor)  # type: ignore[arg-type]  # narrowed above
             )
@@ -184,14 +184,16 @@ def _arms_law(group: Sequence[Statistic], *, two_sided: bool) -> Law | None:
 
 def _all_columns(members: Sequence[MetricPlan]) -> MetricPlan:
     """One metric with the columns of several, to read their moments together."""
-    columns = [c for m in members for c in (*m.columns, *((m.size,) if m.size else ()))]
+    columns = [c for m in members for c in (*m.columns, m.size, m.residual) if c is not None]
     covariates = [c for m in members for c in m.covariates]
     return replace(
         members[0],
         columns=tuple(dict.fromkeys(columns)),
         size=None,
         covariates=tuple(dict.fromkeys(covariates)),
+        residual=None,
         uncapped=(),
+        uncapped_residual=None,
     )
 
 

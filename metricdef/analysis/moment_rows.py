@@ -37,6 +37,7 @@ def _row(
     single: dict[str, Moments] = {}
     for name in names:
         try:
+            cells.centre(block.name, name)  # of all arms: unusable even where this one is empty
             single[name] = moments([name])
         except NotComputable:
             continue

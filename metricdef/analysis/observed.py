@@ -39,10 +39,31 @@ class Metric:
     covariates: tuple[str, ...]
     clustered: bool
     quantiles: dict[str, QuantileArm] = field(default_factory=dict)
+    slopes: dict[str, float] = field(default_factory=dict)  # of residuals
 
-    def outcome(self, columns: tuple[str, ...] | None = None) -> MeanOutcome | RatioOutcome:
-        """What is estimated from the outcome's columns: over units of clusters a mean is a ratio."""
-        columns = columns or self.plan.columns
+    def outcome(self) -> MeanOutcome | RatioOutcome:
+        """What is estimated: over units of clusters a mean is a ratio."""
+        return self._outcome(self.plan.columns)
+
+    def estimated(self, *, capped: bool = True) -> MeanOutcome | RatioOutcome:
+        """The outcome whose digits are safe.
+
+        A ratio's numerator that is nearly a multiple of its denominator (values far from 0, of those units that have
+        one) would leave its variance as a difference of huge numbers. So a ratio is estimated by the numerator less
+        rho x denominator, with a constant rho (`shift`) added to the arms' values: R = rho + sum(y - rho x) / sum(x).
+        """
+        plan = self.plan
+        found = self._outcome(plan.columns if capped else plan.uncapped)
+        residual = plan.residual if capped else plan.uncapped_residual
+        if residual is None or not isinstance(found, RatioOutcome):
+            return found
+        return RatioOutcome(residual, found.denominator)
+
+    def shift(self, outcome: MeanOutcome | RatioOutcome) -> float:
+        """What the values of an estimated outcome lack."""
+        return self.slopes.get(outcome.numerator, 0.0) if isinstance(outcome, RatioOutcome) else 0.0
+
+    def _outcome(self, columns: tuple[str, ...]) -> MeanOutcome | RatioOutcome:
         if self.plan.size is not None:
             return RatioOutcome(columns[0], self.plan.size)
         return self.plan.metric.outcome(columns)
@@ -56,8 +77,8 @@ class Metric:
             usable,
             epochs,
             self.clustered,
-            quantile.fraction if quantile else None,
-            tuple(self.quantiles[arm] for arm in arms) if self.quantiles else (),
+            quantile=quantile.fraction if quantile else None,
+            quantiles=tuple(self.quantiles[arm] for arm in arms) if self.quantiles else (),
         )
 
 
@@ -65,7 +86,8 @@ def observe(view: View, metric: MetricPlan) -> Metric:
     """Read one metric. Sums that are unusable make their arm a NotComputable, never a wrong number."""
     cells = view.cells
     size = (metric.size,) if metric.size else ()
-    columns = tuple(dict.fromkeys((*metric.columns, *size, *metric.covariates, *metric.uncapped)))
+    residuals = tuple(x for x in (metric.residual, metric.uncapped_residual) if x is not None)
+    columns = tuple(dict.fromkeys((*metric.columns, *size, *metric.covariates, *metric.uncapped, *residuals)))
     strata = cells.strata() if view.strata and cells.plan.strata and metric.quantile is None else []
     names = _indicators(view, metric, strata)
     many = len(cells.plan.epochs) > 1
@@ -96,7 +118,15 @@ def observe(view: View, metric: MetricPlan) -> Metric:
         (*metric.covariates, *names),
         cells.plan.cluster is not None,
         _quantiles(view, metric.quantile, metric.block) if metric.quantile else {},
+        _slopes(cells, metric.block, residuals),
     )
+
+
+def _slopes(cells: Cells, block: str, residuals: tuple[str, ...]) -> dict[str, float]:
+    try:
+        return {name: cells.slope(block, name) for name in residuals}
+    except NotComputable:
+        return {}  # every arm that has units says the same
 
 
 def without_strata(metric: Metric) -> Metric:

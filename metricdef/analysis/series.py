@@ -76,7 +76,16 @@ def cumulative_cells(cells: Cells, timezone: str) -> Iterator[tuple[int, Cells]]
 
 def _bare(metric: MetricPlan) -> MetricPlan:
     """A metric's estimate alone: what is shown beside it has no series."""
-    return replace(metric, caps=(), uncapped=(), responded=None, steps=(), diluted=None)
+    return replace(
+        metric,
+        residual=None,
+        uncapped_residual=None,
+        caps=(),
+        uncapped=(),
+        responded=None,
+        steps=(),
+        diluted=None,
+    )
 
 
 def _sums(part: SeriesBlock) -> list[str]:

@@ -230,6 +230,7 @@ class _Builder:
         covariates = self._covariates(name, metric, parts, block)
         columns = tuple(value.name for _, _, value in outcome)
         size = self._size(block) if self.experiment.cluster and not self._per_cluster and len(columns) == 1 else None
+        below = size or (columns[1] if len(columns) > 1 else None)
         return MetricPlan(
             name=name,
             metric=metric,
@@ -237,6 +238,8 @@ class _Builder:
             target=target,
             block=block.name,
             columns=columns,
+            residual=self._residual(block, columns, below),
+            uncapped_residual=self._residual(block, uncapped, size or (uncapped[1] if len(uncapped) > 1 else None)),
             size=size,
             covariates=tuple(covariates),
             covariate_words=covariates,
@@ -412,6 +415,13 @@ class _Builder:
         block.values.append(replace(wanted, name=self.names.unique("value", label)))
         return block.values[-1]
 
+    def _residual(self, block: _Values, columns: tuple[str, ...], below: str | None) -> str | None:
+        """What a ratio's numerator has beyond its denominator; None for a mean."""
+        if not columns or below is None:
+            return None
+        wanted = Value("", columns[0], presence="residual", minus=below)
+        return self._value(block, f"{columns[0]}__residual", wanted).name
+
     def _size(self, block: _Values) -> str:
         return self._value(block, f"{block.name}__units", Value("", "", presence="size")).name
 
@@ -444,10 +454,10 @@ class _Builder:
                     *metric.columns,
                     *metric.covariates,
                     *metric.uncapped,
-                    *((metric.size,) if metric.size else ()),
+                    *(x for x in (metric.size, metric.residual, metric.uncapped_residual) if x),
                 }
                 groups.append(names)
-                families[metric.role] |= names - set(metric.uncapped)
+                families[metric.role] |= names - {*metric.uncapped, metric.uncapped_residual}
         for role, names in families.items():
             correction = correction_of(self.project, self.experiment, role)
             if correction is not None and correction.method == "max_t":

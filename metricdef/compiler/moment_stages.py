@@ -38,6 +38,7 @@ def moment_stages(plan: Plan, sql: SqlText, *, with_unit: bool = False) -> Itera
     `with_unit`: the rows of eligible units name their unit even where no later stage asks for it.
     """
     values = rendered_values(plan, sql)
+    residuals = _residuals(plan)
     keys = [{"name": key_name(i), "sql": _level(plan, sql, i, d)} for i, d in enumerate(plan.dimensions)]
     blocks = [{"name": b.name, "sql": _in_block(plan, sql, b)} for b in plan.blocks]
     clustered = plan.cluster is not None
@@ -79,7 +80,7 @@ def moment_stages(plan: Plan, sql: SqlText, *, with_unit: bool = False) -> Itera
     yield Stage(
         "md_centred",
         ("Distances from the centres.",),
-        template("centred").render(blocks=blocks, values=values, keys=keys, days=days),
+        template("centred").render(blocks=blocks, values=values, residuals=residuals, keys=keys, days=days),
         shared=plan.daily,
     )
     yield Stage(
@@ -108,6 +109,16 @@ def _maturity_days(plan: Plan) -> list[dict[str, str]]:
         {"name": f"day_{b.name}", "sql": local_day(plan, f"({anchor_us(plan, b)} + {duration(b.horizon)} - 1)")}
         for b in plan.blocks
         if b.horizon is not None and b.anchor == "outcome"
+    ]
+
+
+def _residuals(plan: Plan) -> list[dict[str, str]]:
+    """Values that need the centres of others: see Value."""
+    return [
+        {"name": v.name, "column": v.column, "minus": v.minus}
+        for block in plan.blocks
+        for v in block.values
+        if v.presence == "residual"
     ]
 
 

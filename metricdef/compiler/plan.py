@@ -119,8 +119,9 @@ class Value:
     """One column of the moments, made of a unit or entry column: zero-filled, capped, compared with a limit.
 
     A limit of the cap is a number or the name of a Percentile. `presence` as in Part; `absent` is 1 where there is no
-    value, `size` counts units (of a cluster). In a cluster-randomised experiment `total` values are summed over the
-    cluster's units, the others averaged.
+    value, `size` counts units (of a cluster). `residual` is the value `column` less rho times the value `minus`, rho the
+    ratio of their centres: a ratio's numerator without what goes with its denominator, so that its variance keeps its
+    digits. In a cluster-randomised experiment `total` values are summed over the cluster's units, the others averaged.
     """
 
     name: str
@@ -128,8 +129,9 @@ class Value:
     lower: float | str | None = None
     upper: float | str | None = None
     limit: Limit | None = None
-    presence: Literal["ignored", "required", "itself", "absent", "size"] = "ignored"
+    presence: Literal["ignored", "required", "itself", "absent", "size", "residual"] = "ignored"
     total: bool = True
+    minus: str = ""
 
     @property
     def is_capped(self) -> bool:
@@ -185,6 +187,8 @@ class MetricPlan:
     covariate_words: Mapping[str, str]  # what the analyst calls them
     caps: tuple[PartCap, ...]  # of the parts that have one
     uncapped: tuple[str, ...]  # the outcome's columns before any cap; empty where there is none
+    residual: str | None = None  # of a ratio: its numerator less the part that goes with its denominator
+    uncapped_residual: str | None = None
     responded: str | None = None  # 1 where a unit has a value, of a metric that leaves out the others
     steps: tuple[tuple[str, str], ...] = ()  # of a funnel: name and column
     quantile: QuantilePlan | None = None

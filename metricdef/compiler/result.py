@@ -51,6 +51,7 @@ def result_columns(plan: Plan) -> list[Column]:
         found += [
             Column(f"c__b{position}_{i}", "double", "md_centres", f"v_{value.name}")
             for i, value in enumerate(block.values)
+            if value.presence != "residual"
         ]
     found.append(Column("group_rows", "integer", groups, "group_rows"))
     found += [Column(name, "double", groups, name) for name in moment_names(plan)]

@@ -131,7 +131,12 @@ def anchor_us(plan: Plan, block: Block) -> str:
 
 def rendered_values(plan: Plan, sql: SqlText) -> list[dict[str, Any]]:
     """Every value of every block: its SQL over md_units, and whether the cap changed it."""
-    return [rendered_value(plan, sql, block, value) for block in plan.blocks for value in block.values]
+    return [
+        rendered_value(plan, sql, block, value)
+        for block in plan.blocks
+        for value in block.values
+        if value.presence != "residual"
+    ]
 
 
 def rendered_value(plan: Plan, sql: SqlText, block: Block, value: Value) -> dict[str, Any]:

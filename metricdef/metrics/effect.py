@@ -193,11 +193,13 @@ class Observed:
     """What the warehouse says of one metric, baseline first.
 
     `epochs` has the moments of each epoch of a ramp, and is empty without one; `clustered`: they are over clusters.
+    `shift` was taken off the values of a ratio before they were summed.
     """
 
     arms: tuple[Moments, ...]
     epochs: Mapping[str, tuple[Moments, ...]] = field(default_factory=dict)
     clustered: bool = False
+    shift: float = 0.0
     quantile: float | None = None
     quantiles: tuple[QuantileArm, ...] = ()
 
@@ -215,7 +217,7 @@ def adjusted_effects(
     arms = observed.arms
     estimate = _cluster_estimates if observed.clustered else adjustment.choose
     try:
-        joint = estimate(arms, outcome, covariates)
+        joint = _shifted(estimate(arms, outcome, covariates), observed.shift)
     except NotComputable:
         joint = None
     if joint is not None and joint.estimator != "unadjusted":
@@ -223,11 +225,16 @@ def adjusted_effects(
     found: list[Effect | NotComputable] = []
     for arm in arms[1:]:
         try:
-            pair = estimate((arms[0], arm), outcome, ())
+            pair = _shifted(estimate((arms[0], arm), outcome, ()), observed.shift)
             found.append(WelchEffect(pair if joint is None else replace(pair, dropped=joint.dropped), 1))
         except NotComputable as error:
             found.append(error)
     return found
+
+
+def _shifted(estimates: effects.ArmEstimates, by: float) -> effects.ArmEstimates:
+    """The same with `by` added to every arm's value: what a constant taken off a ratio needs back."""
+    return replace(estimates, means=estimates.means + by) if by else estimates
 
 
 def _cluster_estimates(
@@ -256,7 +263,8 @@ def _ramp_effects(
             found += [error] * (len(group) - 1)
             continue
         gone = tuple(f"{x.name} ({x.share:.1%} of units)" for x in result.left_out if x.share > 0)
-        found += [WelchEffect(result.estimates, i, gone) for i in range(1, len(group))]
+        shifted = _shifted(result.estimates, observed.shift)
+        found += [WelchEffect(shifted, i, gone) for i in range(1, len(group))]
     return found
 
 

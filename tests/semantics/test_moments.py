@@ -64,7 +64,8 @@ def test_other_eligible_units_are_another_block(tmp_path):
 def test_a_value_that_two_metrics_share_is_one_column(tmp_path):
     ratio = {"type": "ratio", "numerator": "revenue", "denominator": "orders", "direction": "increase"}
     found = blocks(see(tmp_path, {"revenue": SUM, "orders": COUNT, "m": ratio}, [exposure("a"), T]))
-    assert [set(columns) for columns in found.values()] == [{"revenue", "orders"}]
+    expected = {"revenue", "orders", "revenue__residual"}  # the last is of the ratio alone
+    assert [set(columns) for columns in found.values()] == [expected]
 
 
 CONTROL, TREATMENT = [1, 2, 6], [-4, 0, 1, 5]

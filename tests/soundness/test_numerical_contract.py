@@ -32,6 +32,7 @@ FILTERED = {
     "first_value": {"type": "mean", "source": "orders", "agg": "sum", "measure": "amount", "filter": "product = 'x'", "direction": "increase"},
     "second_value": {"type": "mean", "source": "orders", "agg": "sum", "measure": "amount", "filter": "product = 'y'", "direction": "increase"},
     "quotient": {"type": "ratio", "numerator": "first_value", "denominator": "second_value", "direction": "increase"},
+    "some": {"type": "mean", "source": "orders", "agg": "sum", "measure": "amount", "filter": "product = 'x' AND amount > 999999999.5", "missing": "exclude", "direction": "increase"},
     "adjusted": {"type": "mean", "source": "orders", "agg": "max", "missing": "zero", "measure": "amount", "direction": "increase", "covariates": {"lookback": "7d"}},
 }  # fmt: skip
 COLUMNS = ("first_value", "second_value", "adjusted", "adjusted__pre")
@@ -117,3 +118,30 @@ def test_the_estimate_and_its_error_keep_their_digits_too(tmp_path, exact, bound
     error = sum(exact_covariances(arm)[0, 0] / N for arm in arms)
     assert row.absolute.std_error == pytest.approx(float(error) ** 0.5, rel=bound)
     assert abs(Fraction(row.absolute.estimate) - (means[1] - means[0])) <= bound * Fraction(float(error) ** 0.5) + Fraction(2.5e-7)  # fmt: skip
+
+
+def ratio_in_fractions(y: np.ndarray, x: np.ndarray) -> tuple[Fraction, Fraction]:
+    """sum(y) / sum(x) and the delta method's variance of it."""
+    pairs = [(Fraction(float(a)), Fraction(float(b))) for a, b in zip(y, x, strict=True)]
+    n, below = len(pairs), sum(b for _, b in pairs)
+    value = sum(a for a, _ in pairs) / below
+    return value, sum((a - value * b) ** 2 for a, b in pairs) * n / (n - 1) / below**2
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("metric", ["quotient", "some"])
+def test_a_ratio_whose_parts_go_together_keeps_its_digits(tmp_path, metric, seed):
+    """Its variance is a difference of terms 1e9 and 1e18 times as large, unless what goes together is taken off first."""
+    values = draw(seed, exact=False)
+    moments(tmp_path, values)
+    row = next(r for r in Project(tmp_path).run("test", as_of="2026-03-01").estimates if r.metric == metric)
+    y, x = values[:, 0], values[:, 1]
+    if metric == "some":
+        x = (y > 999999999.5).astype(float)
+        y = y * x
+    (base, base_var), (arm, arm_var) = (ratio_in_fractions(y[at], x[at]) for at in (slice(0, N), slice(N, 2 * N)))
+    error = float(base_var + arm_var) ** 0.5
+    assert row.absolute.std_error == pytest.approx(error, rel=1e-6)
+    # The doubles next to the value of an arm are 2.2e-16 of it away, on either side, in both arms and in their sums.
+    assert abs(Fraction(row.absolute.estimate) - (arm - base)) <= 1e-6 * error + 8e-16 * float(abs(base))
+    assert row.arm_value == pytest.approx(float(arm), rel=1e-15)
