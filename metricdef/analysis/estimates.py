@@ -206,6 +206,8 @@ def _row(
         return _failed(row, NotComputable("no_units", f"arm `{empty}` has no unit to analyse"))
     row = replace(_with_values(row, pair), steps=steps(view, pair.metric.plan, row), response=_response(pair))
     if isinstance(effect, NotComputable):
+        if effect.reason == "zero_denominator" and pair.metric.plan.responded and not pair.metric.clustered:
+            return _failed(row, NotComputable("no_values", "no unit of an arm has a value"))
         return _failed(row, effect)
     try:
         base, value = effect.values

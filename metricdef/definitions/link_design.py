@@ -19,8 +19,16 @@ def check_design(project: Project, name: str) -> Iterator[Diagnostic]:
     """Everything that can be wrong with strata, breakdowns, a ramp or clusters."""
     experiment = project.experiments[name]
     for key in ("strata", "breakdowns"):
-        for position, written in enumerate(getattr(experiment.analysis, key)):
+        names = getattr(experiment.analysis, key)
+        for position, written in enumerate(names):
             yield from _check_dimension(project, name, experiment, key, position, written)
+            if written in names[:position]:
+                yield Diagnostic(
+                    "duplicate-name",
+                    f"experiment `{name}` names `{written}` twice in `{key}`",
+                    project.place("experiments", name, "analysis", key, position),
+                    ("remove one of them",),
+                )
     if experiment.ramp:
         yield from _check_ramp(project, name, experiment)
     yield from _check_cluster(project, name, experiment)

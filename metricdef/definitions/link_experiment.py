@@ -8,7 +8,7 @@ from fractions import Fraction
 from metricdef.definitions.link_corrections import check_corrections
 from metricdef.definitions.link_design import check_design
 from metricdef.definitions.lookup import check_extra, check_filter, check_unit, unknown
-from metricdef.definitions.models import ROLES, Experiment, Role, Target
+from metricdef.definitions.models import ROLES, Experiment, Role, Target, Trigger
 from metricdef.definitions.project import Project
 from metricdef.definitions.used import experiment_metrics, extras_of, sources_of, unit_of
 from metricdef.errors import Diagnostic
@@ -142,20 +142,29 @@ def _check_exposure(project: Project, name: str, experiment: Experiment) -> Iter
         elif segment_name in project.segments:
             yield from _check_segment_use(project, name, experiment, segment_name, unit)
     if exposure.trigger is not None:
-        at = project.place("experiments", name, "exposure", "trigger", "source")
-        if exposure.trigger.source not in project.declared("sources"):
-            yield unknown(
-                "source", exposure.trigger.source, project.declared("sources"), at, f"trigger of experiment `{name}`"
+        yield from _check_trigger(project, name, exposure.trigger, unit)
+
+
+def _check_trigger(project: Project, name: str, trigger: Trigger, unit: str) -> Iterator[Diagnostic]:
+    at = project.place("experiments", name, "exposure", "trigger", "source")
+    if trigger.source not in project.declared("sources"):
+        yield unknown("source", trigger.source, project.declared("sources"), at, f"trigger of experiment `{name}`")
+    elif (found := project.sources.get(trigger.source)) is not None:
+        if found.kind == "attributes":
+            yield Diagnostic(
+                "source-kind",
+                f"trigger of experiment `{name}`: source `{trigger.source}` holds attributes, which have no time",
+                at,
+                ("use a source of events",),
             )
-        elif exposure.trigger.source in project.sources:
-            yield from check_unit(project, unit, exposure.trigger.source, at, f"trigger of experiment `{name}`")
-            for position, text in enumerate(exposure.trigger.filter):
-                yield from check_filter(
-                    project,
-                    exposure.trigger.source,
-                    text,
-                    ("experiments", name, "exposure", "trigger", "filter", position),
-                )
+        yield from check_unit(project, unit, trigger.source, at, f"trigger of experiment `{name}`")
+        for position, text in enumerate(trigger.filter):
+            yield from check_filter(
+                project,
+                trigger.source,
+                text,
+                ("experiments", name, "exposure", "trigger", "filter", position),
+            )
 
 
 def _check_segment_use(

@@ -27,6 +27,7 @@ REASONS = {
     "ties": "too many equal values",
     "too_few_clusters": "too few clusters",
     "too_few_units": "too few units",
+    "no_values": "no unit has a value",
     "zero_denominator": "the denominator is 0",
     "zero_variance": "the outcome doesn't vary",
 }

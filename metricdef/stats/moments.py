@@ -305,7 +305,7 @@ def ratio_gradient(arm: SecondMoments, numerator: str, denominator: str) -> tupl
     y, d = arm.index(numerator), arm.index(denominator)
     base = float(arm.mean[d])
     if base == 0.0:
-        raise NotComputable("zero_denominator", f"the denominator {denominator} sums to 0 in an arm of {arm.n} units")
+        raise NotComputable("zero_denominator", f"the denominator sums to 0 in an arm of {arm.n} units")
     ratio = float(arm.mean[y]) / base
     weights = np.zeros(len(arm.columns))
     weights[y] += 1 / base

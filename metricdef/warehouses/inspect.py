@@ -106,7 +106,7 @@ def _check_times(project: Project, name: str, columns: Columns) -> list[Diagnost
     source = project.sources[name]
     types = {column.casefold(): kind for column, kind in columns.items()}
     diagnostics = []
-    for key in ("timestamp", "loaded_at", "valid_from", "valid_to"):
+    for key in ("timestamp", "partition", "loaded_at", "valid_from", "valid_to"):
         column = getattr(source, key)
         kind = types.get(str(column).casefold(), "")
         if column and kind and not any(word in kind.upper() for word in ("TIMESTAMP", "DATE")):
@@ -118,7 +118,12 @@ def _check_times(project: Project, name: str, columns: Columns) -> list[Diagnost
                     ("convert it in the source's `sql`",),
                 )
             )
-        if source.timezone and column and ("WITH TIME ZONE" in kind.upper() or "TIMESTAMPTZ" in kind.upper()):
+        if (
+            key != "partition"
+            and source.timezone
+            and column
+            and ("WITH TIME ZONE" in kind.upper() or "TIMESTAMPTZ" in kind.upper())
+        ):
             diagnostics.append(
                 Diagnostic(
                     "timezone-on-aware-column",

@@ -21,18 +21,6 @@ from metricdef.warehouses.profile import Profile
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What the engine itself would refuse. Other findings (a time zone applied twice, units of two types) would be wrong
-# numbers rather than none, and stop the run.
-REFUSED = (
-    "unknown-table",
-    "source-query",
-    "sql-column",
-    "measure-refused",
-    "measure-not-numeric",
-    "filter-not-boolean",
-    "covariate-not-numeric",
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -82,15 +70,18 @@ def _refused_definitions(run: Run) -> dict[str, str]:
     if not problems:
         return {}
     found = {}
+    explained: list[Diagnostic] = []
     for name in run.metrics():
         part = _restricted(run, name)
         own = _problems(run, part, part.sources)
+        explained += own
         if own:
             place = own[0].place
             found[name] = own[0].message + (f" ({place.file}:{place.line}:{place.column})" if place else "")
     shared = _restricted(run, None)
     fatal = _problems(run, shared, shared.sources)
-    if fatal or len(found) == len(run.metrics()) or any(p.rule not in REFUSED for p in problems):
+    # A problem that no metric has by itself is nobody's to leave out.
+    if fatal or len(found) == len(run.metrics()) or any(p not in explained for p in problems):
         raise DefinitionErrors(problems)
     return found
 

@@ -71,6 +71,8 @@ def ramp(*shares, start="2026-01-01"):
         ({"analysis": {"strata": ["contry"]}}, "unknown-dimension", "contry"),
         ({"analysis": {"breakdowns": ["country", "status"]}}, "unknown-dimension", "status"),
         ({"analysis": {"breakdowns": ["users.status"]}}, "unknown-dimension", "users.status"),
+        ({"analysis": {"strata": ["country", "country"]}}, "duplicate-name", "country"),
+        ({"exposure": {"source": "assignments", "trigger": {"source": "users"}}}, "source-kind", "users"),
         ({"analysis": {"strata": ["country", "platform"]}}, "ambiguous-dimension", "platform"),
         ({"analysis": {"covariates": {"lookback": "7d", "extra": ["p90"]}}}, "covariate-metric", "p90"),
         ({"metrics": {**BUYERS, "secondary": {"p90": {"mde": "1pp"}}}}, "mde-kind", "1pp"),

@@ -72,6 +72,27 @@ def test_a_missing_table_takes_its_metrics_only(tmp_path):
     assert found["buyers"].absolute is not None
 
 
+@pytest.mark.parametrize("key", ["timestamp", "partition"])
+def test_a_time_that_is_none_takes_its_metrics_only(tmp_path, key):
+    shipped = {"table": "orders", "timestamp": "happened_at", "entities": {"user": "user_id"}, key: "amount"}
+    bad = {"type": "mean", "source": "shipped", "agg": "count", "direction": "increase"}
+    found = rows(project(tmp_path, bad=bad, extra=({"sources": {"shipped": shipped}},)).run("test", as_of="2026-03-01"))
+    assert "`amount` is DOUBLE, not a timestamp" in found["bad"].message
+    assert found["buyers"].absolute is not None
+
+
+def test_units_of_two_types_take_their_metrics_only(tmp_path):
+    clicks = {
+        "sql": "SELECT 7 AS user_id, happened_at FROM orders",
+        "timestamp": "happened_at",
+        "entities": {"user": "user_id"},
+    }
+    bad = {"type": "mean", "source": "clicks", "agg": "count", "direction": "increase"}
+    found = rows(project(tmp_path, bad=bad, extra=({"sources": {"clicks": clicks}},)).run("test", as_of="2026-03-01"))
+    assert "user is text" in found["bad"].message
+    assert found["buyers"].absolute is not None
+
+
 def test_several_refused_metrics_are_all_found(tmp_path):
     source, _ = BAD["fails_on_a_row"]
     other = {
