@@ -372,3 +372,12 @@ def test_no_variance_is_no_reduction() -> None:
     est = lin([still, still], "y", ["x0"])
     assert est.variance_reduction is not None
     assert est.variance_reduction.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("estimator", [lin, ancova])
+def test_rounding_of_a_perfect_fit_is_no_variance(estimator: object) -> None:
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        x = [rng.normal(size=(60, 2)) for _ in range(2)]
+        arms = [from_rows(["y", "x0", "x1"], np.column_stack([5 + r @ [0.3, -0.7], r])) for r in x]
+        assert not np.any(estimator(arms, "y", ["x0", "x1"]).arm_variance)

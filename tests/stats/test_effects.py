@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy.stats import t as student
 
 from metricdef.errors import NotComputable
 from metricdef.stats import effects
@@ -254,9 +255,13 @@ def test_any_arm_can_be_the_baseline() -> None:
     assert test == effects.Test("superiority", 0.0, "two-sided", 0.05, d.statistic, d.df, d.p_value)
     for greater in (True, False):
         assert one_sided_limit(est, 1, greater, 0.05, baseline=2) == one_sided_limit(pair, 1, greater, 0.05)
-        assert effects.test_one_sided(est, 1, 0.3, greater, 0.05, baseline=2) == effects.test_one_sided(
-            pair, 1, 0.3, greater, 0.05
-        )
+        one = effects.test_one_sided(est, 1, 0.3, greater, 0.05, baseline=2)
+        assert one == effects.test_one_sided(pair, 1, 0.3, greater, 0.05)
+        t = (d.estimate - 0.3) / d.std_error
+        tail = student.sf(t, d.df) if greater else student.cdf(t, d.df)
+        word = "greater" if greater else "less"
+        assert replace(one, p_value=0.0) == effects.Test(word, 0.3, "one-sided", 0.05, t, d.df, 0.0)
+        assert one.p_value == pytest.approx(tail, rel=1e-10)
     assert relative(est, 1, 0.05, baseline=2) == relative(pair, 1, 0.05)
 
 
@@ -267,13 +272,14 @@ def test_a_one_sided_level_is_below_one_half(alpha: float) -> None:
         one_sided_limit(est, 1, True, alpha)
 
 
-@pytest.mark.parametrize("mean", [3.0, -3.0])
+@pytest.mark.parametrize("mean", [3.0, -3.0, 0.9])
 @pytest.mark.parametrize("greater", [True, False])
 def test_a_relative_margin_is_that_of_fiellers_set(mean: float, greater: bool) -> None:
     rng = np.random.default_rng(5)
-    est = unadjusted_mean([from_rows(["y"], rng.normal(m, 1, (60, 1))) for m in (mean, 1.05 * mean)], "y")
+    est = unadjusted_mean([from_rows(["y"], rng.normal(m, abs(mean) / 3, (60, 1))) for m in (mean, 1.05 * mean)], "y")
     found = relative(est, 1, 0.05)
     assert found.shape == "bounded" and found.lower is not None and found.upper is not None
+    assert 0.5 < abs(est.means[0]) < 4
     # A negative baseline turns the lift over: above -3 by a tenth is a lift of -10 %.
     limit = found.lower if greater == (mean > 0) else found.upper
     margin = limit if mean > 0 else -limit

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from metricdef.stats.adjustment import MeanOutcome, RatioOutcome
 from metricdef.stats.effects import difference, unadjusted_mean
-from metricdef.stats.guards import guards, quantile_guards
+from metricdef.stats.guards import guards, quantile_guards, skewed
 from metricdef.stats.moments import Moments, from_rows, merge_all
 
 MEAN, RATIO = MeanOutcome("y"), RatioOutcome("y", "d")
@@ -176,3 +178,52 @@ def test_an_arm_of_one() -> None:
 )
 def test_few_values_beyond_a_quantile(counts: tuple[int, int], q: float, expected: tuple[str, ...]) -> None:
     assert quantile_guards(counts, q) == expected
+
+
+def figures(parts: list[tuple[Moments, Moments]]) -> tuple[float, float, float]:
+    """Plain standard error, and by how much each figure exceeds twice its chance, from arrays (part, arm)."""
+    n = np.array([[m.n for m in pair] for pair in parts], dtype=float)
+    square = np.array([[m.comoment[0, 0] for m in pair] for pair in parts])
+    third = np.array([[m.third[0] for m in pair] for pair in parts])
+    w = n.sum(axis=1) / n.sum()
+    sign = np.array([1.0, -1.0])
+    k2 = square / (n - 1)
+    plain = float(np.sqrt((w**2 * (k2 / n).sum(axis=1)).sum()))
+    own = abs(float((w**3 * (sign * third / n**3).sum(axis=1)).sum()))
+    own_chance = float(np.sqrt((w**6 * (6 * k2**3 / n**5).sum(axis=1)).sum()))
+    both2, both3 = square.sum(axis=1) / (n.sum(axis=1) - 2), third.sum(axis=1) / n.sum(axis=1)
+    lever = w**3 * (sign / n**2).sum(axis=1)
+    spread = float(np.sqrt((w**2 * both2 * (1 / n).sum(axis=1)).sum()))
+    together = abs(float((lever * both3).sum()))
+    together_chance = float(np.sqrt((lever**2 * 6 * both2**3 / n.sum(axis=1)).sum()))
+    return plain, (own - 2 * own_chance) / plain**3, (together - 2 * together_chance) / spread**3
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_edge_of_both_figures(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    parts = []
+    for _ in range(1 + seed % 3):
+        sizes = rng.integers(2, 12, 2) if seed % 2 else rng.integers(20, 200, 2)
+        a, b = (from_rows(["y"], rng.exponential(1 + rng.random(), (n, 1)) ** (1 + seed % 2)) for n in sizes)
+        parts.append((a, b))
+    plain, own, together = figures(parts)
+    edge = max(max(own, 0.0) / 0.2, max(together, 0.0) / 0.2 if together < 0.2 else math.inf) ** (1 / 3)
+    assert skewed(parts, "y", None) == (max(own, together) > 0.2)
+    if math.isinf(edge):
+        assert skewed(parts, "y", plain * 1e6)  # whatever the reported error
+    elif edge > 0:
+        assert not skewed(parts, "y", plain * edge * (1 + 1e-6))
+        assert skewed(parts, "y", plain * edge * (1 - 1e-6))
+    lonely = from_rows(["y"], [[1e3]])
+    assert skewed([*parts, (lonely, parts[0][1])], "y", None) == skewed(parts, "y", None)
+
+
+def test_nothing_to_judge() -> None:
+    still, lonely = from_rows(["y"], np.full((30, 1), 2.0)), from_rows(["y"], [[1.0]])
+    assert not skewed([(still, still)], "y", 1.0)
+    assert not skewed([(lonely, still)], "y", 1.0)
+    rng = np.random.default_rng(2)
+    a, b, _ = arms(rng.lognormal(0, 2, (2000, 1)), rng.lognormal(0, 2, (200, 1)))
+    assert skewed([(a, b)], "y", None)
+    assert not skewed([(a, b)], "y", 0.0)  # the score family has no standard error
