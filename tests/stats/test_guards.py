@@ -227,3 +227,12 @@ def test_nothing_to_judge() -> None:
     a, b, _ = arms(rng.lognormal(0, 2, (2000, 1)), rng.lognormal(0, 2, (200, 1)))
     assert skewed([(a, b)], "y", None)
     assert not skewed([(a, b)], "y", 0.0)  # the score family has no standard error
+
+
+def test_shapes_that_differ_in_arms_of_one_size() -> None:
+    rng = np.random.default_rng(6)
+    parts = [(from_rows(["y"], rng.exponential(size=(40, 1)) ** 2), from_rows(["y"], rng.normal(size=(40, 1))))]
+    _, own, together = figures(parts)
+    assert together == 0.0
+    assert 0.2 < own < 1.0
+    assert skewed(parts, "y", None)
