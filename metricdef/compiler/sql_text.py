@@ -188,6 +188,11 @@ class SqlText:
         """A double literal that reads back as the same double."""
         return self.double(repr(float(value)))
 
+    @property
+    def not_a_number(self) -> str:
+        """The double that is no number; it equals itself and is above all others on every engine here."""
+        return self.double("'NaN'")
+
     def instant_us(self, us: int) -> str:
         """Microseconds as an integer, with the instant beside it for the reader."""
         return f"{us} /* {_moment(us):%Y-%m-%d %H:%M:%S.%f} UTC */"

@@ -168,7 +168,12 @@ def _uneligible(plan: Plan, sql: SqlText, block: Block, value: Value) -> tuple[s
     capped = f"CASE WHEN {' OR '.join(tests)} THEN 1 ELSE 0 END" if tests else None
     text = f"CASE {' '.join(cases)} ELSE {raw} END" if cases else raw
     if value.limit is not None:
-        text = f"CASE WHEN {text} {value.limit.op} {sql.number(value.limit.value)} THEN {one} ELSE {zero} END"
+        # Not a number is above every limit for an engine: it must stay what it is and be refused, not pass.
+        column = next((c for c in plan.unit_columns if c.name == value.column), None)
+        whole = column is None or column.agg in COUNTS
+        odd = "" if whole else f"WHEN {raw} = {sql.not_a_number} THEN {raw} "
+        limit = sql.number(value.limit.value)
+        text = f"CASE {odd}WHEN {text} {value.limit.op} {limit} THEN {one} ELSE {zero} END"
     if value.presence == "required":
         text = f"CASE WHEN {present} THEN {text} ELSE {zero} END"
         capped = capped and f"CASE WHEN {present} AND ({' OR '.join(tests)}) THEN 1 ELSE 0 END"

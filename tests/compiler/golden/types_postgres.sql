@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect postgres
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions e9d4a955851da034, sql 4633e876ceac4b4a
+-- definitions e9d4a955851da034, sql cc3706c8ccd980f2
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -88,15 +88,21 @@ md_ranks_of_amount_p90 AS (
   SELECT
     arm,
     total,
-    MIN(CASE WHEN below >= FLOOR(rank_estimate) THEN value END)
+    CASE WHEN MAX(value) = CAST('NaN' AS DOUBLE PRECISION) THEN MAX(value) ELSE
+      MIN(CASE WHEN below >= FLOOR(rank_estimate) THEN value END)
       + (rank_estimate - FLOOR(rank_estimate))
-      * (MIN(CASE WHEN below >= FLOOR(rank_estimate) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR(rank_estimate) THEN value END)) AS estimate,
-    MIN(CASE WHEN below >= FLOOR(rank_lower) THEN value END)
+      * (MIN(CASE WHEN below >= FLOOR(rank_estimate) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR(rank_estimate) THEN value END))
+    END AS estimate,
+    CASE WHEN MAX(value) = CAST('NaN' AS DOUBLE PRECISION) THEN MAX(value) ELSE
+      MIN(CASE WHEN below >= FLOOR(rank_lower) THEN value END)
       + (rank_lower - FLOOR(rank_lower))
-      * (MIN(CASE WHEN below >= FLOOR(rank_lower) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR(rank_lower) THEN value END)) AS lower,
-    MIN(CASE WHEN below >= FLOOR(rank_upper) THEN value END)
+      * (MIN(CASE WHEN below >= FLOOR(rank_lower) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR(rank_lower) THEN value END))
+    END AS lower,
+    CASE WHEN MAX(value) = CAST('NaN' AS DOUBLE PRECISION) THEN MAX(value) ELSE
+      MIN(CASE WHEN below >= FLOOR(rank_upper) THEN value END)
       + (rank_upper - FLOOR(rank_upper))
-      * (MIN(CASE WHEN below >= FLOOR(rank_upper) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR(rank_upper) THEN value END)) AS upper
+      * (MIN(CASE WHEN below >= FLOOR(rank_upper) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR(rank_upper) THEN value END))
+    END AS upper
   FROM (
     SELECT
       arm,
@@ -269,7 +275,7 @@ md_eligible AS (
     CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN md_units.u_first_order__value IS NOT NULL THEN CAST(1.0 AS DOUBLE PRECISION) ELSE CAST(0.0 AS DOUBLE PRECISION) END END AS v_first_order__responded,
     CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CAST(COALESCE(md_units.u_active_days__active_days, 0) AS DOUBLE PRECISION) END AS v_active_days__active_days,
     CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN (md_units.exposed_us) <= (CASE WHEN md_units.exposed_us + 604800000000 /* 7d */ < 1772319600000000 /* 2026-02-28 23:00:00.000000 UTC */ THEN md_units.exposed_us + 604800000000 /* 7d */ ELSE 1772319600000000 /* 2026-02-28 23:00:00.000000 UTC */ END - 1) THEN CAST(((((CASE WHEN md_units.exposed_us + 604800000000 /* 7d */ < 1772319600000000 /* 2026-02-28 23:00:00.000000 UTC */ THEN md_units.exposed_us + 604800000000 /* 7d */ ELSE 1772319600000000 /* 2026-02-28 23:00:00.000000 UTC */ END - 1) + 3600000000) - ((CASE WHEN md_units.exposed_us + 604800000000 /* 7d */ < 1772319600000000 /* 2026-02-28 23:00:00.000000 UTC */ THEN md_units.exposed_us + 604800000000 /* 7d */ ELSE 1772319600000000 /* 2026-02-28 23:00:00.000000 UTC */ END - 1) + 3600000000) % 86400000000) - (((md_units.exposed_us) + 3600000000) - ((md_units.exposed_us) + 3600000000) % 86400000000)) / 86400000000 + 1 AS DOUBLE PRECISION) ELSE CAST(0.0 AS DOUBLE PRECISION) END END AS v_active_days__observed_days,
-    CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN COALESCE(md_units.u_spenders, 0) > CAST(50.0 AS DOUBLE PRECISION) THEN CAST(1.0 AS DOUBLE PRECISION) ELSE CAST(0.0 AS DOUBLE PRECISION) END END AS v_spenders,
+    CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN COALESCE(md_units.u_spenders, 0) = CAST('NaN' AS DOUBLE PRECISION) THEN COALESCE(md_units.u_spenders, 0) WHEN COALESCE(md_units.u_spenders, 0) > CAST(50.0 AS DOUBLE PRECISION) THEN CAST(1.0 AS DOUBLE PRECISION) ELSE CAST(0.0 AS DOUBLE PRECISION) END END AS v_spenders,
     CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN CAST(COALESCE(md_units.u_returned, 0) AS DOUBLE PRECISION) >= CAST(2.0 AS DOUBLE PRECISION) THEN CAST(1.0 AS DOUBLE PRECISION) ELSE CAST(0.0 AS DOUBLE PRECISION) END END AS v_returned,
     CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN COALESCE(md_units.u_spenders, 0) > md_percentiles.p_order_value__numerator__upper THEN md_percentiles.p_order_value__numerator__upper ELSE COALESCE(md_units.u_spenders, 0) END END AS v_order_value__numerator,
     CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN COALESCE(md_units.u_spenders, 0) > md_percentiles.p_order_value__numerator__upper THEN 1 ELSE 0 END END AS c_order_value__numerator,
@@ -532,15 +538,21 @@ md_ranks_of_median AS (
   SELECT
     arm,
     total,
-    MIN(CASE WHEN below >= FLOOR(rank_estimate) THEN value END)
+    CASE WHEN MAX(value) = CAST('NaN' AS DOUBLE PRECISION) THEN MAX(value) ELSE
+      MIN(CASE WHEN below >= FLOOR(rank_estimate) THEN value END)
       + (rank_estimate - FLOOR(rank_estimate))
-      * (MIN(CASE WHEN below >= FLOOR(rank_estimate) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR(rank_estimate) THEN value END)) AS estimate,
-    MIN(CASE WHEN below >= FLOOR(rank_lower) THEN value END)
+      * (MIN(CASE WHEN below >= FLOOR(rank_estimate) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR(rank_estimate) THEN value END))
+    END AS estimate,
+    CASE WHEN MAX(value) = CAST('NaN' AS DOUBLE PRECISION) THEN MAX(value) ELSE
+      MIN(CASE WHEN below >= FLOOR(rank_lower) THEN value END)
       + (rank_lower - FLOOR(rank_lower))
-      * (MIN(CASE WHEN below >= FLOOR(rank_lower) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR(rank_lower) THEN value END)) AS lower,
-    MIN(CASE WHEN below >= FLOOR(rank_upper) THEN value END)
+      * (MIN(CASE WHEN below >= FLOOR(rank_lower) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR(rank_lower) THEN value END))
+    END AS lower,
+    CASE WHEN MAX(value) = CAST('NaN' AS DOUBLE PRECISION) THEN MAX(value) ELSE
+      MIN(CASE WHEN below >= FLOOR(rank_upper) THEN value END)
       + (rank_upper - FLOOR(rank_upper))
-      * (MIN(CASE WHEN below >= FLOOR(rank_upper) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR(rank_upper) THEN value END)) AS upper
+      * (MIN(CASE WHEN below >= FLOOR(rank_upper) + 1 OR below = total THEN value END) - MIN(CASE WHEN below >= FLOOR(rank_upper) THEN value END))
+    END AS upper
   FROM (
     SELECT
       arm,
