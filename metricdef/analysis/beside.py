@@ -61,5 +61,12 @@ def dilute(view: View, plan: MetricPlan, row: EstimateRow) -> dict[str, Any] | N
     rate, mean = sum(triggered) / sum(exposed), top / exposed[0]
     found = row.absolute
     absolute = {"estimate": found.estimate * rate, "lower": found.lower * rate, "upper": found.upper * rate}
-    relative = {key: value / abs(mean) for key, value in absolute.items()} if mean else None
-    return {"trigger_rate": rate, "baseline_value": mean, "absolute": absolute, "relative": relative}
+    return {"trigger_rate": rate, "baseline_value": mean, "absolute": absolute, "relative": _over(absolute, mean)}
+
+
+def _over(absolute: dict[str, float], mean: float) -> dict[str, float] | None:
+    """The effect over a mean; below 0 that turns its sign, as in every relative effect, and with it the interval."""
+    if not mean:
+        return None
+    found = {key: value / mean for key, value in absolute.items()}
+    return found | {"lower": min(found.values()), "upper": max(found.values())}

@@ -44,3 +44,15 @@ def test_the_diluted_baseline_is_capped_where_the_outcome_is(tmp_path):
     total = sum(min(1.0 + i, limit) for i in range(0, 40, 2))
     assert row.baseline_value * row.units[0] == pytest.approx(total)
     assert row.diluted["baseline_value"] == pytest.approx(total / 200)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_relative_effect_that_nothing_dilutes_is_the_triggered_one(tmp_path, sign):
+    """Where everybody triggers at once both are one effect, also below 0."""
+    exposures = [exposure(f"u{i}", ("control", "treatment")[i % 2]) for i in range(80)]
+    orders = [order(f"u{i}", T0 + 2 * HOUR, sign * (5.0 + i % 2 + i % 7 / 10)) for i in range(80)]
+    visits = [visit(f"u{i}", T0) for i in range(80)]
+    row = see(tmp_path, SUM, exposures, orders=orders, visits=visits, exposure=TRIGGER).row()
+    assert row.diluted["relative"]["estimate"] == pytest.approx(row.relative.estimate)
+    assert row.diluted["relative"]["lower"] == pytest.approx(row.relative.lower, abs=0.02)
+    assert row.diluted["relative"]["upper"] == pytest.approx(row.relative.upper, abs=0.02)
