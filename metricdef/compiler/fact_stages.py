@@ -285,7 +285,8 @@ def _funnel(plan: Plan, sql: SqlText, funnel: FunnelColumns, facts: Mapping[str,
             for step, column in zip(steps, funnel.columns, strict=True)
         ],
     )
-    return Stage(f"md_funnel_{funnel.name}", ("How far every unit came in the funnel.",), body)
+    # Of a series each step is read by itself.
+    return Stage(f"md_funnel_{funnel.name}", ("How far every unit came in the funnel.",), body, shared=plan.daily)
 
 
 def _within(bounds: Bounds, step: FunnelStep, *, first: bool) -> str | None:
