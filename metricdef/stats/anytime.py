@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from metricdef.stats.tails import check_alpha, finite
+
 
 @dataclass(frozen=True, slots=True)
 class ConfidenceSequence:
@@ -49,7 +51,7 @@ class MixtureTest:
 
 
 def _check(std_error: float, units: float, rho2: float, alpha: float) -> None:
-    _check_alpha(alpha)
+    check_alpha(alpha)
     if not 0 < std_error < math.inf:
         raise ValueError(f"the standard error must be positive and finite: {std_error}")
     _check_mixture(units, rho2)
@@ -60,18 +62,13 @@ def _check_mixture(units: float, rho2: float) -> None:
         raise ValueError(f"units and rho^2 must be positive and finite: {units}, {rho2}")
 
 
-def _check_alpha(alpha: float) -> None:
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha must lie strictly between 0 and 1: {alpha}")
-
-
 def tuned_rho2(units: float, alpha: float) -> float:
     """rho^2 that makes the sequence tightest at `units` total units: (-2 ln a + ln(1 - 2 ln a)) / units.
 
     The closed-form approximation, for a one-sided sequence at 2 alpha. Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas
     (2024). `units` is fixed in advance.
     """
-    _check_alpha(alpha)
+    check_alpha(alpha)
     if not 0 < units < math.inf:
         raise ValueError(f"the units to tune for must be positive: {units}")
     return (-2 * math.log(alpha) + math.log(-2 * math.log(alpha) + 1)) / units
@@ -85,7 +82,7 @@ def exact_rho2(units: float, alpha: float) -> float:
     """
     from scipy.special import lambertw
 
-    _check_alpha(alpha)
+    check_alpha(alpha)
     if alpha < 1e-150:
         raise ValueError(f"alpha is too small for the exact form; use tuned_rho2: {alpha}")
     if not 0 < units < math.inf:
@@ -121,6 +118,7 @@ def log_e_value(z: float, units: float, rho2: float) -> float:
     z = (estimate - null) / se. The p-value of one look is min(1, exp(-this)). Robbins (1970).
     """
     _check_mixture(units, rho2)
+    finite(z=z)
     growth = units * rho2
     return growth / (growth + 1) * z * z / 2 - 0.5 * math.log1p(growth)
 
@@ -154,6 +152,7 @@ def confidence_sequence(
         alpha: Level.
         null: Value tested.
     """
+    finite(estimate=estimate, null=null)
     half = half_width(std_error, units, rho2, alpha)
     distance = estimate - null
     log_e = log_e_value(distance / std_error, units, rho2)
@@ -165,6 +164,7 @@ def one_sided_sequence(
     estimate: float, std_error: float, units: float, rho2: float, alpha: float, *, greater: bool, null: float = 0.0
 ) -> ConfidenceSequence:
     """One limit and one-sided test at one look; see `one_sided_margin`. `greater`: H1 is effect > null, else <."""
+    finite(estimate=estimate, null=null)
     margin = one_sided_margin(std_error, units, rho2, alpha)
     distance = estimate - null if greater else null - estimate
     p_value = _agreeing(_one_sided_p(distance / std_error, units, rho2), distance > margin, alpha)
@@ -197,7 +197,8 @@ def mixture_test(difference: float, variance: float, tau2: float, alpha: float, 
         alpha: Level.
         null: Value tested.
     """
-    _check_alpha(alpha)
+    check_alpha(alpha)
+    finite(difference=difference, null=null)
     if not (0 < variance < math.inf and 0 < tau2 < math.inf):
         raise ValueError(f"the variances must be positive and finite: {variance}, {tau2}")
     growth = tau2 / variance

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from metricdef.errors import NotComputable
 from metricdef.stats.moments import Floats, Ints, SecondMoments, quadratic, ratio_gradient
-from metricdef.stats.tails import t_quantile, t_tail
+from metricdef.stats.tails import check_alpha, finite, t_quantile, t_tail
 
 Shape = Literal["bounded", "complement", "unbounded"]
 Sidedness = Literal["two-sided", "one-sided"]
@@ -54,11 +54,13 @@ class ArmEstimates:
     refused: Mapping[int, NotComputable] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Freeze the arrays."""
+        """Freeze the arrays; an estimate that overflowed is none."""
         for name in ("means", "cov", "arm_variance", "arm_df", "variance_reduction", "slopes"):
             value = getattr(self, name)
             if value is not None:
                 array = np.array(value, dtype=np.float64)
+                if name in ("means", "cov", "arm_variance") and not np.all(np.isfinite(array)):
+                    raise NotComputable("not_finite", f"the {name} of the arms are not all finite numbers")
                 array.setflags(write=False)
                 object.__setattr__(self, name, array)
 
@@ -245,6 +247,7 @@ def difference(est: ArmEstimates, arm: int, alpha: float, baseline: int = 0, nul
     Raises:
         NotComputable: `too_few_units`, or the reason why an arm has no estimate; `zero_variance` when se = 0.
     """
+    finite(null=null)
     df = degrees_of_freedom(est, arm, baseline)
     estimate, variance = _contrast(est, arm, baseline, 1.0)
     se = math.sqrt(variance)
@@ -348,6 +351,8 @@ def test_one_sided(
     Raises:
         NotComputable: `baseline_zero` for a relative margin on a baseline of 0; as `difference`.
     """
+    check_alpha(alpha)
+    finite(null=null if relative is None else relative)
     df = degrees_of_freedom(est, arm, baseline)
     factor, shift = 1.0, null
     if relative is not None:

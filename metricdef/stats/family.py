@@ -22,7 +22,7 @@ from metricdef.stats.graph import Graph, GraphResult, fixed_sequence, holm, test
 from metricdef.stats.joint import Alternative, Law, check_alternative, normal_p, test_joint
 from metricdef.stats.multiplicity import Method, adjust
 from metricdef.stats.product_law import quantile
-from metricdef.stats.tails import t_tail
+from metricdef.stats.tails import finite, t_tail
 
 FamilyMethod = Literal[Method, "graph", "dunnett", "max_t"]
 PKind = Literal["unadjusted", "single_step", "step_down", "step_up", "closed", "false_discovery_rate", "graph"]
@@ -252,8 +252,11 @@ def limits(
     None is infinite: always on the open side of a one-sided bound, and where the level is 0.
     """
     check_alternative(alternative)
+    finite(estimate=estimate, std_error=std_error, null=null)
     if not std_error > 0:
         raise ValueError(f"a standard error must be above 0: {std_error}")
+    if rule.level is not None and not 0 <= rule.level < 1:
+        raise ValueError(f"the level of an interval lies in [0, 1): {rule.level}")
     if rule.form != "limits" and alternative == "two-sided":
         raise ValueError("a compatible bound is one-sided")
     side = -1.0 if alternative == "less" else 1.0  # turned so that the bound is a lower one
@@ -303,8 +306,8 @@ def compatible_bounds(
     if alternative not in ("greater", "less"):
         raise ValueError(f"compatible bounds are one-sided: {alternative!r}")
     dfs = [None] * len(estimates) if dfs is None else dfs
-    if not all(se > 0 for se in std_errors):
-        raise ValueError(f"standard errors must be above 0: {list(std_errors)}")
+    if not all(0 < se < math.inf for se in std_errors):
+        raise ValueError(f"standard errors must be above 0 and finite: {list(std_errors)}")
     p_values = tuple(
         _one_sided((e - null) / se, df, alternative) for e, se, df in zip(estimates, std_errors, dfs, strict=True)
     )

@@ -11,7 +11,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from metricdef.errors import NotComputable
+from metricdef.stats.product_law import scale_nodes
 from metricdef.stats.tails import t_quantile, z_quantile, z_tail
 
 _LARGEST = 1e15  # units
@@ -64,6 +67,10 @@ class SampleSize:
     treatment: float
     control: float
     arms: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what is no number of units."""
+        _positive("units", self.treatment, self.control, self.arms)
 
     @property
     def total(self) -> float:
@@ -127,12 +134,24 @@ def power_of_noncentrality(noncentrality: float, level: Level, df: float | None 
     """
     from scipy.special import nctdtr
 
+    if not 0 <= noncentrality < math.inf:
+        raise ValueError(f"the noncentrality must be finite and not negative: {noncentrality}")
+    if df is not None and not df > 0:
+        raise NotComputable("too_few_units", f"a t test needs at least 3 units in all, this one has {df + 2:g}")
     c = level.quantile(df)
-    if df is None:
+    if df is None or math.isinf(df):
         correct, wrong = z_tail(c - noncentrality), z_tail(c + noncentrality)
     else:
-        correct, wrong = float(nctdtr(df, -noncentrality, -c)), float(nctdtr(df, noncentrality, -c))
+        correct, wrong = float(nctdtr(df, -noncentrality, -c)), _far_tail(df, noncentrality, c)
     return Power(correct, wrong if level.sided == 2 else 0.0)
+
+
+def _far_tail(df: float, noncentrality: float, c: float) -> float:
+    """P(T < -c), T noncentral t, by quadrature over the scale (scipy's is NaN or a rounding error of 1 there)."""
+    from scipy.special import ndtr
+
+    scale, weight = scale_nodes(c, df)
+    return float(np.array(weight) @ ndtr(-c * np.array(scale) - noncentrality))
 
 
 def power(

@@ -10,6 +10,7 @@ from itertools import accumulate
 from metricdef.errors import NotComputable
 from metricdef.stats.group_sequential import Boundaries
 from metricdef.stats.recursion import crossing
+from metricdef.stats.tails import finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ def repeated_interval(bounds: Boundaries, look: int, estimate: float, std_error:
     Raises:
         NotComputable: `nothing_spent` at a look that spends nothing.
     """
+    finite(estimate=estimate)
     if not 0 < std_error < math.inf:
         raise ValueError(f"the standard error must be positive and finite: {std_error}")
     c = bounds.upper[look]
@@ -94,6 +96,7 @@ def conditional_power(bounds: Boundaries, look: int, z: float, theta: float) -> 
     """
     if not 0 <= look < len(bounds.upper) - 1:
         raise ValueError(f"no look follows look {look}")
+    finite(z=z, theta=theta)
     now = bounds.looks.information[look]
     score = z * math.sqrt(now)
     rest, low, high = [], [], []

@@ -52,9 +52,9 @@ def _arms(counts: Sequence[int], shares: Sequence[Share]) -> tuple[list[int], li
         raise ValueError(f"{len(counts)} counts but {len(shares)} shares")
     if any(count < 0 or count != int(count) for count in counts):
         raise ValueError(f"counts must be whole and not negative: {list(counts)}")
+    if not all(0 <= share < math.inf for share in shares):
+        raise ValueError(f"shares must be finite and not negative: {list(map(float, shares))}")
     declared = [Fraction(share) for share in shares]
-    if any(share < 0 for share in declared):
-        raise ValueError("a share is negative")
     if any(share == 0 and count > 0 for share, count in zip(declared, counts, strict=True)):
         raise NotComputable("unexpected_arm", "an arm with share 0 has units; under the declared shares it can't")
     pairs = [(int(count), share) for count, share in zip(counts, declared, strict=True) if share > 0]
@@ -179,7 +179,8 @@ def sequential(counts: Sequence[int], shares: Sequence[Share], k: float) -> Sequ
         prior, scale = k * theta, a_total * theta
         a = prior + count
         e = float(count - n * share) / scale  # a - theta A, exact
-        log_bf += scale * ((1 + e) * math.log1p(e) - e) - 0.5 * math.log(a / prior)
+        growth = (1 + e) * math.log1p(e) if e > -1 else 0.0  # e rounds to -1 for an empty arm and a tiny k
+        log_bf += scale * (growth - e) - 0.5 * math.log(a / prior)
         log_bf += exact.stirling_rest(a) - exact.stirling_rest(prior)
     log_p = min(-log_bf, 0.0)
     return SequentialSrm(log_bf, math.exp(log_p), log_p, k)

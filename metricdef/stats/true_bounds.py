@@ -10,6 +10,7 @@ from itertools import accumulate, pairwise
 
 from metricdef.stats.looks import Looks, tidy
 from metricdef.stats.recursion import begin, crossing
+from metricdef.stats.tails import finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,10 @@ class PowerShape:
     """
 
     delta: float
+
+    def __post_init__(self) -> None:
+        """Refuse an exponent that is no number."""
+        finite(delta=self.delta)
 
     def _shape(self, looks: Looks) -> tuple[float, ...]:
         _finished(looks)

@@ -38,7 +38,7 @@ class NewcombeInterval:
 def _check(x: int, n: int) -> None:
     if n < 1:
         raise NotComputable("too_few_units", "a proportion needs at least 1 unit in each arm")
-    if not 0 <= x <= n:
+    if not 0 <= x <= n < math.inf:
         raise ValueError(f"not a count of successes among units: {x} of {n}")
 
 

@@ -1,0 +1,116 @@
+"""NaN and infinity went in, and a p of 1 ("no effect") or a power of 0 came out: they must raise."""
+
+import math
+
+import numpy as np
+import pytest
+
+from metricdef.errors import NotComputable
+from metricdef.stats import effects
+from metricdef.stats.anytime import confidence_sequence, log_e_value, mixture_test, one_sided_sequence
+from metricdef.stats.effects import ArmEstimates, difference, unadjusted_mean
+from metricdef.stats.family import IntervalRule, compatible_bounds, limits
+from metricdef.stats.graph import holm
+from metricdef.stats.group_sequential import AlphaSpending, boundaries
+from metricdef.stats.hybrid import hybrid_look, hybrid_plan
+from metricdef.stats.joint import normal_p
+from metricdef.stats.moments import from_rows
+from metricdef.stats.power import Level, mde, power, power_of_noncentrality, sample_size
+from metricdef.stats.repeated import conditional_power, repeated_interval
+from metricdef.stats.spending import Spending
+from metricdef.stats.srm import sequential
+from metricdef.stats.tails import t_quantile, t_tail, z_tail
+from metricdef.stats.true_bounds import PowerShape
+
+pytestmark = pytest.mark.soundness
+
+EST = unadjusted_mean([from_rows(["y"], np.arange(n, dtype=float)[:, None]) for n in (20, 30)], "y")
+BOUNDS = boundaries(AlphaSpending(Spending("obrien_fleming")), [0.5, 1.0], 0.05, 2)
+PLAN = hybrid_plan(0.01, 0.04, 1000.0)
+RULE = IntervalRule("simultaneous", 0.05)
+
+CALLS = {
+    "a null": lambda v: difference(EST, 1, 0.05, null=v),
+    "a margin": lambda v: effects.test_one_sided(EST, 1, v, greater=True, alpha=0.05),
+    "a relative margin": lambda v: effects.test_one_sided(EST, 1, 0.0, greater=True, alpha=0.05, relative=v),
+    "a one-sided level": lambda v: effects.test_one_sided(EST, 1, 0.0, greater=True, alpha=v),
+    "the estimate of a sequence": lambda v: confidence_sequence(v, 0.1, 1000, 0.01, 0.05),
+    "the null of a sequence": lambda v: confidence_sequence(0.1, 0.1, 1000, 0.01, 0.05, null=v),
+    "the estimate of a one-sided sequence": lambda v: one_sided_sequence(v, 0.1, 1000, 0.01, 0.05, greater=True),
+    "an e-value": lambda v: log_e_value(v, 1000, 0.01),
+    "a mixture test": lambda v: mixture_test(v, 0.01, 0.01, 0.05),
+    "a hybrid look": lambda v: hybrid_look(PLAN, v, 0.1, 1000, final=True),
+    "a repeated interval": lambda v: repeated_interval(BOUNDS, 0, v, 0.1),
+    "the z of conditional power": lambda v: conditional_power(BOUNDS, 0, v, 1.0),
+    "the drift of conditional power": lambda v: conditional_power(BOUNDS, 0, 1.0, v),
+    "the limits of a rule": lambda v: limits(RULE, v, 0.1, 50.0),
+    "the level of a rule": lambda v: limits(IntervalRule("simultaneous", v), 1.0, 0.1, 50.0),
+    "compatible bounds": lambda v: compatible_bounds([v, 0.1], [0.1, 0.1], holm([1, 1]), 0.025),
+    "a standard error": lambda v: compatible_bounds([0.1, 0.1], [v, 0.1], holm([1, 1]), 0.025),
+    "a noncentrality": lambda v: power_of_noncentrality(v, Level(0.05)),
+    "the shape of bounds": PowerShape,
+}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("what", CALLS)
+def test_what_is_no_number_raises(what, value):
+    """difference(null=nan) had p = 1, a confidence sequence of nan too, conditional power at nan was 0."""
+    with pytest.raises(ValueError):
+        CALLS[what](value)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: t_tail(math.nan, 5.0),
+        lambda: t_tail(1.0, math.nan),
+        lambda: t_tail(1.0, 0.0),
+        lambda: t_quantile(0.05, math.nan),
+        lambda: z_tail(math.nan),
+        lambda: normal_p(math.nan, "two-sided"),
+    ],
+)
+def test_tails_of_nothing_raise(call):
+    with pytest.raises(ValueError):
+        call()
+
+
+@pytest.mark.parametrize("means", [(0.0, math.nan), (math.inf, 0.0)])
+def test_an_estimate_that_overflowed_is_none(means):
+    with pytest.raises(NotComputable) as caught:
+        ArmEstimates("unadjusted", np.array(means), np.eye(2), np.ones(2), np.full(2, 9.0))
+    assert caught.value.reason == "not_finite"
+
+
+@pytest.mark.parametrize("df", [2.0, 10.0, 25.0, 998.0, 1e5])
+@pytest.mark.parametrize("noncentrality", [0.0, 1.0, 10.0, 37.0, 39.0, 200.0])
+def test_the_power_of_t_has_a_far_tail(df, noncentrality):
+    """scipy's noncentral t is NaN there, so a power was: at 37 standard errors, or at 10 with 1e5 units."""
+    found = power_of_noncentrality(noncentrality, Level(0.05), df)
+    assert 0 <= found.wrong <= z_tail(noncentrality) * (1 + 1e-9)
+    assert found.total <= 1 + 1e-12
+    if noncentrality == 0:
+        assert found.total == pytest.approx(0.05, rel=1e-9)
+
+
+def test_a_power_that_needs_the_far_tail_is_found():
+    """The search met a NaN: "solver cannot continue"."""
+    level, wanted = Level(0.05), 1 - 1e-9
+    n = sample_size(0.1, 1.0, level, wanted, t=True, far_tail=True)
+    assert power(0.1, 1.0, n.treatment, n.control, level, t=True).total == pytest.approx(wanted, abs=1e-12)
+    assert mde(1.0, n.treatment, n.control, level, wanted, t=True, far_tail=True) == pytest.approx(0.1, rel=1e-6)
+
+
+@pytest.mark.parametrize("units", [(1, 1), (1.2, 0.5)])
+def test_a_t_test_without_degrees_of_freedom_has_no_power(units):
+    """The power was NaN."""
+    with pytest.raises(NotComputable) as caught:
+        power(1.0, 1.0, *units, Level(0.05), t=True)
+    assert caught.value.reason == "too_few_units"
+
+
+def test_a_sequential_ratio_test_with_a_tiny_prior():
+    """ln(1 - 1) for the arm without units."""
+    found = sequential([10_000_000, 0], [0.5, 0.5], 1e-10)
+    assert found.log_bayes_factor > 1e6
