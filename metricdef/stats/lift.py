@@ -16,6 +16,8 @@ from metricdef.errors import NotComputable
 from metricdef.stats.effects import ArmEstimates, contrast_covariance, degrees_of_freedom
 from metricdef.stats.tails import t_quantile, t_tail
 
+_LARGEST_LOG = 709.0  # of a double
+
 
 @dataclass(frozen=True, slots=True)
 class Lift:
@@ -63,7 +65,8 @@ def log_lift(est: ArmEstimates, arm: int, alpha: float, baseline: int = 0) -> Li
     Assumes that both means are many standard errors from 0, on the same side.
 
     Raises:
-        NotComputable: `no_logarithm` when the ratio is not positive; otherwise as `delta_lift`.
+        NotComputable: `no_logarithm` when the ratio is not positive; `not_finite` when a limit is too large for a
+            number; otherwise as `delta_lift`.
     """
     df = degrees_of_freedom(est, arm, baseline)
     mu1, mu0 = float(est.means[arm]), float(est.means[baseline])
@@ -71,6 +74,8 @@ def log_lift(est: ArmEstimates, arm: int, alpha: float, baseline: int = 0) -> Li
         raise NotComputable("no_logarithm", f"a ratio of {mu1:g} to {mu0:g} has no logarithm")
     se = _spread(est, arm, baseline, 1 / mu1, -1 / mu0)
     log_ratio, half = math.log1p((mu1 - mu0) / mu0), t_quantile(alpha, df) * se
+    if log_ratio + half > _LARGEST_LOG:
+        raise NotComputable("not_finite", "the means are so uncertain that the limit of their ratio is no double")
     limits = math.expm1(log_ratio - half), math.expm1(log_ratio + half)
     p_value = min(1.0, 2 * t_tail(abs(log_ratio) / se, df))
     return Lift((mu1 - mu0) / mu0, se, df, *limits, log_ratio / se, p_value, alpha, "log")

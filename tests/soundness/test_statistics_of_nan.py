@@ -14,6 +14,7 @@ from metricdef.stats.graph import holm
 from metricdef.stats.group_sequential import AlphaSpending, boundaries
 from metricdef.stats.hybrid import hybrid_look, hybrid_plan
 from metricdef.stats.joint import normal_p
+from metricdef.stats.lift import log_lift
 from metricdef.stats.moments import from_rows
 from metricdef.stats.power import Level, mde, power, power_of_noncentrality, sample_size
 from metricdef.stats.repeated import conditional_power, repeated_interval
@@ -114,3 +115,11 @@ def test_a_sequential_ratio_test_with_a_tiny_prior():
     """ln(1 - 1) for the arm without units."""
     found = sequential([10_000_000, 0], [0.5, 0.5], 1e-10)
     assert found.log_bayes_factor > 1e6
+
+
+def test_a_log_lift_too_wide_for_a_number_is_not_computable():
+    """Two units an arm and a mean near 0: exp of the limit raised OverflowError."""
+    est = unadjusted_mean([from_rows(["y"], [[-3.999], [4.0]]), from_rows(["y"], [[1.0], [9.0]])], "y")
+    with pytest.raises(NotComputable) as caught:
+        log_lift(est, 1, 0.05)
+    assert caught.value.reason == "not_finite"
