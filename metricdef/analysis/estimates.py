@@ -231,7 +231,9 @@ def _row(
         guards=_guards(pair, filled),
         cap=_cap(view.cells, pair, others.uncapped),
         unadjusted=_beside(pair, others.unadjusted) if effect.covariates else None,
-        diluted=dilute(view, pair.metric.plan, filled),
+        # Before the planned end the triggered are those whose window since the trigger is complete, the exposed those
+        # whose window since exposure is: their quotient is no share.
+        diluted=None if pair.interim else dilute(view, pair.metric.plan, filled),
     )
 
 

@@ -56,3 +56,18 @@ def test_a_relative_effect_that_nothing_dilutes_is_the_triggered_one(tmp_path, s
     assert row.diluted["relative"]["estimate"] == pytest.approx(row.relative.estimate)
     assert row.diluted["relative"]["lower"] == pytest.approx(row.relative.lower, abs=0.02)
     assert row.diluted["relative"]["upper"] == pytest.approx(row.relative.upper, abs=0.02)
+
+
+def test_nothing_is_diluted_before_the_planned_end(tmp_path):
+    """All trigger, half of them so late that their window is incomplete: the rate of complete windows would be a half."""
+    exposures = [exposure(f"u{i}", ("control", "treatment")[i % 2]) for i in range(80)]
+    orders = [order(f"u{i}", T0 + 2 * HOUR, 1.0 + i % 7) for i in range(80)]
+    visits = [visit(f"u{i}", T0 + (HOUR if i < 40 else 120 * HOUR)) for i in range(80)]
+    metric = {**SUM, "window": "5d"}
+    world = {"orders": orders, "visits": visits, "exposure": TRIGGER}
+    for name in ("early", "late"):
+        (tmp_path / name).mkdir()
+    early = see(tmp_path / "early", metric, exposures, as_of=T0 + 168 * HOUR, **world).row()
+    assert early.units == (20, 20) and early.absolute is not None and early.diluted is None
+    late = see(tmp_path / "late", metric, exposures, **world).row()
+    assert late.diluted["trigger_rate"] == 1.0
