@@ -18,6 +18,8 @@ from metricdef.stats.product_law import scale_nodes
 from metricdef.stats.tails import t_quantile, z_quantile, z_tail
 
 _LARGEST = 1e15  # units
+# Above it the far tail of Student's law is the normal one but for (c + noncentrality)^4 / 4e6 of it, and has many nodes.
+_NORMAL_DF = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,8 @@ def _far_tail(df: float, noncentrality: float, c: float) -> float:
     """P(T < -c), T noncentral t, by quadrature over the scale (scipy's is NaN or a rounding error of 1 there)."""
     from scipy.special import ndtr
 
+    if df > _NORMAL_DF:
+        return z_tail(c + noncentrality)
     scale, weight = scale_nodes(c, df)
     return float(np.array(weight) @ ndtr(-c * np.array(scale) - noncentrality))
 

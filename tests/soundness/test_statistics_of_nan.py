@@ -20,7 +20,7 @@ from metricdef.stats.power import Level, mde, power, power_of_noncentrality, sam
 from metricdef.stats.repeated import conditional_power, repeated_interval
 from metricdef.stats.spending import Spending
 from metricdef.stats.srm import sequential
-from metricdef.stats.tails import t_quantile, t_tail, z_tail
+from metricdef.stats.tails import t_quantile, t_tail, z_quantile, z_tail
 from metricdef.stats.true_bounds import PowerShape
 
 pytestmark = pytest.mark.soundness
@@ -123,3 +123,11 @@ def test_a_log_lift_too_wide_for_a_number_is_not_computable():
     with pytest.raises(NotComputable) as caught:
         log_lift(est, 1, 0.05)
     assert caught.value.reason == "not_finite"
+
+
+def test_the_far_tail_of_t_becomes_the_normal_one():
+    """The step from quadrature to the normal tail, at a million degrees of freedom, is none; 1e15 cost no memory."""
+    level = Level(0.05, 2)
+    below, above, far = (power_of_noncentrality(0.5, level, df).wrong for df in (0.999e6, 1.001e6, 1e15))
+    assert below == pytest.approx(above, rel=1e-5)
+    assert far == pytest.approx(z_tail(z_quantile(0.05) + 0.5), rel=1e-12)
