@@ -64,7 +64,7 @@ class ProductLaw:
         if self.df is None:
             value = _beyond(c, lam, two_sided=two)
         else:
-            pairs = zip(*scale_nodes(c, self.df), strict=True)
+            pairs = zip(*_scale_nodes(c, self.df), strict=True)
             value = sum(weight * _beyond(c * s, lam, two_sided=two) for s, weight in pairs)
         return min(max(value, p), 1.0, p * len(members))
 
@@ -114,7 +114,7 @@ def _beyond(c: float, lam: Floats, *, two_sided: bool) -> float:
     return float(weights @ (union * density))
 
 
-def scale_nodes(c: float, df: float) -> tuple[list[float], list[float]]:
+def _scale_nodes(c: float, df: float) -> tuple[list[float], list[float]]:
     """Nodes and weights for s = chi_df / sqrt(df), in log s; they reach to where a far c gets its probability."""
     from scipy.special import log_ndtr
 

@@ -126,8 +126,24 @@ def test_a_log_lift_too_wide_for_a_number_is_not_computable():
 
 
 def test_the_far_tail_of_t_becomes_the_normal_one():
-    """The step from quadrature to the normal tail, at a million degrees of freedom, is none; 1e15 cost no memory."""
+    """There is no step on the way, and 1e15 units cost no memory."""
     level = Level(0.05, 2)
     below, above, far = (power_of_noncentrality(0.5, level, df).wrong for df in (0.999e6, 1.001e6, 1e15))
     assert below == pytest.approx(above, rel=1e-5)
     assert far == pytest.approx(z_tail(z_quantile(0.05) + 0.5), rel=1e-12)
+
+
+@pytest.mark.parametrize("noncentrality", [0.0, 1.0, 2.8, 5.0])
+def test_the_power_of_t_with_many_units_is_that_of_z(noncentrality):
+    """scipy's noncentral t had its far tail a third too small at 1e8 units."""
+    t, z = (power_of_noncentrality(noncentrality, Level(0.001), df) for df in (1e9, None))
+    assert (t.correct, t.wrong) == pytest.approx((z.correct, z.wrong), rel=1e-6)
+
+
+def test_the_power_of_t_with_one_degree_of_freedom():
+    """P(T > c) for df = 1 by the normal and the half-normal of its denominator."""
+    nodes = (np.arange(400_000) + 0.5) / 20_000
+    c, density = t_quantile(0.001, 1.0), np.exp(-0.5 * nodes**2)
+    inside = np.array([z_tail(c * s - 40.0) for s in nodes[:4_000]])
+    want = float(density[:4_000] @ inside / density.sum())
+    assert power_of_noncentrality(40.0, Level(0.001), 1.0).correct == pytest.approx(want, rel=1e-5)
