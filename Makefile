@@ -106,7 +106,7 @@ bench: $(RUN) ## the compiled SQL against other ways to the same numbers (SCALE=
 	$(BIN)/python -m benchmarks.run --scale $(SCALE) --repeats $(REPEATS)
 
 .PHONY: calibrate-stats
-calibrate-stats: $(RUN) ## error rates of every procedure by simulation, some 20 minutes; writes docs/calibration.md
+calibrate-stats: $(RUN) ## error rates of every procedure by simulation, about half an hour; writes docs/calibration.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.calibration.run --write-docs $(ARGS)
 
 .PHONY: bench-startup
