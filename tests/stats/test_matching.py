@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from metricdef.errors import NotComputable
 
 from .matching import attempt, matches, options
+from .references import winsorised
 
 
 def case(expected: dict[str, Any]) -> dict[str, Any]:
@@ -53,3 +55,60 @@ def test_unknown_options_and_undefined_values() -> None:
         raise NotComputable("ties", "no")
 
     assert (attempt(undefined), attempt(lambda: 3.0)) == (None, 3.0)
+
+
+def test_what_only_informs_may_stay_unread() -> None:
+    matches(case({"a": 1.0, "wrong_a": 3.0}), {"a": 1.0})
+    with pytest.raises(AssertionError):
+        matches(case({"a": 1.0, "wrong_a": 3.0}), {"a": 1.0, "wrong_a": 2.0})
+
+
+def winsorised_case(**inputs: Any) -> dict[str, Any]:
+    """Two arms of 0 to 99 and 0 to 98 with one huge value; caps by numpy on both together, test by scipy."""
+    from scipy.stats import ttest_ind
+
+    treatment, control = [*map(float, range(100)), 1e6], [*map(float, range(99))]
+    low, high = np.quantile(treatment + control, [0.02, 0.98])
+    cut = [np.clip(arm, low, high) for arm in (treatment, control)]
+    test = ttest_ind(*cut, equal_var=False)
+    interval = test.confidence_interval(0.95)
+    expected = {
+        "lower_cap": low,
+        "upper_cap": high,
+        "difference": cut[0].mean() - cut[1].mean(),
+        "t": test.statistic,
+        "df": test.df,
+        "p_value": test.pvalue,
+        "ci_lower": interval.low,
+        "ci_upper": interval.high,
+        "capped_treatment": 5,  # 0, 1, 98, 99 and 1e6
+        "wrong_difference": 0.0,
+    }
+    inputs = {"treatment": treatment, "control": control, "confidence": 0.95, **inputs}
+    return {**case(expected), "inputs": inputs}
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"probabilities": [0.02, 0.98], "quantile_type": 7},
+        {"lower_probability": 0.02, "upper_probability": 0.98},
+    ],
+)
+def test_winsorised_arms_have_caps_in_common(inputs: dict[str, Any]) -> None:
+    winsorised.check(winsorised_case(**inputs))
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        {"probabilities": [0.02, 0.97]},
+        {"probabilities": [0.02, 0.98], "quantile_type": 1},
+        {"probabilities": [0.02, 0.98], "something": 7},
+        {"quantile": 0.02},
+        {},
+    ],
+)
+def test_other_caps_are_seen(inputs: dict[str, Any]) -> None:
+    with pytest.raises(AssertionError):
+        winsorised.check(winsorised_case(**inputs))

@@ -7,7 +7,7 @@ over rows, which moments don't hold, and are checked from the rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,13 +58,17 @@ def cuped_with(slope: Slope) -> Callable[[Case], None]:
         est = cuped(arms, MeanOutcome("y"), covariates, slope)
         assert est.slopes is not None
         got = described(est, alpha)
-        slopes = dict(zip(est.covariates, est.slopes[0], strict=True))
-        whole = len(case["expected"]["theta"]) == len(covariates)  # a dropped covariate has no slope
-        got["theta"] = [slopes.get(c) for c in (covariates if whole else est.covariates)]
+        got["theta"] = named(est, est.slopes[0], covariates, case["expected"].get("theta", ()))
         got["unadjusted_se"] = difference(unadjusted_mean(arms, "y"), 1, alpha).std_error
         matches(case, got)
 
     return check
+
+
+def named(est: ArmEstimates, slopes: Floats, covariates: list[str], like: Sequence[Any]) -> list[float | None]:
+    """The slopes of the covariates in use, or of all of them if the source lists all: a dropped one has none."""
+    found = dict(zip(est.covariates, slopes.tolist(), strict=True))
+    return [found.get(c) for c in (covariates if len(like) == len(covariates) else est.covariates)]
 
 
 def leverage(arms: list[SecondMoments], covariates: tuple[str, ...]) -> Floats:
@@ -75,6 +79,12 @@ def leverage(arms: list[SecondMoments], covariates: tuple[str, ...]) -> Floats:
     off = x - n @ x / n.sum()
     inner = [d @ np.linalg.solve(arm.comoment[np.ix_(at, at)], d) for d, arm in zip(off, arms, strict=True)]
     return np.asarray(1 / n + np.array(inner))
+
+
+def slopes_of(case: Case, label: str) -> Sequence[Any]:
+    """The slopes that the source gives of an arm."""
+    found: Sequence[Any] = case["expected"].get("per_arm_ols", {}).get(label, {}).get("slopes", ())
+    return found
 
 
 def interacted(case: Case) -> None:
@@ -90,7 +100,7 @@ def interacted(case: Case) -> None:
         str(label): {
             "n": arms[a].n,
             "adjusted_mean": float(est.means[a]),
-            "slopes": list(est.slopes[a]),
+            "slopes": named(est, est.slopes[a], covariates, slopes_of(case, str(label))),
             "residual_variance": float(s2[a]),
             "adjusted_mean_variance": float(est.arm_variance[a]),
         }
@@ -139,7 +149,8 @@ def superpopulation(case: Case) -> None:
     assert est.slopes is not None
     got = described(est, alpha)
     got["se_from_sufficient_statistics"] = got["se"]
-    got["slope_difference"] = list(est.slopes[1] - est.slopes[0])
+    gap = est.slopes[1] - est.slopes[0]
+    got["slope_difference"] = named(est, gap, covariates, case["expected"].get("slope_difference", ()))
     got["lift_se_from_sufficient_statistics"] = delta_lift(est, 1, alpha).std_error
     sandwich = lin_from_units(*units(case), "M")
     got["se_m_estimation"] = difference(sandwich, 1, alpha).std_error

@@ -28,7 +28,8 @@ def level(inputs: Mapping[str, Any]) -> Level:
 
 def means(case: Case) -> None:
     inputs = case["inputs"]
-    difference, sd, allocation = inputs["difference"], inputs["sd"], inputs["allocation_treatment_to_control"]
+    sd = inputs["sd"] if "sd" in inputs else inputs["sd_treatment"]
+    difference, allocation = inputs["difference"], inputs.get("allocation_treatment_to_control", 1.0)
     if "rho" in inputs:
         assert adjusted_sd(inputs["unadjusted_sd"], inputs["rho"] ** 2) == pytest.approx(sd)
     # A negative effect is the mirror image of a positive one for a test of that side.
@@ -94,7 +95,7 @@ def proportions(case: Case) -> None:
             *rates,
             level(inputs),
             inputs["power"],
-            allocation=inputs["allocation_treatment_to_control"],
+            allocation=inputs.get("allocation_treatment_to_control", 1.0),
             formula=formula,  # type: ignore[arg-type]
             far_tail=formula == "arcsine",  # as pwr has it
         )
@@ -108,6 +109,8 @@ def proportions(case: Case) -> None:
             "unpooled_n_treatment": unpooled.treatment,
             "unpooled_n_control": unpooled.control,
             "arcsine_n_per_arm": arcsine.control,
+            "arcsine_n_treatment": arcsine.treatment,
+            "arcsine_n_control": arcsine.control,
         },
     )
 
@@ -120,7 +123,7 @@ def non_inferiority(case: Case) -> None:
         level(inputs),
         inputs["power"],
         sd_control=inputs.get("sd_control"),
-        allocation=inputs["allocation_treatment_to_control"],
+        allocation=inputs.get("allocation_treatment_to_control", 1.0),
         null=-inputs["margin"],
     )
     compare(

@@ -74,7 +74,7 @@ def ratio(case: Case) -> None:
         }
     first = next(iter(comparisons.values())) if len(comparisons) == 1 else {}
     got = {**first, "comparisons": comparisons, **robust(arms, variance)}
-    if len(treatments) == 1:
+    if len(treatments) == 1 and "unit_totals" in inputs:
         got.update(leverage_corrected(inputs["unit_totals"], labels, alpha))
     matches(case, got)
 
