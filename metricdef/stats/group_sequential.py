@@ -130,7 +130,11 @@ class AlphaSpending:
         low = max(_LOWEST, nominal)
         if low >= top:
             return 1.0
-        high = top if spent_less(top) <= 0 else float(brentq(spent_less, low, top, xtol=1e-9)) + 1e-6
+        high = top
+        if spent_less(top) > 0:
+            # At `low` itself where the look spends the whole level: rounding must not cost the change of sign.
+            high = low if spent_less(low) >= 0 else float(brentq(spent_less, low, top, xtol=1e-9))
+            high += 1e-6
         if gap(min(high, top)) > 0:
             return 1.0
         return math.exp(float(brentq(gap, low, min(high, top), xtol=1e-10))) if gap(low) > 0 else math.exp(low)
