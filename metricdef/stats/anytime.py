@@ -202,6 +202,8 @@ def mixture_test(difference: float, variance: float, tau2: float, alpha: float, 
     if not (0 < variance < math.inf and 0 < tau2 < math.inf):
         raise ValueError(f"the variances must be positive and finite: {variance}, {tau2}")
     growth = tau2 / variance
+    if not (0 < growth < math.inf and 1 / growth < math.inf):
+        raise ValueError(f"the variances are too far apart to be of one scale: {variance}, {tau2}")
     distance = difference - null
     log_ratio = growth / (1 + growth) * distance * distance / variance / 2 - 0.5 * math.log1p(growth)
     half = math.sqrt(variance * (1 + 1 / growth) * (math.log1p(growth) - 2 * math.log(alpha)))

@@ -84,7 +84,8 @@ def shrink(estimates: Sequence[float], std_errors: Sequence[float], method: Betw
     y, se = np.array(estimates, dtype=np.float64), np.array(std_errors, dtype=np.float64)
     if y.shape != se.shape or y.size < 2 or not (np.all(se > 0) and np.all(np.isfinite(se)) and np.all(np.isfinite(y))):
         raise ValueError("shrinkage takes at least 2 finite estimates with standard errors above 0")
-    return _shrink(_Rotated(y, np.ones_like(y), se**2, None), method)
+    unit = float(se.min())
+    return _shrink(_Rotated(y / unit, np.ones_like(y), (se / unit) ** 2, None), method, unit)
 
 
 def shrink_dependent(estimates: Sequence[float], covariance: ArrayLike, method: Between = "PM") -> Shrunk:
@@ -111,10 +112,12 @@ def shrink_dependent(estimates: Sequence[float], covariance: ArrayLike, method: 
         raise ValueError("shrinkage takes at least 2 finite estimates and their covariance matrix")
     if not np.all(s.diagonal() > 0) or np.abs(s - s.T).max() > 1e-9 * float(s.diagonal().max()):
         raise ValueError("a covariance matrix is symmetric, with variances above 0")
-    values, axes = np.linalg.eigh((s + s.T) / 2)
+    unit = math.sqrt(s.diagonal().min())
+    scaled = s / unit / unit
+    values, axes = np.linalg.eigh((scaled + scaled.T) / 2)
     if not values[0] > 1e-12 * values[-1]:
         raise NotComputable("singular", "the errors of the estimates are linearly dependent")
-    return _shrink(_Rotated(axes.T @ y, axes.T @ np.ones(k), values, axes), method)
+    return _shrink(_Rotated(axes.T @ (y / unit), axes.T @ np.ones(k), values, axes), method, unit)
 
 
 def dersimonian_laird(estimates: Sequence[float], std_errors: Sequence[float]) -> Shrunk:
@@ -122,7 +125,8 @@ def dersimonian_laird(estimates: Sequence[float], std_errors: Sequence[float]) -
     return shrink(estimates, std_errors, "DL")
 
 
-def _shrink(data: _Rotated, method: Between) -> Shrunk:
+def _shrink(data: _Rotated, method: Between, unit: float) -> Shrunk:
+    """The answer from `data` in units of the smallest error, whose squares and weights neither over- nor underflow."""
     if method not in _BETWEEN:
         raise ValueError(f"unknown method {method!r}")
     tau2 = _BETWEEN[method](data)
@@ -137,11 +141,11 @@ def _shrink(data: _Rotated, method: Between) -> Shrunk:
     errors = np.sqrt(spread + left**2 * variance)
     return Shrunk(
         method,
-        tau2,
-        mean,
-        math.sqrt(variance),
-        tuple(pulled.tolist()),
-        tuple(errors.tolist()),
+        tau2 * unit * unit,
+        mean * unit,
+        math.sqrt(variance) * unit,
+        tuple((pulled * unit).tolist()),
+        tuple((errors * unit).tolist()),
         tuple(own.tolist()),
         data.q(0.0),
         data.y.size < FEW,
