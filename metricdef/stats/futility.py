@@ -82,7 +82,7 @@ def futility_design(
     lower, upper, _ = futility_bounds(rule, beta_spending, looks, alpha, beta, drift / scale, binding=binding)
     lower = (*lower[:-1], upper[-1])
     spent = crossing(looks.information, lower if binding else [-math.inf] * len(looks), upper, 0.0).upper
-    bounds = Boundaries(looks, lower, upper, alpha, 1, tuple(accumulate(spent)), rule)
+    bounds = Boundaries(looks, lower, upper, alpha, 1, tuple(accumulate(spent)), rule, binding)
     beta_spent = tuple(accumulate(bounds.crossing(drift / scale).lower))
     return FutilityDesign(bounds, drift / scale, beta, beta_spent, binding)
 

@@ -31,6 +31,7 @@ class Boundaries:
         sided: 1 or 2.
         spent: Cumulative total level spent by each look; with non-binding futility as if nobody stopped for it.
         rule: What the bounds were made from.
+        binding: Whether everyone stops at the lower bounds. If not, what is inferred must hold for those who go on.
     """
 
     looks: Looks
@@ -40,6 +41,7 @@ class Boundaries:
     sided: int
     spent: tuple[float, ...]
     rule: Rule
+    binding: bool = True
 
     @property
     def level(self) -> float:

@@ -31,7 +31,8 @@ def stagewise(bounds: Boundaries, look: int, z: float, std_error: float) -> Stag
     An outcome is more extreme upward if it stopped high earlier, or got as far and has a larger z:
     P_theta = sum_{i<k} P(stop high at i) + P(reach k, Z_k >= z). p is that at theta = 0, the estimate solves
     P_theta = 1/2, the limits P_theta = a and 1 - a. In contrast to the naive ones they allow for the stopping rule;
-    the p is at most alpha exactly when the test has rejected. Looks after the stop don't matter. Lower bounds stop.
+    the p is at most alpha exactly when the test has rejected. Looks after the stop don't matter. Lower bounds stop,
+    but for futility bounds that do not bind: with them as stops the p of a test that went on would be too small.
     Tsiatis, Rosner & Mehta (1984).
 
     Args:
@@ -71,8 +72,9 @@ def _more_extreme(bounds: Boundaries, look: int, z: float, drift: float, side: i
     """P of an outcome at least as extreme; `drift` is the mean of Z at this look."""
     information = bounds.looks.information
     state, total = begin(drift / math.sqrt(information[look])), 0.0
-    looks = [j for j in range(look) if math.isfinite(bounds.upper[j]) or math.isfinite(bounds.lower[j])]
+    lower = bounds.lower if bounds.binding else (-math.inf,) * len(bounds.lower)
+    looks = [j for j in range(look) if math.isfinite(bounds.upper[j]) or math.isfinite(lower[j])]
     for j, following in zip(looks, [*looks[1:], look], strict=False):
-        total += state.tail(information[j], bounds.upper[j] if side > 0 else bounds.lower[j], side)
-        state = state.advance(information[j], bounds.lower[j], bounds.upper[j], information[following])
+        total += state.tail(information[j], bounds.upper[j] if side > 0 else lower[j], side)
+        state = state.advance(information[j], lower[j], bounds.upper[j], information[following])
     return total + state.tail(information[look], z, side)
