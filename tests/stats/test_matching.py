@@ -10,7 +10,7 @@ import pytest
 from metricdef.errors import NotComputable
 
 from .matching import attempt, matches, options
-from .references import winsorised
+from .references import srm, winsorised
 
 
 def case(expected: dict[str, Any]) -> dict[str, Any]:
@@ -112,3 +112,17 @@ def test_winsorised_arms_have_caps_in_common(inputs: dict[str, Any]) -> None:
 def test_other_caps_are_seen(inputs: dict[str, Any]) -> None:
     with pytest.raises(AssertionError):
         winsorised.check(winsorised_case(**inputs))
+
+
+def test_a_small_sample_ratio_case_is_read() -> None:
+    """Two arms of 5 to 50 expected units: the default p is exact there, the source's is Pearson's."""
+    from scipy.stats import binomtest, chi2
+
+    expected = {
+        "chi2": 32 / 7,
+        "df": 1,
+        "p_value": chi2.sf(32 / 7, 1),
+        "expected_counts": [7.0, 7.0],
+        "binomial_exact_p": binomtest(3, 14, 0.5).pvalue,
+    }
+    srm.check_srm({**case(expected), "inputs": {"counts": [3, 11], "expected_ratio": [0.5, 0.5]}})
