@@ -10,14 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from metricdef.errors import NotComputable
 from metricdef.stats import adjustment, clusters, effects, proportions, quantiles, stratification
+from metricdef.stats.moments import EPS
 
 if TYPE_CHECKING:
     from metricdef.stats.adjustment import MeanOutcome, RatioOutcome
     from metricdef.stats.moments import Moments, SecondMoments
     from metricdef.stats.quantiles import OrderStatistics
 
+ROUNDING = 256 * EPS  # of a unit's share in a ratio, with room for units many times the average
 RARE = 10  # successes or failures in an arm below which the score family answers (semantics.md, section 5)
 
 
@@ -217,7 +221,7 @@ def adjusted_effects(
     arms = observed.arms
     estimate = _cluster_estimates if observed.clustered else adjustment.choose
     try:
-        joint = _shifted(estimate(arms, outcome, covariates), observed.shift)
+        joint = _shifted(estimate(arms, outcome, covariates), arms, observed.shift)
     except NotComputable:
         joint = None
     if joint is not None and joint.estimator != "unadjusted":
@@ -225,16 +229,30 @@ def adjusted_effects(
     found: list[Effect | NotComputable] = []
     for arm in arms[1:]:
         try:
-            pair = _shifted(estimate((arms[0], arm), outcome, ()), observed.shift)
+            pair = _shifted(estimate((arms[0], arm), outcome, ()), (arms[0], arm), observed.shift)
             found.append(WelchEffect(pair if joint is None else replace(pair, dropped=joint.dropped), 1))
         except NotComputable as error:
             found.append(error)
     return found
 
 
-def _shifted(estimates: effects.ArmEstimates, by: float) -> effects.ArmEstimates:
-    """The same with `by` added to every arm's value: what a constant taken off a ratio needs back."""
-    return replace(estimates, means=estimates.means + by) if by else estimates
+def _shifted(estimates: effects.ArmEstimates, arms: Sequence[Moments], by: float) -> effects.ArmEstimates:
+    """The same with `by` added to every arm's value: what a constant taken off a ratio needs back.
+
+    A spread between units below the rounding of their values, y - rho x of a ratio that all share, is no variance.
+    """
+    if not by:
+        return estimates
+    means = estimates.means + by
+    units = np.array([arm.n for arm in arms])
+    still = estimates.arm_variance * units <= (ROUNDING * means) ** 2
+    varies = ~still
+    return replace(
+        estimates,
+        means=means,
+        cov=estimates.cov * np.outer(varies, varies),
+        arm_variance=estimates.arm_variance * varies,
+    )
 
 
 def _cluster_estimates(
@@ -263,7 +281,7 @@ def _ramp_effects(
             found += [error] * (len(group) - 1)
             continue
         gone = tuple(f"{x.name} ({x.share:.1%} of units)" for x in result.left_out if x.share > 0)
-        shifted = _shifted(result.estimates, observed.shift)
+        shifted = _shifted(result.estimates, [observed.arms[i] for i in group], observed.shift)
         found += [WelchEffect(shifted, i, gone) for i in range(1, len(group))]
     return found
 
