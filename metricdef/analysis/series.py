@@ -13,7 +13,7 @@ from metricdef.analysis.observed import View
 from metricdef.analysis.settings import Settings
 from metricdef.compiler.fact_stages import DAY
 from metricdef.compiler.plan import MetricPlan, Plan
-from metricdef.compiler.series_stages import SeriesBlock, no_series, series_blocks
+from metricdef.compiler.series_stages import SeriesBlock, no_series, series_blocks, series_residual
 from metricdef.compiler.zones import local_day_us, local_midnights
 
 ROUNDING = 1e-12  # of a sum of squares that was put together from changes
@@ -31,7 +31,7 @@ def daily_series(view: View, settings: Settings, timezone: str) -> Iterator[dict
         reason = no_series(plan, metric)
         if reason is not None:
             yield {"metric": metric.name, "day": None, "reason": reason}
-    metrics = [_bare(m) for m in plan.metrics if no_series(plan, m) is None]
+    metrics = [_bare(plan, m) for m in plan.metrics if no_series(plan, m) is None]
     for end, cells in cumulative_cells(view.cells, timezone):
         interim = _moment(end) < settings.planned_end
         for metric in metrics:
@@ -74,11 +74,11 @@ def cumulative_cells(cells: Cells, timezone: str) -> Iterator[tuple[int, Cells]]
             yield end, replace(cells, groups=groups, days=())
 
 
-def _bare(metric: MetricPlan) -> MetricPlan:
+def _bare(plan: Plan, metric: MetricPlan) -> MetricPlan:
     """A metric's estimate alone: what is shown beside it has no series."""
     return replace(
         metric,
-        residual=None,
+        residual=series_residual(plan, metric),
         uncapped_residual=None,
         caps=(),
         uncapped=(),
@@ -117,13 +117,15 @@ def _largest(cells: Cells, row: Row, part: SeriesBlock, position: int) -> float:
     square = f"q__b{part.position}_{position}_{position}"
     n, sums, squares = (float(row[x]) for x in (f"n__{part.block.name}", f"s__{name}", square))
     if n and squares - sums * sums / n <= ROUNDING * squares:
-        return abs(float(row[f"c__{name}"]) + sums / n)
+        return abs(float(row.get(f"c__{name}", 0.0)) + sums / n)  # a residual has no centre
     return max((float(g.row[f"a__{name}"] or 0.0) for g in cells.groups), default=0.0)
 
 
 def _observed_days(plan: Plan, part: SeriesBlock, position: int, end: int) -> float | None:
     """Days observed by the end of a day are a constant minus the unit's entry day, which is what was summed."""
     column = next((c for c in plan.unit_columns if c.name == part.block.values[position].column), None)
+    if part.block.values[position].presence == "residual":
+        return None
     if column is None or column.agg != "observed_days" or part.block.horizon is not None:
         return None
     last, first = (local_day_us(plan.offsets, x) for x in (min(plan.end, end) - 1, plan.start))

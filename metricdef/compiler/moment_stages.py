@@ -112,10 +112,15 @@ def _maturity_days(plan: Plan) -> list[dict[str, str]]:
     ]
 
 
+def slope(residual: Value) -> str:
+    """What a residual takes off for each unit of its other column."""
+    return f"COALESCE(md_centres.v_{residual.column} / NULLIF(md_centres.v_{residual.minus}, 0), 0)"
+
+
 def _residuals(plan: Plan) -> list[dict[str, str]]:
     """Values that need the centres of others: see Value."""
     return [
-        {"name": v.name, "column": v.column, "minus": v.minus}
+        {"name": v.name, "column": v.column, "minus": v.minus, "slope": slope(v)}
         for block in plan.blocks
         for v in block.values
         if v.presence == "residual"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from metricdef.compiler.fact_stages import DAY, Facts, duration, facts_of, local_day, row_tests, since
-from metricdef.compiler.moment_stages import key_name
+from metricdef.compiler.moment_stages import key_name, slope
 from metricdef.compiler.plan import Block, Bounds, MetricPlan, Plan, UnitColumn, Value
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
@@ -80,12 +80,19 @@ def _whole(column: UnitColumn) -> bool:
     return column.bounds.start == 0 and column.bounds.end is None and column.bounds.floor is None
 
 
+def series_residual(plan: Plan, metric: MetricPlan) -> str | None:
+    """A ratio's residual where it has a series: not over days observed, which grow without a row. They are small."""
+    days = {c.name for c in plan.unit_columns if c.agg == "observed_days"}
+    below = {v.column for v in plan.block(metric.block).values if v.name in metric.columns[1:]}
+    return None if below & days else metric.residual
+
+
 def series_blocks(plan: Plan) -> list[SeriesBlock]:
     """Blocks that have a series, and which of their values."""
     found = []
     for position, block in enumerate(plan.blocks):
         metrics = [m for m in plan.metrics if m.block == block.name and no_series(plan, m) is None]
-        names = {name for m in metrics for name in (*m.columns, *m.covariates)}
+        names = {name for m in metrics for name in (*m.columns, *m.covariates, series_residual(plan, m))}
         values = tuple(i for i, value in enumerate(block.values) if value.name in names)
         products = tuple(p for p in block.products if set(p) <= set(values))
         if values and block.anchor == "outcome":
@@ -126,7 +133,7 @@ def _matured(plan: Plan, part: SeriesBlock) -> Stage:
 
 def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
     block, name = part.block, part.block.name
-    used = {block.values[i].column for i in part.values}
+    used = {block.values[i].column for i in part.values if block.values[i].presence != "residual"}
     columns = [
         c for c in plan.unit_columns if c.name in used and c.bounds.anchor == "outcome" and c.agg != "observed_days"
     ]
@@ -171,7 +178,7 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
             triggered=plan.trigger is not None,
         ),
     )
-    modes = {i: _mode(plan, block.values[i]) for i in part.values}
+    modes = {i: _mode(plan, block, block.values[i]) for i in part.values}
     yield Stage(
         f"md_steps_of_{name}",
         ("Distances from the centres, now (d) and before (b); what never changes has no before.",),
@@ -197,12 +204,15 @@ def _running(column: UnitColumn) -> str:
     return f"{RUNNING.get(column.agg, 'SUM')}({{x}}) OVER {{window}}"
 
 
-def _mode(plan: Plan, value: Value) -> str:
+def _mode(plan: Plan, block: Block, value: Value) -> str:
     """How the value before a change is known.
 
     still: it never changes. total: a running total less what was added; exact for counts, and for sums where nothing
     jumps at a limit. row: from the row before, for the others.
     """
+    if value.presence == "residual":
+        parts = {_mode(plan, block, block.values[i]) for i in _parts(block, value)}
+        return "still" if parts == {"still"} else "row"
     column = next((c for c in plan.unit_columns if c.name == value.column), None)
     is_step = any(value.column in f.columns and f.bounds.anchor == "outcome" for f in plan.funnels)
     if column is None and not is_step:
@@ -220,9 +230,19 @@ def _nulls(sql: SqlText, columns: list[UnitColumn], steps: list[str]) -> dict[st
     return nulls | dict.fromkeys(steps, sql.integer("NULL"))
 
 
+def _parts(block: Block, value: Value) -> tuple[int, int]:
+    """Positions of what a residual is made of."""
+    names = [v.name for v in block.values]
+    return names.index(value.column), names.index(value.minus)
+
+
 def _series_value(plan: Plan, sql: SqlText, block: Block, position: int) -> dict[str, Any]:
     """As in the moments, from the state; days observed are written as what does not change, minus the entry day."""
     value = block.values[position]
+    if value.presence == "residual":
+        y, x = (_series_value(plan, sql, block, i) for i in _parts(block, value))
+        rest = f"({y['sql']} - {slope(value)} * {x['sql']})"
+        return {"name": value.name, "sql": rest, "before": "", "centre": sql.number(0)}
     column = next((c for c in plan.unit_columns if c.name == value.column), None)
     if column is not None and column.agg == "observed_days":
         days = f"({local_day(plan, str(plan.start))} - {local_day(plan, anchor_us(plan, block))}) / {DAY}"

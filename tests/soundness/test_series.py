@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from semantics.world import DAY, HOUR, T0, build, exposure, order
 
@@ -32,3 +33,29 @@ def test_a_last_value_is_the_row_itself_on_every_day(tmp_path, limit, amounts):
     day = readout.series[-1]
     assert (day["baseline_value"], day["arm_value"]) == (row.baseline_value, row.arm_value)
     assert row.baseline_value == (0.5 if "at_least" in limit else 1.0)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e7, 1e9])
+@pytest.mark.parametrize("window", [{}, {"window": "3d"}])
+def test_a_ratio_far_from_zero_keeps_its_digits_on_every_day(tmp_path, offset, window):
+    """Two of three units have a value: its standard error was that of rounding."""
+    rng = np.random.default_rng(5)
+    amounts = offset + np.round(rng.normal(10, 1, 90) * 64) / 64
+    units = [(f"u{i}", ("control", "treatment")[i % 2]) for i in range(90)]
+    orders = [order(f"u{i}", T0 + HOUR + (i % 4) * DAY, amounts[i]) for i in range(90) if i % 3]
+    metric = {**LAST, "type": "mean", "agg": "sum", "missing": "exclude", **window}
+    project = build(tmp_path, {"m": metric}, [exposure(u, arm) for u, arm in units], orders=orders)
+    readout = project.run("test", as_of=str(T0 + timedelta(days=9)), daily=True)
+    days = {entry["day"]: entry for entry in readout.series if entry["absolute"]}
+    last = days[max(days)]
+    want = []
+    for arm in (0, 1):
+        i = np.arange(arm, 90, 2)
+        x = ((i % 3 != 0) & ((i % 4 < 3) | (not window))).astype(float)
+        y = (amounts[i] - offset) * x
+        ratio = y.sum() / x.sum()
+        want.append(((y - ratio * x) ** 2).sum() * len(x) / (len(x) - 1) / x.sum() ** 2)
+    assert last["absolute"]["std_error"] == pytest.approx(sum(want) ** 0.5, rel=1e-6)
+    assert readout.estimates[0].absolute.std_error == pytest.approx(sum(want) ** 0.5, rel=1e-6)
+    if not window:
+        assert len(days) >= 4  # other days have theirs
