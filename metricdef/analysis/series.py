@@ -16,7 +16,7 @@ from metricdef.compiler.plan import MetricPlan, Plan
 from metricdef.compiler.series_stages import SeriesBlock, no_series, series_blocks, series_residual
 from metricdef.compiler.zones import local_day_us, local_midnights
 
-ROUNDING = 1e-12  # of a sum of squares that was put together from changes
+ROUNDING = 1e-12  # of a sum that was put together from changes
 
 
 def daily_series(view: View, settings: Settings, timezone: str) -> Iterator[dict[str, Any]]:
@@ -112,12 +112,17 @@ def _row(cells: Cells, blocks: dict[str, SeriesBlock], sums: dict[str, float], e
 
 
 def _largest(cells: Cells, row: Row, part: SeriesBlock, position: int) -> float:
-    """A bound of |y|: that of the last day; or |mean| where all that sets the values apart is the rounding of the sums."""
+    """A bound of |y|: that of the last day; or |mean| where all that sets the values apart is the rounding of the sums.
+
+    Such a mean is 0 where it is nothing but the rounding of what was taken off: most often no unit has a value yet.
+    """
     name = f"b{part.position}_{position}"
     square = f"q__b{part.position}_{position}_{position}"
     n, sums, squares = (float(row[x]) for x in (f"n__{part.block.name}", f"s__{name}", square))
     if n and squares - sums * sums / n <= ROUNDING * squares:
-        return abs(float(row.get(f"c__{name}", 0.0)) + sums / n)  # a residual has no centre
+        centre = float(row.get(f"c__{name}", 0.0))  # a residual has none
+        mean = abs(centre + sums / n)
+        return mean if mean > ROUNDING * abs(centre) else 0.0
     return max((float(g.row[f"a__{name}"] or 0.0) for g in cells.groups), default=0.0)
 
 

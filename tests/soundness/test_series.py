@@ -59,3 +59,18 @@ def test_a_ratio_far_from_zero_keeps_its_digits_on_every_day(tmp_path, offset, w
     assert readout.estimates[0].absolute.std_error == pytest.approx(sum(want) ** 0.5, rel=1e-6)
     if not window:
         assert len(days) >= 4  # other days have theirs
+
+
+@pytest.mark.parametrize("n", [14, 22, 46])
+def test_an_arm_without_a_value_yet_has_a_mean_of_exactly_0(tmp_path, n):
+    """Its mean was the rounding of the pooled centre, 6e-8, and what the other arm had was shown relative to that."""
+    units = [(f"u{i}", ("control", "treatment")[i % 2]) for i in range(n)]
+    orders = [order(u, T0 + HOUR, 2e9 + i / 3) for i, (u, arm) in enumerate(units) if arm == "treatment" and i % 3]
+    orders += [order(u, T0 + 5 * DAY, 1e9 / 7 + i) for i, (u, arm) in enumerate(units) if arm == "control" and i % 3]
+    metric = {**LAST, "type": "mean", "agg": "sum"}
+    project = build(tmp_path, {"m": metric}, [exposure(u, arm) for u, arm in units], orders=orders)
+    readout = project.run("test", as_of=str(T0 + timedelta(days=9)), daily=True)
+    first = next(entry for entry in readout.series if entry["absolute"])
+    assert first["baseline_value"] == 0.0
+    assert first["relative"] is None
+    assert first["arm_value"] > 1e9
