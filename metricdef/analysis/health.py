@@ -56,7 +56,7 @@ def _expected_share(cells: Cells, arm: ArmPlan, *, with_mixed: bool) -> float:
 
 
 def check_health(cells: Cells, arms: Sequence[ArmRow], settings: Settings, *, final: bool) -> tuple[HealthRow, ...]:
-    """Every check. `final`: a fixed design at its planned end, where the fixed chi-square decides."""
+    """Every check. `final`: a fixed design at its planned end, where the fixed-sample test decides."""
     return (
         *_srm(cells, arms, settings, final=final),
         *_mixed(cells, arms, settings),
@@ -120,7 +120,8 @@ def _srm_test(tables: Sequence[tuple[list[int], list[Fraction]]], *, final: bool
     if final:
         parts = [srm.chi_square(counts, shares) for counts, shares in used]
         if len(parts) == 1:
-            return parts[0].statistic, parts[0].p_value, "chi-square"
+            how = "chi-square" if parts[0].method == "chi_square" else f"exact, {parts[0].method}"
+            return parts[0].statistic, parts[0].p_value, how
         whole = srm.combine(parts)
         return whole.statistic, whole.p_value, f"chi-square over {len(parts)} epochs"
     looks = [srm.sequential(counts, shares, CONCENTRATION) for counts, shares in used]
