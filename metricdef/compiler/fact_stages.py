@@ -164,9 +164,9 @@ def _rows(plan: Plan, sql: SqlText, facts: Facts) -> Stage:
     conditions = [f"({sql.condition(text, facts.name, source)})" for text in source.filter]
     conditions += [f"{utc} >= {sql.instant(low)}", f"{utc} < {sql.instant(high)}"]
     if source.partition is not None:
-        # The day of the timestamp in whatever zone: a day more to both sides holds every row.
+        # The day of the timestamp, or its time, in whatever zone: at most 14 hours off the instant on either side.
         column = sql.name(source.partition)
-        conditions += [f"{column} >= {sql.date(low - DAY)}", f"{column} <= {sql.date(high + DAY)}"]
+        conditions += [f"{column} >= {sql.date(low - DAY)}", f"{column} < {sql.date(high + 2 * DAY)}"]
     conditions += loaded_conditions(plan, sql, source)
     filters = {texts for texts, _ in facts.needs()} | ({facts.trigger} if facts.trigger is not None else set())
     wanted = [f"({sql.condition(text, facts.name, source)})" for text in any_of(filters, source.dialect)]
@@ -308,9 +308,19 @@ def aggregate(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> str
         case "active_days":
             return f"COUNT(DISTINCT {when} {local_day(plan, 'ts_us')} END)"
         case "sum" | "min" | "max":
-            return f"{column.agg.upper()}({when} {sql.double(measure)} END)"
+            return total(column, when, sql.double(measure))
         case _:
             raise AssertionError(column.agg)
+
+
+def total(column: UnitColumn, when: str, measure: str) -> str:
+    """SUM, MIN or MAX of the measure of some rows.
+
+    Not a number is above every number for an engine, so that MIN would pass over it; it must be refused like elsewhere.
+    """
+    if column.agg == "min":
+        return f"-MAX({when} -{measure} END)"
+    return f"{column.agg.upper()}({when} {measure} END)"
 
 
 def row_tests(plan: Plan, sql: SqlText, facts: Facts, filter_: Filter, bounds: Bounds) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from metricdef.compiler.fact_stages import DAY, Facts, duration, facts_of, local_day, row_tests, since
+from metricdef.compiler.fact_stages import DAY, Facts, duration, facts_of, local_day, row_tests, since, total
 from metricdef.compiler.moment_stages import key_name, slope
 from metricdef.compiler.plan import Block, Bounds, MetricPlan, Plan, UnitColumn, Value
 from metricdef.compiler.sql_text import SqlText
@@ -20,7 +20,7 @@ from metricdef.compiler.unit_stages import anchor_us, level, rendered_value
 
 # Of a unit's days so far; the others add up. Changes of a last value are counted: the value is the last of them itself,
 # not a sum of differences, which would be off by their rounding.
-RUNNING = {"min": "MIN", "max": "MAX", "step": "MAX", "last": "COUNT"}
+RUNNING = {"min": "-MAX(-{x})", "max": "MAX({x})", "step": "MAX({x})", "last": "COUNT({x})"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,9 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
         f"(PARTITION BY {changes}.unit ORDER BY {changes}.day_us, {changes}.branch "
         "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
     )
-    running = {c.name: _running(c) for c in columns} | dict.fromkeys(steps, f"{RUNNING['step']}({{x}}) OVER {{window}}")
+    running = {c.name: _over(RUNNING.get(c.agg, "SUM({x})")) for c in columns} | dict.fromkeys(
+        steps, _over(RUNNING["step"])
+    )
     latest = {c.name for c in columns if c.agg == "last"}
     branches = list(_branches(plan, sql, block, columns, steps))
     yield Stage(
@@ -173,7 +175,7 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
                 {"name": n, "sql": running[n].format(x=f"{changes}.p_{n}", window=window), "latest": n in latest}
                 for n in order
             ],
-            totals=[c.name for c in columns if RUNNING.get(c.agg, "SUM") == "SUM"],
+            totals=[c.name for c in columns if c.agg not in RUNNING],
             static=static,
             triggered=plan.trigger is not None,
         ),
@@ -199,9 +201,9 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
     yield Stage(part.table, ("What every day adds: the change of every unit's contribution.",), body)
 
 
-def _running(column: UnitColumn) -> str:
+def _over(aggregate: str) -> str:
     """The running aggregate over a unit's changes."""
-    return f"{RUNNING.get(column.agg, 'SUM')}({{x}}) OVER {{window}}"
+    return f"{aggregate} OVER {{window}}"
 
 
 def _mode(plan: Plan, block: Block, value: Value) -> str:
@@ -267,7 +269,7 @@ def _branches(
             yield _branch(plan, facts, "seen_us", {c.name: _partial(plan, sql, facts, c) for c in plain})
         for width in sorted({_width(plan, c) for c in plain if c.bounds.floor is not None}):
             leaving = {
-                c.name: f"-{_partial(plan, sql, facts, c)}"
+                c.name: f"-({_partial(plan, sql, facts, c)})"
                 for c in plain
                 if c.bounds.floor is not None and _width(plan, c) == width
             }
@@ -321,7 +323,7 @@ def _partial(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> str:
     when = f"CASE WHEN {' AND '.join(tests)} THEN"
     if column.agg == "count":
         return f"COUNT({when} 1 END)"
-    return f"{column.agg.upper()}({when} {sql.double(f'm_{column.measure}')} END)"
+    return total(column, when, sql.double(f"m_{column.measure}"))
 
 
 def _series_tests(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> list[str]:

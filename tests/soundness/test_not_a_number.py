@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from semantics.world import HOUR, SUM, T0, exposure, order, see
+from semantics.world import HOUR, SUM, T0, build, exposure, order, see
 
 pytestmark = pytest.mark.soundness
 THRESHOLD = {**SUM, "type": "threshold"}
@@ -29,3 +29,16 @@ def test_a_value_that_is_no_number_makes_the_metric_not_computed(tmp_path, trigg
         world["exposure"] = {"source": "assignments", "key": "test", "trigger": {"source": "orders"}}
     seen = see(tmp_path, METRICS, [exposure(u, arm) for u, arm in units], **world)
     assert {name: seen.row(name).reason for name in METRICS} == dict.fromkeys(METRICS, "not_finite")
+
+
+@pytest.mark.parametrize("daily", [False, True])
+def test_the_smallest_of_numbers_and_what_is_none_is_none(tmp_path, daily):
+    """MIN passes over it: the unit's other row was its value."""
+    units = [(f"u{i}", ("control", "treatment")[i % 2]) for i in range(60)]
+    orders = [order(u, T0 + HOUR, 1.0 + i % 5) for i, (u, _) in enumerate(units)]
+    orders += [order("u0", T0 + 30 * HOUR, math.nan)]
+    metric = {**SUM, "agg": "min", "missing": "zero"}
+    project = build(tmp_path, {"m": metric}, [exposure(u, arm) for u, arm in units], orders=orders)
+    readout = project.run("test", as_of="2026-01-09", daily=daily)
+    assert readout.estimates[0].reason == "not_finite"
+    assert {entry["reason"] for entry in readout.series if any(entry["units"])} == ({"not_finite"} if daily else set())
