@@ -13,6 +13,7 @@ from benchmarks.calibration.worlds import WORLDS, World, arm_sizes
 from metricdef.stats.guards import BEYOND_LIMIT
 
 SMALL_SKEWNESS = 0.1  # of the difference: half of where the guard speaks
+OWN_SKEWNESS = 0.2  # of an arm's mean: the guard speaks of arms one by one too, since a treatment may change a shape
 EVENTS = 10  # expected values other than 0 in an arm
 UNITS = 10  # in an arm, of each part that is compared by itself
 
@@ -114,6 +115,9 @@ def _clusters(world: World, key: Key) -> tuple[Class, str]:
     unit_skewness, nonzero = _cluster_law(world, key.n / (arm + baseline), "per unit" in key.procedure)
     if nonzero * min(arm, baseline) < EVENTS:
         return "C", f"{nonzero * min(arm, baseline):.3g} clusters with events expected in an arm"
+    own = unit_skewness / min(arm, baseline) ** 0.5
+    if own > OWN_SKEWNESS:
+        return "C", f"skewness of an arm's mean {own:.2g}"
     skewness = unit_skewness * abs(arm**-2 - baseline**-2) / (1 / arm + 1 / baseline) ** 1.5
     if skewness > SMALL_SKEWNESS:
         return "C", f"skewness of the difference {skewness:.2g}"

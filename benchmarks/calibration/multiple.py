@@ -66,7 +66,7 @@ def batch(rng: np.random.Generator, world: World, n: int, split: str, reps: int)
         return [_welch(columns[a], columns[0], shift) for a in range(1, 1 + ARMS)]
 
     nulls, second, real = tested(0, 0.0), tested(1, 0.0), tested(1, REAL)
-    fired = _fired(ys)
+    fired = _fired(ys, 2 * ARMS)
     found: Tallies = {}
     complete, partial = _stack(nulls + second), _stack(nulls + real)
     for method in METHODS:
@@ -77,11 +77,11 @@ def batch(rng: np.random.Generator, world: World, n: int, split: str, reps: int)
             )
     graph = parallel_gatekeeping(ARMS, ARMS, 0.5)
     found["graph, no effect"] = _rates(complete, fired, lambda p: test_graph(graph, p, ALPHA).rejected, 2 * ARMS)
-    found["Dunnett"] = _single_step(_stack(nulls), fired, _dunnett(ys))
-    found["max-T, 2 metrics"] = _single_step(_stack([nulls[0], second[0]]), fired, _max_t(joint, ys, 1))
+    found["Dunnett"] = _single_step(_stack(nulls), _fired(ys, ARMS), _dunnett(ys))
+    found["max-T, 2 metrics"] = _single_step(_stack([nulls[0], second[0]]), _fired(ys, 2), _max_t(joint, ys, 1))
     if world is WORLDS[0] and n <= 2_000 and split == "50/50":
         both = _stack([*nulls[:2], *second[:2]])
-        found["max-T, 2 metrics x 2 arms"] = _single_step(both, fired, _max_t(joint, ys, 2))
+        found["max-T, 2 metrics x 2 arms"] = _single_step(both, _fired(ys, 4), _max_t(joint, ys, 2))
     return found
 
 
@@ -89,12 +89,15 @@ def _stack(columns: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
     return np.column_stack([p for p, _ in columns]), np.column_stack([t for _, t in columns])
 
 
-def _fired(ys: list[Sums]) -> int:
-    """Replications in which the guard of some row fires."""
+def _fired(ys: list[Sums], tests: int) -> int:
+    """Replications in which the guard of some row fires, in a family of so many tests."""
     outcome = MeanOutcome("y")
     count = 0
     for base, *arms in zip(*(moments(y) for y in ys), strict=True):
-        count += any(guards(a, base, outcome, (a.var("y") / a.n + base.var("y") / base.n) ** 0.5) for a in arms)
+        errors = [(a.var("y") / a.n + base.var("y") / base.n) ** 0.5 for a in arms]
+        count += any(
+            guards(a, base, outcome, error, alpha=ALPHA / tests) for a, error in zip(arms, errors, strict=True)
+        )
     return count
 
 

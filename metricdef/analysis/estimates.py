@@ -228,7 +228,7 @@ def _row(
         return _failed(row, error)
     return replace(
         filled,
-        guards=_guards(pair, filled),
+        guards=_guards(view, pair, filled),
         cap=_cap(view.cells, pair, others.uncapped),
         unadjusted=_beside(pair, others.unadjusted) if effect.covariates else None,
         # Before the planned end the triggered are those whose window since the trigger is complete, the exposed those
@@ -237,7 +237,7 @@ def _row(
     )
 
 
-def _guards(pair: _Pair, row: EstimateRow) -> tuple[str, ...]:
+def _guards(view: View, pair: _Pair, row: EstimateRow) -> tuple[str, ...]:
     plan = pair.metric.plan
     few = cluster_guards(pair.arm, pair.baseline) if pair.metric.clustered else ()
     if plan.quantile is not None:
@@ -245,7 +245,11 @@ def _guards(pair: _Pair, row: EstimateRow) -> tuple[str, ...]:
         return *(quantile_guards(ranked, plan.quantile.fraction) if ranked else ()), *few
     std_error = row.absolute.std_error if row.absolute else None
     epochs = [(found[row.arm], found[row.baseline]) for found in pair.metric.epochs.values()]
-    return *guards(pair.arm, pair.baseline, pair.metric.outcome(), std_error or 0.0, epochs), *few
+    level = pair.alpha
+    if pair.settings.correction(plan.role).method != "none":
+        metrics = sum(m.role == plan.role for m in view.cells.plan.metrics)
+        level /= max(1, metrics * (len(view.cells.plan.arms) - 1))
+    return *guards(pair.arm, pair.baseline, pair.metric.outcome(), std_error or 0.0, epochs, level), *few
 
 
 def _response(pair: _Pair) -> Response | None:

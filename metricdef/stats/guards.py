@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 from metricdef.stats.adjustment import MeanOutcome, RatioOutcome
 from metricdef.stats.moments import Moments
+from metricdef.stats.tails import z_quantile
 
-SKEWNESS_LIMIT = 0.2
+SKEWNESS_LIMIT = 0.2  # at a two-sided level of 5 %
+FEWEST_IN_PART = 3  # units of an arm in a stratum or epoch: the variance of two has one degree of freedom
 NONZERO_LIMIT = 10
 DOMINANCE_LIMIT = 0.1
 DOMINANCE_SHARES = 2.5  # a share of 1 / n is nobody's dominance, however few units there are
@@ -22,13 +24,14 @@ def guards(
     outcome: MeanOutcome | RatioOutcome,
     std_error: float,
     parts: Sequence[tuple[Moments, Moments]] = (),
+    alpha: float = 0.05,
 ) -> tuple[str, ...]:
     """The guard words for a comparison of two arms, in a fixed order; empty when nothing is to be said.
 
     "small-sample": the difference is skewed (`skewed`), or an arm has fewer than 10 non-zero values (numerator or
-    denominator), or a unit dominates. "dominant-unit": in an arm max(d) / sum(d) exceeds 0.1 and 2.5 / n for the
-    denominator d of a ratio, which the variance formula can't see. Cf. Kohavi et al. (2014) for skewness and sample
-    size; docs/calibration.md for what the limits catch.
+    denominator), or 2 units in a stratum or epoch, or a unit dominates. "dominant-unit": in an arm max(d) / sum(d)
+    exceeds 0.1 and 2.5 / n for the denominator d of a ratio, which the variance formula can't see. Cf. Kohavi et al.
+    (2014) for skewness and sample size; docs/calibration.md for what the limits catch.
 
     The third moment of the linearised ratio is not among the sufficient statistics; for a ratio the skewness is that
     of the difference of the numerator means, with its own unadjusted standard error.
@@ -39,6 +42,7 @@ def guards(
         outcome: What was compared.
         std_error: Standard error of the reported difference of means (not read for a ratio; 0: there is none).
         parts: (arm, baseline) of every stratum or epoch, when the arms were compared within them.
+        alpha: Two-sided level at which the comparison is tested: in a family, of the strictest step.
     """
     arms = (arm, baseline)
     if any(m.n < 2 for m in arms):
@@ -47,8 +51,9 @@ def guards(
     columns = [outcome.numerator, outcome.denominator] if isinstance(outcome, RatioOutcome) else [outcome.column]
     dominant = ratio and any(_dominated(m, columns[1]) for m in arms)
     few = any(int(m.nonzero[m.index(c)]) < NONZERO_LIMIT for m in arms for c in columns)
+    few = few or any(1 < min(m.n for m in part) < FEWEST_IN_PART for part in parts)
     words = []
-    if few or dominant or skewed(parts or [arms], columns[0], None if ratio else std_error):
+    if few or dominant or skewed(parts or [arms], columns[0], None if ratio else std_error, skewness_limit(alpha)):
         words.append("small-sample")
     if dominant:
         words.append("dominant-unit")
@@ -73,7 +78,27 @@ def _dominated(m: Moments, column: str) -> bool:
     return float(m.max_abs[i]) > max(DOMINANCE_LIMIT, DOMINANCE_SHARES / m.n) * abs(float(m.total[i]))
 
 
-def skewed(parts: Sequence[tuple[Moments, Moments]], column: str, std_error: float | None) -> bool:
+def skewness_limit(alpha: float) -> float:
+    """Skewness of a difference at which a tail errs 1.7 times as often as it should: 0.2 at 5 %, 0.1 at 1 %.
+
+    From the first Edgeworth term of a studentised mean, P(T > z) = 1 - Phi(z) - skewness (2 z^2 + 1) phi(z) / 6 (Hall
+    1992, The Bootstrap and Edgeworth Expansion, section 2.6): the share it adds to alpha / 2 is the same at any level.
+    The further out a test rejects, the less skewness it bears.
+
+    Args:
+        alpha: Two-sided level of the test.
+    """
+
+    def share(level: float) -> float:
+        z = z_quantile(level)
+        return (2 * z**2 + 1) * math.exp(-(z**2) / 2) / level
+
+    return SKEWNESS_LIMIT * share(0.05) / share(alpha)
+
+
+def skewed(
+    parts: Sequence[tuple[Moments, Moments]], column: str, std_error: float | None, limit: float = SKEWNESS_LIMIT
+) -> bool:
     """Whether the skewness of a difference of means exceeds 0.2: some 4 % then err to one side instead of 2.5.
 
     With one part (w = 1), k2 = S / (n - 1) and k3 = t / n of an arm, it is judged twice.
@@ -93,6 +118,7 @@ def skewed(parts: Sequence[tuple[Moments, Moments]], column: str, std_error: flo
             part with fewer than 2 units in an arm has no share.
         column: The outcome.
         std_error: Of the reported difference; None: the unadjusted one; 0: there is none, and nothing to judge.
+        limit: In place of 0.2, by `skewness_limit`.
     """
     pairs = [pair for pair in parts if min(m.n for m in pair) > 1]
     if not pairs or std_error == 0.0:
@@ -118,11 +144,7 @@ def skewed(parts: Sequence[tuple[Moments, Moments]], column: str, std_error: flo
     tighter = 1.0 if std_error is None else std_error / math.sqrt(plain)
     size = spread**1.5
     # Only a covariate makes an error smaller; a larger one is another estimate of the same variance.
-    return _beyond(own, math.sqrt(own_chance), tighter) or _beyond(
-        together / size, math.sqrt(together_chance) / size, min(tighter, 1.0)
+    return (
+        abs(own) - CHANCE * math.sqrt(own_chance) > limit * tighter**3
+        or (abs(together) - CHANCE * math.sqrt(together_chance)) / size > limit * min(tighter, 1.0) ** 3
     )
-
-
-def _beyond(figure: float, chance: float, tighter: float) -> bool:
-    """Whether a skewness exceeds the limit by more than chance, with an error smaller than the plain one by a factor."""
-    return abs(figure) - CHANCE * chance > SKEWNESS_LIMIT * tighter**3

@@ -68,3 +68,17 @@ def test_a_median_of_few_values(tmp_path, count, expected):
         metrics={"primary": {"buyers": {"mde": "2%"}}, "secondary": {"median_revenue": None}},
     )
     assert guards_of(found, "median_revenue") == expected
+
+
+@pytest.mark.parametrize(("secondary", "expected"), [(1, ()), (8, ("small-sample",))])
+def test_a_family_of_many_bears_less_skewness(tmp_path, secondary, expected):
+    names = [f"revenue_{i}" for i in range(secondary)]
+    found = readout(
+        tmp_path,
+        *enrol("control", 0, 2000, "2026-01-02"),
+        *enrol("treatment", 4000, 150, "2026-01-02"),
+        "UPDATE orders SET amount = -LN(1 - (CAST(SUBSTR(user_id, 2) AS INTEGER) * 0.6180339887) % 1)",
+        definitions={"metrics": {**METRICS["metrics"], **dict.fromkeys(names, METRICS["metrics"]["revenue"])}},
+        metrics={"primary": {"buyers": {"mde": "2%"}}, "secondary": dict.fromkeys(names)},
+    )
+    assert guards_of(found, "revenue_0") == expected

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from metricdef.stats.adjustment import MeanOutcome, RatioOutcome
 from metricdef.stats.effects import difference, unadjusted_mean
-from metricdef.stats.guards import guards, quantile_guards, skewed
+from metricdef.stats.guards import guards, quantile_guards, skewed, skewness_limit
 from metricdef.stats.moments import Moments, from_rows, merge_all
 
 MEAN, RATIO = MeanOutcome("y"), RatioOutcome("y", "d")
@@ -236,3 +237,37 @@ def test_shapes_that_differ_in_arms_of_one_size() -> None:
     assert together == 0.0
     assert 0.2 < own < 1.0
     assert skewed(parts, "y", None)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.01])
+def test_at_the_limit_of_any_level_a_tail_errs_less_than_twice_as_often(alpha: float) -> None:
+    limit = skewness_limit(alpha)
+    n = round((2 / limit) ** 2)  # a mean of so many exponential values has just that skewness
+    values = np.random.default_rng(12).standard_exponential((40_000, n))
+    t = (values.mean(axis=1) - 1) / values.std(axis=1, ddof=1) * n**0.5
+    rate = float((t < -stats.t.isf(alpha / 2, n - 1)).mean())
+    error = (alpha / 40_000) ** 0.5
+    assert 1.5 * alpha / 2 - 3 * error < rate < 2 * alpha / 2 + 3 * error
+
+
+def test_the_limit_of_the_usual_level() -> None:
+    assert skewness_limit(0.05) == 0.2
+    limits = [skewness_limit(alpha) for alpha in (0.2, 0.1, 0.05, 0.01, 1e-4, 1e-12)]
+    assert limits == sorted(limits, reverse=True)
+    assert limits[-1] > 0
+
+
+def test_a_strict_test_bears_less_skewness() -> None:
+    rng = np.random.default_rng(13)
+    a, b, se = arms(rng.exponential(size=(300, 1)), rng.exponential(size=(3000, 1)))
+    assert guards(a, b, MEAN, se) == ()
+    assert guards(a, b, MEAN, se, alpha=0.05 / 12) == ("small-sample",)
+
+
+def test_two_units_in_a_part() -> None:
+    rng = np.random.default_rng(14)
+    sizes = [(100, 100), (2, 50)]
+    parts = [(from_rows(["y"], rng.normal(3, 1, (i, 1))), from_rows(["y"], rng.normal(3, 1, (j, 1)))) for i, j in sizes]
+    whole = merge_all([a for a, _ in parts]), merge_all([b for _, b in parts])
+    assert guards(*whole, MEAN, unadjusted_within(parts), parts) == ("small-sample",)
+    assert guards(*whole, MEAN, unadjusted_within(parts), parts[:1]) == ()
