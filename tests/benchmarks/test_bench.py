@@ -12,7 +12,7 @@ from benchmarks.measure import Cost, Settings
 from benchmarks.metrics import SPECS
 from benchmarks.run import agree, programs
 from benchmarks.warehouse import SEED, warehouse
-from benchmarks.workload import supported
+from benchmarks.workload import compiled, supported
 from metricdef.api import Project
 
 SCALE = 0.002
@@ -152,7 +152,19 @@ def test_scans_of_the_facts_are_counted(work, settings):
     twice = "WITH e AS NOT MATERIALIZED (SELECT * FROM events) SELECT * FROM e AS a CROSS JOIN (SELECT SUM(user_key) FROM e) AS b"
     assert measure.scans([twice], "events", settings) == 2
     assert measure.scans(["SELECT * FROM users"], "events", settings) == 0
-    assert measure.scans(programs(work, {})[1].statements, "events", settings) == 1
+    found = programs(work, {})[0]
+    for name in ("w", "w_extra", "w_two", "w_dimensions", "w_daily", "daily_28"):
+        assert measure.scans(found[name], "events", settings) == 1, name
+
+
+def test_all_metrics_by_segment_read_the_facts_once(tmp_path, settings):
+    project = supported(tmp_path).project
+    path = project.root / "metrics" / "experiments" / "w_dimensions.yml"
+    path.write_text(path.read_text().replace("      secondary:\n", "      secondary:\n        latency_p90:\n"))
+    query = compiled(Project(project.root), "w_dimensions")
+    assert len(query.plan.metrics) == 20
+    assert [d.name for d in query.plan.breakdowns] == ["platform", "country"]
+    assert measure.scans(query.statements, "events", settings) == 1
 
 
 def result(**ratios):
