@@ -7,7 +7,7 @@ complete when they enter a look. Units that go on accruing outcome between looks
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol
@@ -177,28 +177,32 @@ def check_level(alpha: float, sided: int) -> None:
         raise ValueError(f"the level of a side must lie strictly between 0 and 0.5: {alpha / sided}")
 
 
+def drift_for_power(reached: Callable[[float], float], power: float) -> float:
+    """The drift, theta sqrt(I_J), at which a rising function of it reaches a power: a root.
+
+    Args:
+        reached: Probability of crossing an upper bound under a drift; at 0 the level of the side.
+        power: Wanted.
+    """
+    from scipy.optimize import brentq
+
+    if not reached(0.0) < power < 1:
+        raise ValueError(f"the power must lie between the level and 1: {power}")
+    high = 4.0
+    while reached(high) < power:
+        high *= 2
+        if high > 200:
+            raise ValueError("no drift gives this power: the design stops for futility too often")
+    return float(brentq(lambda drift: reached(drift) - power, 0.0, high, xtol=1e-12))
+
+
 def theta_for_power(bounds: Boundaries, power: float) -> float:
     """The drift under which the upper bounds are crossed with probability `power`, per unit of sqrt(information).
 
-    Crossing a lower bound counts as a stop, never as power. Root finding in theta.
+    Crossing a lower bound counts as a stop, never as power.
     """
-    from scipy.optimize import brentq
-    from scipy.special import ndtri
-
-    if not bounds.level < power < 1:
-        raise ValueError(f"the power must lie between the level and 1: {power}")
     scale = math.sqrt(bounds.looks.information[-1])
-
-    def excess(drift: float) -> float:
-        return sum(bounds.crossing(drift / scale).upper) - power
-
-    fixed = float(ndtri(power)) - float(ndtri(bounds.level))
-    high = fixed
-    while excess(high) < 0:
-        high += fixed
-        if high > 100:
-            raise ValueError("no drift gives this power: the design stops for futility too often")
-    return float(brentq(excess, 0.0, high, xtol=1e-10)) / scale
+    return drift_for_power(lambda drift: sum(bounds.crossing(drift / scale).upper), power) / scale
 
 
 @dataclass(frozen=True, slots=True)

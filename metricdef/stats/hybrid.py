@@ -63,6 +63,12 @@ def hybrid_plan(
     return HybridPlan(anytime_alpha, final_alpha, tuned_rho2(planned_units, tuned_at), direction)
 
 
+def check_bounds(plan: HybridPlan, bounds: Boundaries) -> None:
+    """ValueError unless the bounds of the planned looks are made at final_alpha with the plan's sides."""
+    if bounds.sided != plan.sided or not math.isclose(bounds.alpha, plan.final_alpha, rel_tol=1e-9):
+        raise ValueError("the bounds must have the plan's final_alpha and its number of sides")
+
+
 @dataclass(frozen=True, slots=True)
 class HybridLook:
     """One look.
@@ -170,8 +176,7 @@ def _planned(
     """Half width in standard errors and p of the planned test."""
     signed = -statistic if plan.direction == "less" else statistic
     if bounds is not None and look is not None:
-        if bounds.sided != plan.sided or not math.isclose(bounds.alpha, plan.final_alpha, rel_tol=1e-9):
-            raise ValueError("the bounds must have the plan's final_alpha and its number of sides")
+        check_bounds(plan, bounds)
         return _as_t(bounds.upper[look], df), repeated_p(bounds, look, normal_score(signed, df))
     two_sided = plan.sided == 2
     level = plan.final_alpha if two_sided else 2 * plan.final_alpha

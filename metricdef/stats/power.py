@@ -2,7 +2,8 @@
 
 Everything is a function of two numbers: the effect less its null, and the standard error. What a unit's standard
 deviation is for ratios, adjusted and clustered metrics stands in `unit_sd.py`; proportions, whose variance depends on
-the effect, in `power_proportions.py`; sequential designs in `power_sequential.py`. Sizes are not rounded.
+the effect, in `power_proportions.py`; group-sequential designs in `power_sequential.py`, confidence sequences and the
+hybrid in `power_anytime.py`. Sizes are not rounded.
 """
 
 from __future__ import annotations
@@ -110,12 +111,12 @@ def _positive(what: str, *values: float) -> None:
         raise ValueError(f"{what} must be positive and finite: {', '.join(map(str, values))}")
 
 
-def _gap(difference: float, null: float, level: Level) -> float:
-    """Distance to detect; a one-sided test must have its effect on the good side of the null."""
+def distance(difference: float, null: float, sided: int) -> float:
+    """|difference - null|, which a test must detect; a one-sided one must have its effect above the null."""
     gap = difference - null
     if not math.isfinite(gap) or gap == 0:
         raise ValueError(f"the effect must differ from its null: {difference}, {null}")
-    if level.sided == 1 and gap < 0:
+    if sided == 1 and gap < 0:
         raise ValueError("the effect must lie above the null; turn the signs where lower is better")
     return abs(gap)
 
@@ -183,7 +184,7 @@ def power(
         null: Effect under the null (-margin for non-inferiority).
         t: Noncentral t with n1 + n0 - 2 degrees of freedom; needed below about 100 units.
     """
-    noncentrality = _gap(difference, null, level) / standard_error(sd, n_treatment, n_control, sd_control)
+    noncentrality = distance(difference, null, level.sided) / standard_error(sd, n_treatment, n_control, sd_control)
     return power_of_noncentrality(noncentrality, level, n_treatment + n_control - 2 if t else None)
 
 
@@ -276,7 +277,7 @@ def sample_size(
     """
     other = sd if sd_control is None else sd_control
     _positive("standard deviations and the allocation", sd, other, allocation)
-    gap = _gap(difference, null, level)
+    gap = distance(difference, null, level.sided)
     unit = math.hypot(sd / math.sqrt(allocation), other)  # se = unit / sqrt(n0)
     if not t:
         n = (unit * needed_noncentrality(level, wanted, far_tail=far_tail) / gap) ** 2

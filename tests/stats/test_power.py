@@ -11,9 +11,6 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from metricdef.errors import NotComputable
-from metricdef.stats.anytime import confidence_sequence, tuned_rho2
-from metricdef.stats.futility import futility_design
-from metricdef.stats.group_sequential import AlphaSpending, boundaries
 from metricdef.stats.power import (
     Level,
     SampleSize,
@@ -28,15 +25,12 @@ from metricdef.stats.power import (
     standard_error,
 )
 from metricdef.stats.power_proportions import mde_proportions, power_proportions, sample_size_proportions
-from metricdef.stats.power_sequential import sample_size_anytime, sample_size_group_sequential
-from metricdef.stats.spending import Spending
 from metricdef.stats.unit_sd import adjusted_sd, clustered_sd, design_effect, proportion_sd, ratio_sd
 
 LEVELS = st.builds(Level, st.floats(0.001, 0.2), st.sampled_from([1, 2]))
 WANTED = st.floats(0.5, 0.99)
 ALLOCATION = st.floats(0.05, 4)
 FORMULAS = st.sampled_from(["unpooled", "pooled", "arcsine"])
-OF = AlphaSpending(Spending("obrien_fleming"))
 
 
 @settings(deadline=None)
@@ -176,35 +170,6 @@ def test_adjustment_and_clusters():
     assert clustered.total == pytest.approx(1.9 * plain.total)
 
 
-def test_group_sequential_sizes():
-    fixed = sample_size(0.1, 1.0, Level(0.05), 0.8)
-    one = sample_size_group_sequential(fixed, boundaries(OF, [1.0], 0.05, 2), 0.8)
-    assert one.maximum == one.expected == pytest.approx(fixed.total)
-    assert one.early_stop == 0
-    four = sample_size_group_sequential(fixed, boundaries(OF, [1, 2, 3, 4], 0.05, 2), 0.8)
-    assert four.expected < fixed.total < four.expected_null < four.maximum
-    assert four.early_rejection <= four.early_stop < 0.8
-    design = futility_design(OF, OF, [1, 2, 3], 0.025, 0.2, binding=False)
-    lazy = sample_size_group_sequential(sample_size(0.1, 1.0, Level(0.025, 1), 0.8), design.bounds, 0.8, design.theta)
-    assert lazy.expected_null < 0.8 * lazy.maximum
-    assert lazy.early_stop > lazy.early_rejection
-
-
-@pytest.mark.parametrize("sided", [1, 2])
-def test_anytime_size_has_its_power_at_the_last_look(sided):
-    level = Level(0.05, sided)
-    found = sample_size_anytime(0.1, 1.0, level, 0.8, sd_control=1.3, allocation=0.5)
-    assert found.treatment == pytest.approx(0.5 * found.control)
-    assert found.total > sample_size(0.1, 1.0, level, 0.8, sd_control=1.3, allocation=0.5).total
-    if sided == 2:
-        se = standard_error(1.0, found.treatment, found.control, 1.3)
-        rho2 = tuned_rho2(found.total, 0.05)
-        half = confidence_sequence(0.0, se, found.total, rho2, 0.05).upper
-        assert norm.sf((half - 0.1) / se) == pytest.approx(0.8)
-    longer = sample_size_anytime(0.1, 1.0, level, 0.8, sd_control=1.3, allocation=0.5, tuned_for=100 * found.total)
-    assert longer.total > found.total
-
-
 @pytest.mark.parametrize(
     "call",
     [
@@ -234,9 +199,6 @@ def test_anytime_size_has_its_power_at_the_last_look(sided):
         lambda: ratio_sd(1, 1, 1, 1, 2),
         lambda: adjusted_sd(1.0, 1.0),
         lambda: design_effect(0.5, 0.1),
-        lambda: sample_size_anytime(0.0, 1.0, Level(0.05), 0.8),
-        lambda: sample_size_anytime(-0.1, 1.0, Level(0.05, 1), 0.8),
-        lambda: sample_size_anytime(0.1, 1.0, Level(0.05, 2, critical=2.0), 0.8),
     ],
 )
 def test_refusals(call):

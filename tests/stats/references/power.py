@@ -12,7 +12,7 @@ from metricdef.stats.group_sequential import boundaries
 from metricdef.stats.ledger import plan_tests
 from metricdef.stats.power import Level, mde, power, sample_size
 from metricdef.stats.power_proportions import sample_size_proportions
-from metricdef.stats.power_sequential import sample_size_group_sequential
+from metricdef.stats.power_sequential import mde_group_sequential, power_group_sequential, sample_size_group_sequential
 from metricdef.stats.unit_sd import adjusted_sd
 from stats.reference import Case
 from stats.references.group_sequential import compare, futility, rule
@@ -154,6 +154,14 @@ def group_sequential(case: Case) -> None:
         bounds = boundaries(rule(inputs), rates, alpha, inputs["sided"])
         found = sample_size_group_sequential(fixed, bounds, wanted)
         stopped = found.early_rejection  # the source counts those in the right direction
+    # The other two directions at the source's size, split as planned.
+    allocation, size = inputs.get("allocation_treatment_to_control", 1.0), case["expected"]["max_n_total"]
+    n = (size * allocation / (1 + allocation), size / (1 + allocation))
+    reached = power_group_sequential(inputs["difference"], inputs["sd"], *n, bounds)
+    assert reached.correct == pytest.approx(wanted, rel=case["tolerance"]["rtol"])
+    assert mde_group_sequential(inputs["sd"], *n, bounds, wanted) == pytest.approx(
+        inputs["difference"], rel=case["tolerance"]["rtol"]
+    )
     compare(
         case,
         {
