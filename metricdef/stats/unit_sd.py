@@ -1,12 +1,15 @@
-"""The standard deviation of a unit for planning: ratios, covariate adjustment, clusters.
+"""The standard deviation of a unit for planning: ratios, quantiles, covariate adjustment, strata, clusters.
 
 Take the moments from the same eligible population and the same length of window as the experiment will have: both
-variance and R^2 change with them.
+variance and R^2 change with them. The functions of `power.py` and its neighbours take the result as `sd`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+
+from metricdef.stats.tails import z_quantile
 
 
 def ratio_sd(mean_y: float, mean_d: float, var_y: float, var_d: float, cov: float) -> float:
@@ -27,6 +30,90 @@ def proportion_sd(rate: float) -> float:
     if not 0 < rate < 1:
         raise ValueError(f"a rate lies strictly between 0 and 1: {rate}")
     return math.sqrt(rate * (1 - rate))
+
+
+def interval_sd(lower: float, upper: float, units: float, alpha: float) -> float:
+    """From a pilot's confidence interval of one arm: (upper - lower) / (2 z) sqrt(n), z = z_{1-alpha/2}.
+
+    For any estimate whose interval is about normal: a mean, a ratio, a quantile of units or of events.
+
+    Args:
+        lower: Limit.
+        upper: Limit.
+        units: Randomised units n behind it.
+        alpha: 1 - confidence.
+    """
+    if not (-math.inf < lower < upper < math.inf and 0 < units < math.inf):
+        raise ValueError(f"finite limits, the lower one below, and units: {lower}, {upper}, {units}")
+    return (upper - lower) / (2 * z_quantile(alpha)) * math.sqrt(units)
+
+
+def quantile_density(q: float, lower: float, upper: float, values: float, alpha: float) -> float:
+    """The density f at a quantile, from two order statistics of a pilot: 2 z sqrt(q (1 - q) / n) / (upper - lower).
+
+    `lower` and `upper` are the values at the fractions q -+ z sqrt(q (1 - q) / n), as of `rank_band`; assumes a
+    density that is smooth between them. Its relative error is some 1 / sqrt(2 z sqrt(n q (1 - q))), 5 % with 100,000
+    values at q = 0.9, twice that in a sample size. Price & Bonett (2001).
+
+    Args:
+        q: The quantile.
+        lower: Order statistic below it.
+        upper: Order statistic above it.
+        values: Number n of ranked values: units, or events.
+        alpha: z = z_{1-alpha/2} is the half width of the band.
+    """
+    return proportion_sd(q) / interval_sd(lower, upper, values, alpha)
+
+
+def quantile_sd(q: float, density: float) -> float:
+    """Of a unit's influence on a quantile of units: sqrt(q (1 - q)) / f, f the density at the quantile.
+
+    Assumes a continuous density there; without it (ties, many zeros) the quantile has no such variance. Serfling (1980).
+    """
+    if not 0 < density < math.inf:
+        raise ValueError(f"the density must be positive and finite: {density}")
+    return proportion_sd(q) / density
+
+
+def event_quantile_sd(
+    q: float, density: float, mean_rows: float, var_rows: float, var_below: float, cov: float
+) -> float:
+    """Of a unit's influence on a quantile of its events: sqrt(S_bb - 2 q S_bn + q^2 S_nn) / (m_n f).
+
+    b of a unit's n events lie at or below the quantile, so that their ratio of sums is q: the sd of that ratio
+    (`ratio_sd`) over the density of events. Where a unit's share below doesn't depend on n and two of its events
+    agree with correlation icc, the same as quantile_sd sqrt(deff / m_n), deff = `design_effect`(m_n, icc, cv of n).
+    Deng, Knoblich & Lu (2018).
+
+    Args:
+        q: The quantile.
+        density: Of events, at the quantile.
+        mean_rows: Mean events per unit m_n.
+        var_rows: Variance over units of the number of events, S_nn.
+        var_below: The same of those at or below the quantile, S_bb.
+        cov: Covariance of the two, S_bn.
+    """
+    if not (0 < q < 1 and 0 < density < math.inf):
+        raise ValueError(f"a quantile strictly between 0 and 1, a positive density: {q}, {density}")
+    return ratio_sd(q * mean_rows, mean_rows, var_below, var_rows, cov) / density
+
+
+def stratified_sd(shares: Sequence[float], sds: Sequence[float]) -> float:
+    """Left in a post-stratified comparison: sqrt(sum w_k s_k^2), the root of the mean variance within strata.
+
+    Per arm, with one allocation in all strata. Left out are terms of order 1 / n^2 for the chance sizes of the strata
+    and, where effects differ between strata, sum w_k (tau_k - tau)^2 / N. Cochran (1977); Miratrix, Sekhon & Yu
+    (2013).
+
+    Args:
+        shares: Of the strata, w_k; they sum to 1.
+        sds: Of a unit within each stratum.
+    """
+    if not math.isclose(math.fsum(shares), 1.0, rel_tol=1e-6) or not all(share > 0 for share in shares):
+        raise ValueError(f"the shares of the strata are positive and sum to 1: {list(shares)}")
+    if not all(0 <= sd < math.inf for sd in sds):
+        raise ValueError(f"standard deviations are finite and not negative: {list(sds)}")
+    return math.sqrt(math.fsum(w * sd * sd for w, sd in zip(shares, sds, strict=True)))
 
 
 def adjusted_sd(sd: float, r_squared: float) -> float:
