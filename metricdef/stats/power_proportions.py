@@ -1,4 +1,7 @@
-"""Power for two proportions. Three formulas are in use and give three numbers; each has its name."""
+"""Power for two proportions. Three formulas are in use and give three numbers; each has its name.
+
+A margin of non-inferiority needs the variance at its null: `power_score.py`.
+"""
 
 from __future__ import annotations
 

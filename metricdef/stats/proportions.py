@@ -89,7 +89,7 @@ class _Table:
         return (self.x1 * self.n0 - self.x0 * self.n1) / (self.n1 * self.n0)  # integers: exactly 0 when equal
 
 
-def _smaller_rate(xa: int, na: int, xb: int, nb: int, delta: float) -> float:
+def _smaller_rate(xa: float, na: float, xb: float, nb: float, delta: float) -> float:
     """Maximum-likelihood p of arm a under p_b = p + delta, delta > 0.
 
     The score times p (1-p) (p+delta) (1-p-delta) is u (p+delta) r + v p (1-p), u = xa - na p, v = xb - nb (p+delta),
@@ -114,22 +114,28 @@ def _smaller_rate(xa: int, na: int, xb: int, nb: int, delta: float) -> float:
     return float(brentq(score, 0.0, top, xtol=1e-300, rtol=9e-16, maxiter=500))
 
 
+def restricted_variance(x1: float, n1: float, x0: float, n0: float, delta: float) -> float:
+    """p~1 q~1 / n1 + p~0 q~0 / n0 at the maximum-likelihood rates under p~1 - p~0 = delta.
+
+    Counts may be expected ones. Miettinen & Nurminen (1985); Farrington & Manning (1990).
+    """
+    if abs(delta) < VANISHING:
+        successes, n = x1 + x0, n1 + n0
+        return successes * (n - successes) / n / n * (1 / n1 + 1 / n0)
+    # Solve for the smaller rate, and in terms of failures when successes are the majority: small rates
+    # keep their relative precision (12 of 2 million), and the larger is a sum without cancellation.
+    flip = 2 * (x1 + x0) > n1 + n0
+    one, zero = (n1 - x1 if flip else x1, n1), (n0 - x0 if flip else x0, n0)
+    rise = (delta > 0) != flip
+    small, large = (zero, one) if rise else (one, zero)
+    p = _smaller_rate(*small, *large, abs(delta))
+    q = p + abs(delta)
+    return p * (1 - p) / small[1] + q * max(1 - q, 0.0) / large[1]
+
+
 def _z_difference(t: _Table, delta: float) -> float:
     """Score statistic of p1 - p0 = delta; +-inf where the null has variance 0 and the data contradict it."""
-    if abs(delta) < VANISHING:
-        successes, n = t.x1 + t.x0, t.n1 + t.n0
-        variance = successes * (n - successes) / n / n * (1 / t.n1 + 1 / t.n0)
-    else:
-        # Solve for the smaller rate, and in terms of failures when successes are the majority: small rates
-        # keep their relative precision (12 of 2 million), and the larger is a sum without cancellation.
-        flip = 2 * (t.x1 + t.x0) > t.n1 + t.n0
-        one, zero = (t.n1 - t.x1 if flip else t.x1, t.n1), (t.n0 - t.x0 if flip else t.x0, t.n0)
-        rise = (delta > 0) != flip
-        small, large = (zero, one) if rise else (one, zero)
-        p = _smaller_rate(*small, *large, abs(delta))
-        q = p + abs(delta)
-        variance = p * (1 - p) / small[1] + q * max(1 - q, 0.0) / large[1]
-    return _ratio(t.gap - delta, variance * t.inflation)
+    return _ratio(t.gap - delta, restricted_variance(t.x1, t.n1, t.x0, t.n0, delta) * t.inflation)
 
 
 def _z_ratio(t: _Table, phi: float) -> float:

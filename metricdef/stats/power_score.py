@@ -1,0 +1,105 @@
+"""Power to show that a rate is no worse than another by a margin, with the score test of `proportions.py`.
+
+The variance under the null is that of the rates the data would suggest if the margin were the truth, which keeps the
+test at its level where rates are low or the margin is wide and the Wald test does not.
+"""
+
+from __future__ import annotations
+
+import math
+
+from metricdef.errors import NotComputable
+from metricdef.stats.power import Level, Power, SampleSize, needed_noncentrality
+from metricdef.stats.proportions import restricted_variance
+from metricdef.stats.tails import z_tail
+from metricdef.stats.unit_sd import proportion_sd
+
+
+def power_non_inferiority(
+    p_treatment: float, p_control: float, margin: float, n_treatment: float, n_control: float, level: Level
+) -> Power:
+    """Power of the score test of p1 - p0 > -margin: Phi(((p1 - p0 + margin) sqrt(n0) - c s_null) / s).
+
+    r = n1 / n0; s^2 = p1 q1 / r + p0 q0 at the true rates; s_null the same at the rates p~ that the true ones lead to
+    under the null, the maximum-likelihood estimates with p~1 - p~0 = -margin from expected counts. Normal
+    approximation: fails where an arm expects few successes or failures. Farrington & Manning (1990).
+
+    Args:
+        p_treatment: True rate of what is good; for what is bad take the complements of both.
+        p_control: True rate.
+        margin: Absolute, positive: 0.01 is one percentage point down.
+        n_treatment: Units.
+        n_control: Units.
+        level: One-sided.
+    """
+    if not all(0 < n < math.inf for n in (n_treatment, n_control)):
+        raise ValueError(f"units must be positive and finite: {n_treatment}, {n_control}")
+    gap, under_null, root = _parts(p_treatment, p_control, margin, n_treatment / n_control, level)
+    return Power(z_tail((level.quantile() * under_null - gap * math.sqrt(n_control)) / root), 0.0)
+
+
+def sample_size_non_inferiority(
+    p_treatment: float,
+    p_control: float,
+    margin: float,
+    level: Level,
+    wanted: float,
+    *,
+    allocation: float = 1.0,
+    arms: int = 1,
+) -> SampleSize:
+    """Units for a power: n0 = (c s_null + z_power s)^2 / (p1 - p0 + margin)^2, n1 = r n0. Farrington & Manning (1990).
+
+    Args:
+        p_treatment: As in `power_non_inferiority`, as are the others.
+        p_control: True rate.
+        margin: Absolute.
+        level: One-sided.
+        wanted: Power.
+        allocation: r, units of a treatment arm per unit of control.
+        arms: Treatment arms, each compared with the control.
+    """
+    gap, under_null, root = _parts(p_treatment, p_control, margin, allocation, level)
+    c = level.quantile()
+    n = ((c * under_null + (needed_noncentrality(level, wanted) - c) * root) / gap) ** 2
+    return SampleSize(allocation * n, n, arms)
+
+
+def smallest_margin(
+    p_treatment: float, p_control: float, n_treatment: float, n_control: float, level: Level, wanted: float
+) -> float:
+    """The smallest margin that the units given show with a power: a root of `power_non_inferiority`.
+
+    Raises:
+        NotComputable: `too_few_units` when even the widest margin, p_control, has less power.
+    """
+    from scipy.optimize import brentq
+
+    needed_noncentrality(level, wanted)  # refuses what is no power
+
+    def excess(margin: float) -> float:
+        return power_non_inferiority(p_treatment, p_control, margin, n_treatment, n_control, level).correct - wanted
+
+    worst = max(p_control - p_treatment, 0.0)
+    low, high = worst + p_control * 1e-9, p_control * (1 - 1e-9)
+    if not low < high or excess(high) < 0:
+        raise NotComputable("too_few_units", "no margin is shown with this power by these units")
+    return float(brentq(excess, low, high, xtol=1e-16, rtol=1e-13)) if excess(low) < 0 else low
+
+
+def _parts(
+    p_treatment: float, p_control: float, margin: float, allocation: float, level: Level
+) -> tuple[float, float, float]:
+    """Distance from the null, sqrt(n0) times the standard error at it, and the same at the true rates."""
+    s1, s0 = proportion_sd(p_treatment), proportion_sd(p_control)
+    if level.sided != 1:
+        raise ValueError("non-inferiority is a one-sided test")
+    if not 0 < allocation < math.inf:
+        raise ValueError(f"the allocation must be positive and finite: {allocation}")
+    if not 0 < margin < 1:
+        raise ValueError(f"a margin of rates lies between 0 and 1: {margin}")
+    gap = p_treatment - p_control + margin
+    if not gap > 1e-12:  # what rounding leaves of no gap
+        raise ValueError(f"the true difference lies beyond the margin: {p_treatment - p_control}, {-margin}")
+    variance = restricted_variance(allocation * p_treatment, allocation, p_control, 1.0, -margin)
+    return gap, math.sqrt(variance), math.hypot(s1 / math.sqrt(allocation), s0)
