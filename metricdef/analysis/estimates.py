@@ -310,7 +310,7 @@ def _cap(cells: Cells, pair: _Pair, uncapped: Effect | NotComputable | None) -> 
         counts = tuple(int(m.capped[m.index(cap.column)]) for m in (pair.baseline, pair.arm))
         try:
             # Of clusters the moments count clusters, and the cap cuts units.
-            p_value = None if pair.metric.clustered else srm.homogeneity(counts, (pair.baseline.n, pair.arm.n))
+            p_value = None if pair.metric.clustered else srm.homogeneity(counts, (pair.baseline.n, pair.arm.n)).p_value
         except NotComputable:
             p_value = None  # nobody was cut, or everybody
         lower, upper = _limit(cells, cap.lower), _limit(cells, cap.upper)

@@ -168,7 +168,7 @@ def _mixed_by_epoch(cells: Cells) -> list[tuple[int, int]]:
 def _homogeneity(counts: Sequence[tuple[int, int]]) -> float | None:
     """P of equal rates; None where there is nothing to compare."""
     try:
-        return srm.homogeneity([mixed for mixed, _ in counts], [whole for _, whole in counts])
+        return srm.homogeneity([mixed for mixed, _ in counts], [whole for _, whole in counts]).p_value
     except NotComputable:
         return None
 

@@ -40,6 +40,14 @@ Outcome = MeanOutcome | RatioOutcome
 LinVariance = Literal["superpopulation", "conditional", "large_sample"]
 
 
+@dataclass(frozen=True, slots=True)
+class Covariates:
+    """Covariates by name: those an estimator uses and those it can't, each in the order given."""
+
+    kept: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Linearised:
     """An arm after linearisation: estimate, covariate means and the co-moments (not divided) of [outcome, x...]."""
@@ -59,10 +67,23 @@ def unadjusted(arms: Sequence[SecondMoments], outcome: Outcome) -> ArmEstimates:
     return unadjusted_mean(arms, outcome.column)
 
 
-def usable(
-    arms: Sequence[SecondMoments], covariates: Sequence[str], per_arm: bool
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Split covariates into (kept, dropped): a constant or collinear one is dropped, the earlier of a pair is kept.
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """Arms ready for a regression on K arms and k covariates.
+
+    Attributes:
+        parts: Linearised arms.
+        distance: (K, k) D, of the arms' covariate means from the grand mean.
+        spread: (k, k) Sx = T_xx / N, T_xx the total co-moments of the covariates.
+    """
+
+    parts: list[Linearised]
+    distance: Floats
+    spread: Floats
+
+
+def usable(arms: Sequence[SecondMoments], covariates: Sequence[str], per_arm: bool) -> Covariates:
+    """Split covariates: a constant or collinear one is dropped, the earlier of a pair is kept.
 
     In the order given, a column is kept when the share of its variance that the kept ones leave unexplained exceeds
     1e-8, judged on the pooled within-arm correlation matrix and, with `per_arm` (Lin), also within every arm.
@@ -73,7 +94,7 @@ def usable(
         blocks.append(arm.comoment[np.ix_(at, at)])
     within = np.sum(blocks, axis=0)
     kept = _independent(np.array([within, *blocks] if per_arm else [within]))
-    return tuple(covariates[j] for j in kept), tuple(c for j, c in enumerate(covariates) if j not in kept)
+    return Covariates(tuple(covariates[j] for j in kept), tuple(c for j, c in enumerate(covariates) if j not in kept))
 
 
 def _independent(matrices: Floats) -> list[int]:
@@ -97,7 +118,8 @@ def _independent(matrices: Floats) -> list[int]:
 def linearise(arm: SecondMoments, outcome: Outcome, kept: Sequence[str]) -> Linearised:
     """An arm's estimate and its co-moments with the covariates `kept`, through the influence if it is a ratio."""
     if isinstance(outcome, RatioOutcome):
-        estimate, weights = ratio_gradient(arm, outcome.numerator, outcome.denominator)
+        found = ratio_gradient(arm, outcome.numerator, outcome.denominator)
+        estimate, weights = found.ratio, found.weights
     else:
         i = arm.index(outcome.column)
         estimate, weights = float(arm.mean[i]), np.zeros(len(arm.columns))
@@ -107,10 +129,12 @@ def linearise(arm: SecondMoments, outcome: Outcome, kept: Sequence[str]) -> Line
     return Linearised(arm.n, estimate, arm.mean[at], quadratic(weights, arm.comoment), arm.comoment[at] @ weights, xx)
 
 
-def prepare(
-    arms: Sequence[SecondMoments], outcome: Outcome, kept: Sequence[str]
-) -> tuple[list[Linearised], Floats, Floats]:
-    """Linearised arms, the (K, k) distances D of the arms' covariate means from the grand mean, and Sx = T_xx / N."""
+def prepare(arms: Sequence[SecondMoments], outcome: Outcome, kept: Sequence[str]) -> Prepared:
+    """What the regressions of an outcome on the covariates `kept` share.
+
+    Raises:
+        NotComputable: `too_few_units` when an arm has fewer than k + 2 units; `zero_denominator`.
+    """
     for arm in arms:
         if arm.n < len(kept) + 2:
             raise NotComputable(
@@ -123,7 +147,7 @@ def prepare(
     off = x - x[0]
     distance = off - (n @ off) / n.sum()
     total = sum((part.xx for part in parts), np.zeros((len(kept), len(kept)))) + distance.T @ (n[:, None] * distance)
-    return parts, distance, total / n.sum()
+    return Prepared(parts, distance, total / n.sum())
 
 
 def _residual(yy: float, yx: Floats, slopes: Floats) -> float:
@@ -199,9 +223,10 @@ def _lin(
     covariates: Sequence[str],
     variance: LinVariance = "superpopulation",
 ) -> ArmEstimates:
-    kept, dropped = usable(arms, covariates, per_arm=True)
-    k = len(kept)
-    parts, distance, sx = prepare(arms, outcome, kept)
+    names = usable(arms, covariates, per_arm=True)
+    k = len(names.kept)
+    ready = prepare(arms, outcome, names.kept)
+    parts, distance = ready.parts, ready.distance
     slopes = np.zeros((len(parts), k))
     means, own, df = np.zeros(len(parts)), np.zeros(len(parts)), np.zeros(len(parts))
     for a, part in enumerate(parts):
@@ -213,12 +238,12 @@ def _lin(
             own[a] = rss / part.n / part.n
         else:
             own[a] = rss / df[a] * (1 / part.n + float(distance[a] @ solve_scaled(part.xx, distance[a])))
-    shared = slopes @ sx @ slopes.T / sum(part.n for part in parts)
+    shared = slopes @ ready.spread @ slopes.T / sum(part.n for part in parts)
     if variance == "conditional":
         shared = np.zeros_like(shared)
     cov = np.diag(own) + shared
     reduction = variance_reduction(cov, unadjusted(arms, outcome).cov)
-    return ArmEstimates("lin", means, cov, own, df, None, kept, dropped, reduction, slopes)
+    return ArmEstimates("lin", means, cov, own, df, None, names.kept, names.dropped, reduction, slopes)
 
 
 def ancova(arms: Sequence[SecondMoments], column: str, covariates: Sequence[str]) -> ArmEstimates:
@@ -252,9 +277,10 @@ def ancova_ratio(
 
 
 def _ancova(arms: Sequence[SecondMoments], outcome: Outcome, covariates: Sequence[str]) -> ArmEstimates:
-    kept, dropped = usable(arms, covariates, per_arm=False)
-    k = len(kept)
-    parts, distance, sx = prepare(arms, outcome, kept)
+    names = usable(arms, covariates, per_arm=False)
+    k = len(names.kept)
+    ready = prepare(arms, outcome, names.kept)
+    parts, distance = ready.parts, ready.distance
     n = np.array([part.n for part in parts], dtype=np.float64)
     xx = sum((part.xx for part in parts), np.zeros((k, k)))
     yx = sum((part.yx for part in parts), np.zeros(k))
@@ -262,12 +288,13 @@ def _ancova(arms: Sequence[SecondMoments], outcome: Outcome, covariates: Sequenc
     df = float(n.sum()) - k - len(parts)
     s2 = _residual(sum(part.yy for part in parts), yx, slopes) / df
     arm_part = s2 * (np.diag(1 / n) + distance @ solve_scaled(xx, distance.T))
-    cov = arm_part + float(slopes @ sx @ slopes) / n.sum()
+    cov = arm_part + float(slopes @ ready.spread @ slopes) / n.sum()
     means = np.array([part.estimate for part in parts]) - distance @ slopes
     every = np.full(len(parts), df)
     reduction = variance_reduction(cov, unadjusted(arms, outcome).cov)
     common = np.tile(slopes, (len(parts), 1))
-    return ArmEstimates("ancova", means, cov, arm_part.diagonal(), every, df, kept, dropped, reduction, common)
+    own = arm_part.diagonal()
+    return ArmEstimates("ancova", means, cov, own, every, df, names.kept, names.dropped, reduction, common)
 
 
 def choose(arms: Sequence[SecondMoments], outcome: Outcome, covariates: Sequence[str]) -> ArmEstimates:
@@ -282,10 +309,10 @@ def choose(arms: Sequence[SecondMoments], outcome: Outcome, covariates: Sequence
         covariates: Candidate pre-treatment columns, in order of priority.
     """
     smallest = min(arm.n for arm in arms)
-    kept, dropped = usable(arms, covariates, per_arm=True)
-    if kept and smallest >= UNITS_PER_COEFFICIENT * (len(kept) + 1):
+    for_lin = usable(arms, covariates, per_arm=True).kept
+    if for_lin and smallest >= UNITS_PER_COEFFICIENT * (len(for_lin) + 1):
         return _lin(arms, outcome, covariates)
-    kept, dropped = usable(arms, covariates, per_arm=False)
-    if kept and smallest >= len(kept) + 10:
+    names = usable(arms, covariates, per_arm=False)
+    if names.kept and smallest >= len(names.kept) + 10:
         return _ancova(arms, outcome, covariates)
-    return replace(unadjusted(arms, outcome), dropped=dropped)
+    return replace(unadjusted(arms, outcome), dropped=names.dropped)

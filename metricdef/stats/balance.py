@@ -101,7 +101,8 @@ def check_balance(arms: Sequence[Moments], covariates: Sequence[str]) -> Balance
     if len(arms) < 2:
         raise ValueError("balance compares at least 2 arms")
     differences = standardised_differences(arms, covariates)
-    kept, dropped = usable(arms, covariates, per_arm=False)
+    names = usable(arms, covariates, per_arm=False)
+    kept = names.kept
     if not kept:
         raise NotComputable("no_variation", "no covariate varies within the arms")
     p, groups, total = len(kept), len(arms) - 1, sum(arm.n for arm in arms)
@@ -121,7 +122,7 @@ def check_balance(arms: Sequence[Moments], covariates: Sequence[str]) -> Balance
         distance,
         float(fdtrc(first, second, statistic)),
         kept,
-        dropped,
+        names.dropped,
     )
 
 

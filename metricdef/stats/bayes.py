@@ -130,7 +130,15 @@ def _log_unit_loss(r: float) -> float:
     return log_density + math.log(s) + math.log1p(-s * (3 - s * (15 - s * 105)))
 
 
-def effect_variance(est: ArmEstimates, arm: int, scale: Scale = "absolute", baseline: int = 0) -> tuple[float, float]:
+@dataclass(frozen=True, slots=True)
+class EffectVariance:
+    """An effect with the variance of its estimate."""
+
+    estimate: float
+    variance: float
+
+
+def effect_variance(est: ArmEstimates, arm: int, scale: Scale = "absolute", baseline: int = 0) -> EffectVariance:
     """Estimate and variance of an effect on the scale of the prior.
 
     Absolute: mu_1 - mu_0. Relative: mu_1 / mu_0 - 1 by the delta method, variance of mu_1 - (mu_1 / mu_0) mu_0 over
@@ -154,4 +162,4 @@ def effect_variance(est: ArmEstimates, arm: int, scale: Scale = "absolute", base
     variance = quadratic(weights, est.cov) / unit / unit
     if not variance > 0:
         raise NotComputable("zero_variance", "the estimates have no variance")
-    return (mu1 - mu0) / unit, variance
+    return EffectVariance((mu1 - mu0) / unit, variance)

@@ -43,8 +43,9 @@ def cuped(
     Raises:
         NotComputable: `too_few_units` when an arm has fewer than k + 2 units; `zero_denominator`.
     """
-    kept, dropped = usable(arms, covariates, per_arm=False)
-    parts, distance, _ = prepare(arms, outcome, kept)
+    names = usable(arms, covariates, per_arm=False)
+    ready = prepare(arms, outcome, names.kept)
+    parts, distance = ready.parts, ready.distance
     n = np.array([part.n for part in parts], dtype=np.float64)
     estimate = np.array([part.estimate for part in parts])
     xx = np.sum([part.xx for part in parts], axis=0)
@@ -59,7 +60,7 @@ def cuped(
     means = estimate - distance @ theta
     reduction = variance_reduction(cov, unadjusted(arms, outcome).cov)
     slopes = np.tile(theta, (len(parts), 1))
-    return ArmEstimates("cuped", means, cov, own, n - 1, None, kept, dropped, reduction, slopes)
+    return ArmEstimates("cuped", means, cov, own, n - 1, None, names.kept, names.dropped, reduction, slopes)
 
 
 def cuped_ratio(arms: Sequence[SecondMoments], outcome: RatioOutcome, covariate: RatioOutcome) -> ArmEstimates:
@@ -87,7 +88,8 @@ def cuped_ratio(arms: Sequence[SecondMoments], outcome: RatioOutcome, covariate:
     for a, arm in enumerate(arms):
         gradient = np.zeros((2, len(arm.columns)))
         for i, part in enumerate((outcome, covariate)):
-            pairs[a, i], gradient[i] = ratio_gradient(arm, part.numerator, part.denominator)
+            found = ratio_gradient(arm, part.numerator, part.denominator)
+            pairs[a, i], gradient[i] = found.ratio, found.weights
         blocks[a] = gradient @ arm.cov @ gradient.T / arm.n
         for i in (0, 1):
             blocks[a, i, i] = quadratic(gradient[i], arm.cov) / arm.n

@@ -139,8 +139,9 @@ def unadjusted_ratio(arms: Sequence[SecondMoments], numerator: str, denominator:
     means, variance = np.zeros(len(arms)), np.zeros(len(arms))
     for a, arm in enumerate(arms):
         if arm.n > 1:
-            means[a], weights = ratio_gradient(arm, numerator, denominator)
-            variance[a] = quadratic(weights, arm.cov) / arm.n
+            found = ratio_gradient(arm, numerator, denominator)
+            means[a] = found.ratio
+            variance[a] = quadratic(found.weights, arm.cov) / arm.n
     df = np.array([arm.n - 1.0 for arm in arms])
     return ArmEstimates("unadjusted", means, np.diag(variance), variance, df)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -13,6 +14,14 @@ LARGEST_TABLE = 1_000_000  # outcomes that an exact multinomial test may enumera
 
 _STIRLING_FROM = 30.0
 _UNDERFLOW = 1e-290
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """A p-value and its natural logarithm, which is there when the p is 0 in a double."""
+
+    p_value: float
+    log_p_value: float
 
 
 def stirling_rest(z: float) -> float:
@@ -31,7 +40,7 @@ def deviance(observed: Fraction | int, expected: Fraction) -> float:
     return float(expected) * ((1 + e) * math.log1p(e) - e if e > -1 else 1.0)
 
 
-def binomial_two_sided(observed: int, n: int, share: Fraction) -> tuple[float, float]:
+def binomial_two_sided(observed: int, n: int, share: Fraction) -> Tail:
     """Two-sided exact binomial p and its logarithm.
 
     The total probability of the outcomes no likelier than the observed one (as R's binom.test, with its tolerance);
@@ -44,7 +53,7 @@ def binomial_two_sided(observed: int, n: int, share: Fraction) -> tuple[float, f
     """
     mode = n * share
     if observed == mode:
-        return 1.0, 0.0
+        return Tail(1.0, 0.0)
 
     def log_mass(k: int) -> float:
         """Loader (2000): no difference of huge logarithms."""
@@ -65,12 +74,12 @@ def binomial_two_sided(observed: int, n: int, share: Fraction) -> tuple[float, f
     low, high = (observed, outside) if below else (outside, observed)
     p = min(1.0, _lower(low, n, share) + _upper(high, n, share))
     if p > _UNDERFLOW:
-        return p, math.log(p)
+        return Tail(p, math.log(p))
     # Far out the tail is a geometric series from the observed point; the other one is no larger.
     step = -1 if below else 1
     ratio = math.exp(log_mass(observed + step) - log_mass(observed)) if 0 <= observed + step <= n else 0.0
     other = 0 <= outside <= n
-    return p, log_mass(observed) - math.log1p(-ratio) + (math.log(2) if other else 0.0)
+    return Tail(p, log_mass(observed) - math.log1p(-ratio) + (math.log(2) if other else 0.0))
 
 
 def _lower(k: int, n: int, share: Fraction) -> float:
@@ -92,7 +101,7 @@ def outcomes(n: int, arms: int) -> int:
     return math.comb(n + arms - 1, arms - 1)
 
 
-def multinomial(counts: Sequence[int], shares: Sequence[Fraction]) -> tuple[float, float]:
+def multinomial(counts: Sequence[int], shares: Sequence[Fraction]) -> Tail:
     """Exact multinomial p and its logarithm: the probability of all outcomes no likelier than the observed one.
 
     Enumerates all outcomes. Radlow & Alf (1975).
@@ -117,10 +126,10 @@ def multinomial(counts: Sequence[int], shares: Sequence[Fraction]) -> tuple[floa
     mass = mass + terms[-1][left]
     own = float(gammaln(n + 1)) + sum(float(term[c]) for term, c in zip(terms, counts, strict=True))
     log_p = min(0.0, float(logsumexp(mass[mass <= own + TIE])))
-    return math.exp(log_p), log_p
+    return Tail(math.exp(log_p), log_p)
 
 
-def chi_square_tail(statistic: float, df: int) -> tuple[float, float]:
+def chi_square_tail(statistic: float, df: int) -> Tail:
     """P(chi-square with `df` > statistic) and its logarithm, which survives where the p is 0 in a double.
 
     Far out: -y + a ln y - ln Gamma(a) + ln of Legendre's continued fraction, a = df / 2, y = statistic / 2.
@@ -129,9 +138,9 @@ def chi_square_tail(statistic: float, df: int) -> tuple[float, float]:
 
     p = float(chdtrc(df, statistic))
     if p > _UNDERFLOW:
-        return p, math.log(p)
+        return Tail(p, math.log(p))
     a, y = df / 2, statistic / 2
     fraction = 0.0
     for i in range(200, 0, -1):
         fraction = i * (i - a) / (y + 2 * i + 1 - a - fraction)
-    return p, -y + a * math.log(y) - float(gammaln(a)) - math.log(y + 1 - a - fraction)
+    return Tail(p, -y + a * math.log(y) - float(gammaln(a)) - math.log(y + 1 - a - fraction))

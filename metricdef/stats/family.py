@@ -239,6 +239,14 @@ def fcr_rules(selected: Sequence[bool], q: float, *, any_dependence: bool = Fals
     return tuple(IntervalRule("fcr", level) if chosen else IntervalRule("marginal", q) for chosen in selected)
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of an interval; None is infinite."""
+
+    lower: float | None
+    upper: float | None
+
+
 def limits(
     rule: IntervalRule,
     estimate: float,
@@ -246,7 +254,7 @@ def limits(
     df: float | None,
     alternative: Alternative = "two-sided",
     null: float = 0.0,
-) -> tuple[float | None, float | None]:
+) -> Limits:
     """The interval of a rule: estimate -+ q std_error, q Student's quantile (normal if `df` is None).
 
     None is infinite: always on the open side of a one-sided bound, and where the level is 0.
@@ -264,13 +272,13 @@ def limits(
     if rule.form != "null" and rule.level:
         half = quantile(rule.level, df, two_sided=alternative == "two-sided") * std_error
         if alternative == "two-sided":
-            return estimate - half, estimate + half
+            return Limits(estimate - half, estimate + half)
         bound = side * estimate - half
     if rule.form != "limits":
         bound = side * null if bound is None else max(side * null, bound)
     if bound is None:
-        return None, None
-    return (bound, None) if alternative == "greater" else (None, side * bound)
+        return Limits(None, None)
+    return Limits(bound, None) if alternative == "greater" else Limits(None, side * bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,11 +320,11 @@ def compatible_bounds(
         _one_sided((e - null) / se, df, alternative) for e, se, df in zip(estimates, std_errors, dfs, strict=True)
     )
     tested = test_graph(graph, p_values, alpha)
-    pairs = [
+    found = [
         limits(rule, e, se, df, alternative, null)
         for rule, e, se, df in zip(bound_rules(graph, tested), estimates, std_errors, dfs, strict=True)
     ]
-    bounds = tuple(lower if alternative == "greater" else upper for lower, upper in pairs)
+    bounds = tuple(each.lower if alternative == "greater" else each.upper for each in found)
     return CompatibleBounds(p_values, tested.p_adjusted, tested.rejected, bounds)
 
 

@@ -31,6 +31,15 @@ class FutilityDesign:
     binding: bool
 
 
+@dataclass(frozen=True, slots=True)
+class FutilityBounds:
+    """Bounds on z by look; `missed` is P_theta(reaching the last look, below its upper bound)."""
+
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    missed: float
+
+
 def futility_design(
     rule: Rule,
     beta_spending: AlphaSpending,
@@ -69,8 +78,8 @@ def futility_design(
     scale = math.sqrt(looks.information[-1])
 
     def excess(drift: float) -> float:
-        _, _, missed = futility_bounds(rule, beta_spending, looks, alpha, beta, drift / scale, binding=binding)
-        return missed - last
+        found = futility_bounds(rule, beta_spending, looks, alpha, beta, drift / scale, binding=binding)
+        return found.missed - last
 
     fixed = -float(ndtri(beta)) - float(ndtri(alpha))
     high = fixed
@@ -79,8 +88,9 @@ def futility_design(
         if high > 100:
             raise ValueError("no drift has this power")
     drift = float(brentq(excess, 0.0, high, xtol=1e-11))
-    lower, upper, _ = futility_bounds(rule, beta_spending, looks, alpha, beta, drift / scale, binding=binding)
-    lower = (*lower[:-1], upper[-1])
+    found = futility_bounds(rule, beta_spending, looks, alpha, beta, drift / scale, binding=binding)
+    upper = found.upper
+    lower = (*found.lower[:-1], upper[-1])
     spent = crossing(looks.information, lower if binding else [-math.inf] * len(looks), upper, 0.0).upper
     bounds = Boundaries(looks, lower, upper, alpha, 1, tuple(accumulate(spent)), rule, binding)
     beta_spent = tuple(accumulate(bounds.crossing(drift / scale).lower))
@@ -89,8 +99,8 @@ def futility_design(
 
 def futility_bounds(
     rule: Rule, beta_spending: AlphaSpending, looks: Looks, alpha: float, beta: float, theta: float, *, binding: bool
-) -> tuple[tuple[float, ...], tuple[float, ...], float]:
-    """Lower and upper bounds under a drift fixed in advance, and P_theta(reaching the last look, below its upper).
+) -> FutilityBounds:
+    """Lower and upper bounds under a drift fixed in advance. Pampallona, Tsiatis & Kim (2001).
 
     With realised information and the planned `theta` these are the bounds of a running experiment; a final look
     rejects or not by its upper bound alone. Where the two meet before the last look, the bound decides there.
@@ -117,4 +127,4 @@ def futility_bounds(
         after = looks.information[following]
         drifted = drifted.advance(now, lower[j], upper[j], after)
         null = null.advance(now, lower[j], upper[j], after) if binding else null
-    return tuple(lower), tuple(upper), missed
+    return FutilityBounds(tuple(lower), tuple(upper), missed)

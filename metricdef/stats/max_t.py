@@ -138,7 +138,7 @@ def _influence(arms: Sequence[Moments], contrast: Contrast) -> list[Floats]:
 
 def _gradient(arm: Moments, outcome: Outcome) -> Floats:
     if isinstance(outcome, RatioOutcome):
-        return ratio_gradient(arm, outcome.numerator, outcome.denominator)[1]
+        return ratio_gradient(arm, outcome.numerator, outcome.denominator).weights
     weights = np.zeros(len(arm.columns))
     weights[arm.index(outcome.column)] = 1.0
     return weights

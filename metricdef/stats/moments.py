@@ -296,8 +296,16 @@ def transform(
     return SecondMoments(tuple(names), m.n, a @ m.mean + c, comoment)
 
 
-def ratio_gradient(arm: SecondMoments, numerator: str, denominator: str) -> tuple[float, Floats]:
-    """The ratio R of an arm and the weights w over its columns: w'(row - mean) = (y - R d) / m_d is R's influence.
+@dataclass(frozen=True, slots=True, eq=False)
+class RatioGradient:
+    """The ratio R of an arm and the weights w over its columns: w'(row - mean) is a unit's influence on R."""
+
+    ratio: float
+    weights: Floats
+
+
+def ratio_gradient(arm: SecondMoments, numerator: str, denominator: str) -> RatioGradient:
+    """R = m_y / m_d with the influence (y - R d) / m_d of a unit, by the delta method. Deng, Knoblich & Lu (2018).
 
     Raises:
         NotComputable: `zero_denominator`.
@@ -310,7 +318,7 @@ def ratio_gradient(arm: SecondMoments, numerator: str, denominator: str) -> tupl
     weights = np.zeros(len(arm.columns))
     weights[y] += 1 / base
     weights[d] -= ratio / base
-    return ratio, weights
+    return RatioGradient(ratio, weights)
 
 
 def linearise_ratio(
@@ -324,10 +332,10 @@ def linearise_ratio(
     Raises:
         NotComputable: `zero_denominator` (also for no units).
     """
-    ratio, weights = ratio_gradient(m, numerator, denominator)
-    rows = [weights, *(np.eye(len(m.columns))[m.index(column)] for column in keep)]
+    found = ratio_gradient(m, numerator, denominator)
+    rows = [found.weights, *(np.eye(len(m.columns))[m.index(column)] for column in keep)]
     shift = np.zeros(len(rows))
-    shift[0] = ratio - float(weights @ m.mean)
+    shift[0] = found.ratio - float(found.weights @ m.mean)
     return transform(m, rows, (name, *keep), shift)
 
 

@@ -35,6 +35,14 @@ _VECTOR = """
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Integral:
+    """A probability with the standard error of its integration."""
+
+    value: float
+    std_error: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NormalLaw:
     """Standard normal statistics with a given correlation matrix, which may be singular.
@@ -78,15 +86,15 @@ class NormalLaw:
 
     def smallest(self, p: float, members: Sequence[int]) -> float:
         """P(the smallest p of the members <= p)."""
-        return self.estimate(p, members)[0]
+        return self.estimate(p, members).value
 
-    def estimate(self, p: float, members: Sequence[int]) -> tuple[float, float]:
+    def estimate(self, p: float, members: Sequence[int]) -> Integral:
         """As `smallest`, with the standard error of the integration (0 where it is exact)."""
         if not members or not 0 < p < 1:
-            return float(bool(members) and p >= 1), 0.0
+            return Integral(float(bool(members) and p >= 1), 0.0)
         r = self.correlation[np.ix_(list(members), list(members))]
         if len(members) <= 2 and (loadings := _loadings(r)) is not None:
-            return ProductLaw(loadings, self.two_sided).smallest(p, range(len(members))), 0.0
+            return Integral(ProductLaw(loadings, self.two_sided).smallest(p, range(len(members))), 0.0)
         c = normal_score(p, "two-sided" if self.two_sided else "greater")
         root = _root(r)
         if len(members) * p < _TAIL:
@@ -94,7 +102,7 @@ class NormalLaw:
         else:
             shifts = _outside_box(root, c, two_sided=self.two_sided)
         value = min(max(float(shifts.mean()), p), 1.0, p * len(members))
-        return value, float(shifts.std(ddof=1)) / math.sqrt(shifts.size)
+        return Integral(value, float(shifts.std(ddof=1)) / math.sqrt(shifts.size))
 
 
 def law_of(correlation: Floats, *, two_sided: bool, df: float | None = None) -> ProductLaw | NormalLaw:

@@ -78,9 +78,9 @@ class SampleSize:
         """Units in all arms."""
         return self.control + self.arms * self.treatment
 
-    def rounded(self) -> tuple[int, int]:
-        """Whole units (treatment, control), rounded up; 1e-9 above a whole number is rounding of doubles."""
-        return math.ceil(self.treatment * (1 - 1e-12)), math.ceil(self.control * (1 - 1e-12))
+    def rounded(self) -> SampleSize:
+        """Whole units, rounded up; a relative 1e-12 above a whole number is rounding of doubles."""
+        return SampleSize(math.ceil(self.treatment * (1 - 1e-12)), math.ceil(self.control * (1 - 1e-12)), self.arms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,12 +49,12 @@ def lin_from_units(y: Sequence[Floats], x: Sequence[Floats], sandwich: Sandwich)
     Raises:
         NotComputable: `too_few_units` when an arm has fewer than k + 2 units, or one alone decides its own fit.
     """
-    names = [str(j) for j in range(x[0].shape[1])]
-    kept, dropped = usable([from_rows(names, values) for values in x], names, per_arm=True)
-    at = [int(name) for name in kept]
+    numbers = [str(j) for j in range(x[0].shape[1])]
+    names = usable([from_rows(numbers, values) for values in x], numbers, per_arm=True)
+    at = [int(name) for name in names.kept]
     everyone = np.vstack([values[:, at] for values in x])
     off = [values[:, at] - everyone.mean(axis=0) for values in x]
-    k, total = len(kept), len(everyone)
+    k, total = len(at), len(everyone)
     fits = [_fit(values, centred) for values, centred in zip(y, off, strict=True)]
     df = np.array([len(values) - k - 1.0 for values in y])
     slopes = np.array([fit.beta[1:] for fit in fits]).reshape(len(fits), k)
@@ -71,7 +71,7 @@ def lin_from_units(y: Sequence[Floats], x: Sequence[Floats], sandwich: Sandwich)
         own *= total / df.sum() if sandwich == "HC1" else 1.0
         cov, pooled = np.diag(own), float(df.sum())
     means = np.array([fit.beta[0] for fit in fits])
-    return ArmEstimates("lin", means, cov, own, df, pooled, kept, dropped, None, slopes)
+    return ArmEstimates("lin", means, cov, own, df, pooled, names.kept, names.dropped, None, slopes)
 
 
 def _fit(y: Floats, x: Floats) -> _Fit:

@@ -109,7 +109,7 @@ def fixed_sample(
         p = exact.chi_square_tail(statistic, arms - 1)
     total = sum(Fraction(share) for share in shares)
     per_arm = tuple(float(n * Fraction(share) / total) for share in shares)
-    return SrmResult(statistic, arms - 1, *p, per_arm, found)
+    return SrmResult(statistic, arms - 1, p.p_value, p.log_p_value, per_arm, found)
 
 
 def chi_square(counts: Sequence[int], shares: Sequence[Share]) -> SrmResult:
@@ -186,8 +186,20 @@ def sequential(counts: Sequence[int], shares: Sequence[Share], k: float) -> Sequ
     return SequentialSrm(log_bf, math.exp(log_p), log_p, k)
 
 
-def homogeneity(hits: Sequence[int], totals: Sequence[int]) -> float:
-    """P-value that a rate is the same in all arms: Pearson's chi-square of the 2 x K table, df = K - 1.
+@dataclass(frozen=True, slots=True)
+class Homogeneity:
+    """Chi-square test of equal rates; `log_p_value` is the natural logarithm of p_value."""
+
+    statistic: float
+    df: int
+    p_value: float
+    log_p_value: float
+
+
+def homogeneity(hits: Sequence[int], totals: Sequence[int]) -> Homogeneity:
+    """Test that a rate is the same in all arms: Pearson's chi-square of the 2 x K table, df = K - 1. Pearson (1900).
+
+    sum (x_a - n_a p)^2 / (n_a p (1 - p)), p the rate over all arms; needs some 5 expected units in every cell.
 
     Args:
         hits: Units with the property, per arm.
@@ -196,8 +208,6 @@ def homogeneity(hits: Sequence[int], totals: Sequence[int]) -> float:
     Raises:
         NotComputable: `too_few_arms` with fewer than 2 arms; `no_variation` when no unit or every unit has it.
     """
-    from scipy.special import chdtrc
-
     pairs = [(hit, total) for hit, total in zip(hits, totals, strict=True) if total > 0]
     if len(pairs) < 2:
         raise NotComputable("too_few_arms", "comparing rates needs at least 2 arms with units")
@@ -208,7 +218,8 @@ def homogeneity(hits: Sequence[int], totals: Sequence[int]) -> float:
         raise NotComputable("no_variation", "the rate is 0 or 1 in every arm")
     rate = hit / everything
     statistic = sum((x - n * rate) ** 2 / (n * rate * (1 - rate)) for x, n in pairs)
-    return float(chdtrc(len(pairs) - 1, statistic))
+    p = exact.chi_square_tail(statistic, len(pairs) - 1)
+    return Homogeneity(statistic, len(pairs) - 1, p.p_value, p.log_p_value)
 
 
 def combine(parts: Sequence[SrmResult]) -> SrmResult:
@@ -219,4 +230,5 @@ def combine(parts: Sequence[SrmResult]) -> SrmResult:
     """
     statistic, df = sum(part.statistic for part in parts), sum(part.df for part in parts)
     expected = tuple(sum(column) for column in zip(*(part.expected for part in parts), strict=True))
-    return SrmResult(statistic, df, *exact.chi_square_tail(statistic, df), expected, "chi_square")
+    p = exact.chi_square_tail(statistic, df)
+    return SrmResult(statistic, df, p.p_value, p.log_p_value, expected, "chi_square")

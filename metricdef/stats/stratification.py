@@ -210,7 +210,7 @@ def _standardised_gradient(arm: Sequence[Moments], weights: Floats, outcome: Rat
 
 def _within(members: Sequence[SecondMoments], column: str, covariates: Sequence[str]) -> ArmEstimates:
     """Lin's estimator in a stratum that is large enough for it, else the unadjusted means."""
-    kept, _ = usable(members, covariates, per_arm=True)
+    kept = usable(members, covariates, per_arm=True).kept
     if kept and min(m.n for m in members) >= UNITS_PER_COEFFICIENT * (len(kept) + 1):
         return lin(members, column, covariates)
     return unadjusted(members, MeanOutcome(column))

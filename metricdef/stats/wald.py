@@ -35,6 +35,16 @@ class NewcombeInterval:
     alpha: float
 
 
+@dataclass(frozen=True, slots=True)
+class WilsonInterval:
+    """x / n with Wilson's interval of level 1 - alpha."""
+
+    estimate: float
+    lower: float
+    upper: float
+    alpha: float
+
+
 def _check(x: int, n: int) -> None:
     if n < 1:
         raise NotComputable("too_few_units", "a proportion needs at least 1 unit in each arm")
@@ -80,13 +90,13 @@ def pooled_test(x1: int, n1: int, x0: int, n0: int) -> PooledTest:
     return PooledTest(z, min(1.0, 2 * z_tail(abs(z))))
 
 
-def wilson(x: int, n: int, alpha: float) -> tuple[float, float]:
+def wilson(x: int, n: int, alpha: float) -> WilsonInterval:
     """Wilson's score interval of one proportion: all p with |x / n - p| <= z sqrt(p (1 - p) / n). Wilson (1927)."""
     _check(x, n)
     q2 = z_quantile(alpha) ** 2
     centre, half = x + q2 / 2, math.sqrt(q2 * (x * (n - x) / n + q2 / 4))
     # The smaller root as the quotient of the product of the roots by the larger: rare events keep their digits.
-    return x * x / n / (centre + half), (centre + half) / (n + q2)
+    return WilsonInterval(x / n, x * x / n / (centre + half), (centre + half) / (n + q2), alpha)
 
 
 def newcombe(x1: int, n1: int, x0: int, n0: int, alpha: float) -> NewcombeInterval:
@@ -98,7 +108,8 @@ def newcombe(x1: int, n1: int, x0: int, n0: int, alpha: float) -> NewcombeInterv
     Raises:
         NotComputable: `too_few_units` when an arm is empty.
     """
-    (l1, u1), (l0, u0) = wilson(x1, n1, alpha), wilson(x0, n0, alpha)
-    p1, p0 = x1 / n1, x0 / n0
+    one, zero = wilson(x1, n1, alpha), wilson(x0, n0, alpha)
     gap = (x1 * n0 - x0 * n1) / (n1 * n0)
-    return NewcombeInterval(gap, gap - math.hypot(p1 - l1, u0 - p0), gap + math.hypot(u1 - p1, p0 - l0), alpha)
+    below = math.hypot(one.estimate - one.lower, zero.upper - zero.estimate)
+    above = math.hypot(one.upper - one.estimate, zero.estimate - zero.lower)
+    return NewcombeInterval(gap, gap - below, gap + above, alpha)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from metricdef.errors import NotComputable
 from metricdef.stats.adjustment import (
+    Covariates,
     MeanOutcome,
     RatioOutcome,
     ancova,
@@ -198,7 +199,7 @@ def test_collinear_covariates_are_found_as_by_least_squares() -> None:
         last = base[:, 0] - 2 * base[:, 1]
         last = last / np.linalg.norm(last) * np.sqrt(1 - share) + base[:, 2] * np.sqrt(share)
         arm = from_rows(["y", "x0", "x1", "x2"], np.column_stack([y, base[:, 0] * 1e6, base[:, 1] * 1e-6, last]))
-        assert usable([arm, arm], ["x0", "x1", "x2"], per_arm=True)[0] == kept
+        assert usable([arm, arm], ["x0", "x1", "x2"], per_arm=True).kept == kept
 
 
 def test_variance_reduction() -> None:
@@ -360,11 +361,11 @@ def test_a_column_that_follows_from_two_correlated_ones_is_dropped() -> None:
     table = np.column_stack([rng.normal(size=400), x0, x1, x1 - x0, x1 + x0 + rng.normal(size=400)])
     arm = from_rows(["y", "x0", "x1", "gap", "x3"], table)
     for per_arm in (True, False):
-        assert usable([arm, arm], ["x0", "x1", "gap", "x3"], per_arm) == (("x0", "x1", "x3"), ("gap",))
+        assert usable([arm, arm], ["x0", "x1", "gap", "x3"], per_arm) == Covariates(("x0", "x1", "x3"), ("gap",))
     # A pair of columns may be collinear in one arm alone: only slopes per arm mind.
     other = from_rows(["y", "x0", "x1", "gap", "x3"], rng.normal(size=(400, 5)))
-    assert usable([arm, other], ["x0", "x1", "gap", "x3"], per_arm=True)[1] == ("gap",)
-    assert usable([arm, other], ["x0", "x1", "gap", "x3"], per_arm=False)[1] == ()
+    assert usable([arm, other], ["x0", "x1", "gap", "x3"], per_arm=True).dropped == ("gap",)
+    assert usable([arm, other], ["x0", "x1", "gap", "x3"], per_arm=False).dropped == ()
 
 
 def test_no_variance_is_no_reduction() -> None:

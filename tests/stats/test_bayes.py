@@ -68,11 +68,12 @@ def test_far_tails_keep_their_logarithm(r) -> None:
 def test_the_relative_scale() -> None:
     arms = [moments(100, ["y"], [10.0], [[4.0]]), moments(120, ["y"], [11.0], [[9.0]])]
     est = unadjusted_mean(arms, "y")
-    value, variance = effect_variance(est, 1, "relative")
-    assert value == pytest.approx(0.1)
-    assert variance == pytest.approx(9 / 120 / 100 + 1.21 * 4 / 100 / 100)
-    assert relative(est, 1, 0.05).estimate == pytest.approx(value)
-    assert effect_variance(est, 1) == (pytest.approx(1.0), pytest.approx(9 / 120 + 4 / 100))
+    lift = effect_variance(est, 1, "relative")
+    assert lift.estimate == pytest.approx(0.1)
+    assert lift.variance == pytest.approx(9 / 120 / 100 + 1.21 * 4 / 100 / 100)
+    assert relative(est, 1, 0.05).estimate == pytest.approx(lift.estimate)
+    absolute = effect_variance(est, 1)
+    assert (absolute.estimate, absolute.variance) == (pytest.approx(1.0), pytest.approx(9 / 120 + 4 / 100))
 
 
 def test_refused() -> None:

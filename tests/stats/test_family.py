@@ -55,8 +55,9 @@ def test_every_procedure(procedure: Procedure, z) -> None:
         if value is None:
             continue
         assert p >= normal_p(value, "two-sided")
-        lower, upper = limits(rule, value, 1.0, None)
-        half = limits(IntervalRule("marginal", 0.05), 0.0, 1.0, None)[1]
+        found = limits(rule, value, 1.0, None)
+        lower, upper = found.lower, found.upper
+        half = limits(IntervalRule("marginal", 0.05), 0.0, 1.0, None).upper
         if rule.kind == "simultaneous":
             assert (lower > 0 or upper < 0) == rejected
             assert lower <= value - half + 1e-9
@@ -79,7 +80,8 @@ def test_compatible_bounds_say_what_is_rejected(procedure, alternative, z) -> No
         assert rule.kind == "compatible"
         if value is None:
             continue
-        lower, upper = limits(rule, value, 1.0, None, alternative)
+        found = limits(rule, value, 1.0, None, alternative)
+        lower, upper = found.lower, found.upper
         bound = lower if sign > 0 else upper
         assert (upper if sign > 0 else lower) is None
         if rejected:
@@ -131,7 +133,7 @@ def test_false_coverage_rate() -> None:
         rules = fcr_rules(adjust(p, "bh", 0.1).rejected, 0.1)
         chosen = [i for i, rule in enumerate(rules) if rule.kind == "fcr"]
         pairs = {i: limits(rules[i], z[i], 1.0, None) for i in chosen}
-        missed = sum(not pairs[i][0] <= theta[i] <= pairs[i][1] for i in chosen)
+        missed = sum(not pairs[i].lower <= theta[i] <= pairs[i].upper for i in chosen)
         shares.append(missed / max(1, len(chosen)))
         naive.append(sum(abs(z[i] - theta[i]) > 1.6449 for i in chosen) / max(1, len(chosen)))
     assert np.mean(shares) < 0.1

@@ -279,11 +279,13 @@ def test_futility(beta_spending: AlphaSpending, binding: bool) -> None:
 
 def test_non_binding_futility_with_true_bounds_and_realised_information() -> None:
     design = futility_design(PowerShape(0.0), POCOCK, [1, 2, 3], 0.025, 0.2, binding=False)
-    lower, upper, _ = futility_bounds(
+    found = futility_bounds(
         OF, POCOCK, tidy([1.2, 1.9, 3.3], [1 / 3, 2 / 3, 1]), 0.025, 0.2, design.theta, binding=False
     )
-    assert lower[0] == pytest.approx(design.theta * math.sqrt(1.2) + norm.ppf(Spending("pocock").spent(1 / 3, 0.2)))
-    assert upper[1] > upper[2]
+    assert found.lower[0] == pytest.approx(
+        design.theta * math.sqrt(1.2) + norm.ppf(Spending("pocock").spent(1 / 3, 0.2))
+    )
+    assert found.upper[1] > found.upper[2]
     with pytest.raises(ValueError, match="binding"):
         futility_design(PowerShape(0.0), POCOCK, [1, 2, 3], 0.025, 0.2, binding=True)
 

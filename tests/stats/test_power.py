@@ -94,8 +94,8 @@ def test_several_arms():
 
 
 def test_rounding_is_up():
-    assert SampleSize(100.2, 50.0).rounded() == (101, 50)
-    assert SampleSize(100.0000000000001, 3.5).rounded() == (100, 4)
+    assert SampleSize(100.2, 50.0).rounded() == SampleSize(101, 50)
+    assert SampleSize(100.0000000000001, 3.5, 2).rounded() == SampleSize(100, 4, 2)
 
 
 @settings(deadline=None)
@@ -122,7 +122,7 @@ def test_a_decrease_of_a_rate_is_an_increase_of_its_complement():
 def test_proportions_against_simulation():
     rng = np.random.default_rng(4)
     found = sample_size_proportions(0.14, 0.1, Level(0.05), 0.8)
-    n1, n0 = found.rounded()
+    n1, n0 = found.rounded().treatment, found.rounded().control
     p1, p0 = rng.binomial(n1, 0.14, 40_000) / n1, rng.binomial(n0, 0.1, 40_000) / n0
     z = (p1 - p0) / np.sqrt(p1 * (1 - p1) / n1 + p0 * (1 - p0) / n0)
     assert np.mean(z > 1.96) == pytest.approx(0.8, abs=0.01)

@@ -51,7 +51,8 @@ def exact_power(p1: float, p0: float, margin: float, n1: int, n0: int, alpha: fl
     ],
 )
 def test_the_size_gives_its_power_to_the_score_test(p1, p0, margin, allocation, alpha, wanted):
-    n1, n0 = sample_size_non_inferiority(p1, p0, margin, Level(alpha, 1), wanted, allocation=allocation).rounded()
+    found = sample_size_non_inferiority(p1, p0, margin, Level(alpha, 1), wanted, allocation=allocation).rounded()
+    n1, n0 = found.treatment, found.control
     assert exact_power(p1, p0, margin, n1, n0, alpha) == pytest.approx(wanted, abs=0.016)
     smaller = (round(n1 * 0.75), round(n0 * 0.75))
     planned = power_non_inferiority(p1, p0, margin, *smaller, Level(alpha, 1)).correct

@@ -77,7 +77,7 @@ def test_power_of_a_quantile_is_that_of_its_test():
     base = float(expon.ppf(q))
     sd, sd_control = quantile_sd(q, 0.1 / lift), quantile_sd(q, 0.1)
     size = sample_size(base * (lift - 1), sd, Level(0.05), 0.8, sd_control=sd_control, allocation=0.5)
-    n1, n0 = size.rounded()
+    n1, n0 = size.rounded().treatment, size.rounded().control
     rejected = 0
     for _ in range(reps):
         arms = [order_statistics(rng.exponential(s, k), q) for s, k in ((1.0, n0), (lift, n1))]

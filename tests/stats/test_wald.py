@@ -35,12 +35,14 @@ def test_published_hybrid_intervals(x1: int, n1: int, x0: int, n0: int, lower: f
 @given(st.integers(1, 10**7), st.floats(0, 1), st.sampled_from([0.01, 0.05, 0.4]))
 def test_wilson_limits_solve_their_equation(n: int, share: float, alpha: float) -> None:
     x, q = round(share * n), z_quantile(alpha)
-    lower, upper = wilson(x, n, alpha)
+    found = wilson(x, n, alpha)
+    lower, upper = found.lower, found.upper
+    assert (found.estimate, found.alpha) == (x / n, alpha)
     assert 0 <= lower <= x / n <= upper * (1 + 1e-12)
     for limit in (lower, upper):
         assert (x / n - limit) ** 2 == pytest.approx(q**2 * limit * (1 - limit) / n, rel=1e-6, abs=1e-13)
     mirror = wilson(n - x, n, alpha)
-    assert mirror == (pytest.approx(1 - upper, abs=1e-12), pytest.approx(1 - lower, abs=1e-12))
+    assert (mirror.lower, mirror.upper) == (pytest.approx(1 - upper, abs=1e-12), pytest.approx(1 - lower, abs=1e-12))
 
 
 @given(st.integers(2, 60), st.integers(2, 60), st.floats(0.01, 0.99), st.floats(0.01, 0.99))

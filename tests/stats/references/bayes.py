@@ -17,18 +17,18 @@ def check_normal_normal(case: Case) -> None:
         assert all(set(arm) == {"n", "mean", "sd"} for arm in pair)
         arms = [moments(arm["n"], ["y"], [arm["mean"]], [[arm["sd"] ** 2]]) for arm in pair]
         scale = {True: "relative", False: "absolute"}[inputs.pop("relative")]
-        estimate, variance = effect_variance(unadjusted_mean(arms, "y"), 1, scale)  # type: ignore[arg-type]  # one of the two
+        effect = effect_variance(unadjusted_mean(arms, "y"), 1, scale)  # type: ignore[arg-type]  # one of the two
         given = inputs.pop("prior")
         assert given is None or set(given) == {"mean", "variance"}
         got = update(
-            estimate,
-            variance,
+            effect.estimate,
+            effect.variance,
             None if given is None else NormalPrior(given["mean"], given["variance"]),
             lower_is_better=inputs.pop("lower_is_better"),
             credible=inputs.pop("credible"),
         )
-        expected.take("data_estimate", estimate)
-        expected.take("data_variance", variance)
+        expected.take("data_estimate", effect.estimate)
+        expected.take("data_variance", effect.variance)
         for key, value in (
             ("posterior_mean", got.mean),
             ("posterior_sd", got.std_dev),
