@@ -116,7 +116,10 @@ def _independent(matrices: Floats) -> list[int]:
 
 
 def linearise(arm: SecondMoments, outcome: Outcome, kept: Sequence[str]) -> Linearised:
-    """An arm's estimate and its co-moments with the covariates `kept`, through the influence if it is a ratio."""
+    """An arm's estimate and its co-moments with the covariates `kept`.
+
+    A mean as it is; a ratio through its linearised outcome L = R + (y - R d) / m_d. Deng, Knoblich & Lu (2018).
+    """
     if isinstance(outcome, RatioOutcome):
         found = ratio_gradient(arm, outcome.numerator, outcome.denominator)
         estimate, weights = found.ratio, found.weights
@@ -158,6 +161,8 @@ def _residual(yy: float, yx: Floats, slopes: Floats) -> float:
 
 def variance_reduction(cov: Floats, before: Floats) -> Floats:
     """1 - adjusted / unadjusted variance of each difference to the baseline (entry 0: of the baseline's mean).
+
+    With one covariate and equal slopes about its R^2 with the outcome. Deng, Xu, Kohavi & Walker (2013).
 
     Args:
         cov: (K, K) covariance of the adjusted arm means.
@@ -268,7 +273,9 @@ def ancova(arms: Sequence[SecondMoments], column: str, covariates: Sequence[str]
 def ancova_ratio(
     arms: Sequence[SecondMoments], numerator: str, denominator: str, covariates: Sequence[str]
 ) -> ArmEstimates:
-    """`ancova` for a ratio of sums, through the linearised outcome of `lin_ratio`.
+    """`ancova` for a ratio of sums: of the linearised outcome L = (y - R_a d) / m_d,a, estimate R_a - b'd_a.
+
+    Assumes equal slopes and residual variance of L in the arms. Freedman (2008); Deng, Knoblich & Lu (2018).
 
     Raises:
         NotComputable: `too_few_units`; `zero_denominator`.
@@ -301,7 +308,8 @@ def choose(arms: Sequence[SecondMoments], outcome: Outcome, covariates: Sequence
     """The default estimator, by size and rank only, never by significance.
 
     n >= 20 (k + 1) in every arm: Lin; else n >= k + 10 in every arm: ANCOVA; else unadjusted. k counts the
-    covariates that each estimator would keep. Without a usable covariate: unadjusted.
+    covariates that each estimator would keep. Without a usable covariate: unadjusted. Lin's estimator needs no common
+    slope but many units a coefficient; the limits are this project's. Freedman (2008); Lin (2013).
 
     Args:
         arms: Moments per arm, baseline first.

@@ -142,7 +142,10 @@ def _agreeing(p_value: float, excludes: bool, alpha: float) -> float:
 def confidence_sequence(
     estimate: float, std_error: float, units: float, rho2: float, alpha: float, null: float = 0.0
 ) -> ConfidenceSequence:
-    """Two-sided interval and test at one look; see `half_width` and `log_e_value`.
+    """Two-sided interval estimate -+ m and p = min(1, 1 / E) at one look: m by `half_width`, ln E by `log_e_value`.
+
+    Over all looks together the intervals cover with probability 1 - alpha, asymptotically, whatever the rule to stop.
+    Robbins (1970); Waudby-Smith et al. (2024).
 
     Args:
         estimate: A difference (adjusted or not), an effect of any asymptotically normal kind.
@@ -163,7 +166,19 @@ def confidence_sequence(
 def one_sided_sequence(
     estimate: float, std_error: float, units: float, rho2: float, alpha: float, *, greater: bool, null: float = 0.0
 ) -> ConfidenceSequence:
-    """One limit and one-sided test at one look; see `one_sided_margin`. `greater`: H1 is effect > null, else <."""
+    """One limit, estimate -+ m with m by `one_sided_margin`, and the level at which it ends at the null as p.
+
+    Valid over all looks, as `confidence_sequence`. Waudby-Smith et al. (2024).
+
+    Args:
+        estimate: As in `confidence_sequence`, as are the others.
+        std_error: Its standard error now.
+        units: Total units now, in both arms.
+        rho2: Fixed before the first look, by `tuned_rho2` at 2 alpha.
+        alpha: One-sided level.
+        greater: H1 is effect > null, else effect < null.
+        null: Value tested.
+    """
     finite(estimate=estimate, null=null)
     margin = one_sided_margin(std_error, units, rho2, alpha)
     distance = estimate - null if greater else null - estimate

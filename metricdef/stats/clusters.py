@@ -69,5 +69,8 @@ def cluster_estimates(
 
 
 def cluster_guards(arm: SecondMoments, baseline: SecondMoments) -> tuple[str, ...]:
-    """("few-clusters",) when an arm has fewer than 10 clusters: t on so few is weak and leans on normality."""
+    """("few-clusters",) when an arm has fewer than 10 clusters: t on so few is weak and leans on normality.
+
+    The cluster-robust variance itself is then unstable. Cameron & Miller (2015).
+    """
     return ("few-clusters",) if min(arm.n, baseline.n) < FEW_CLUSTERS else ()

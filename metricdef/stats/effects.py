@@ -147,7 +147,7 @@ def unadjusted_ratio(arms: Sequence[SecondMoments], numerator: str, denominator:
 
 
 def normal_theory(est: ArmEstimates) -> ArmEstimates:
-    """The same estimates with their variances taken as known: every test and interval uses the normal distribution."""
+    """The same estimates with their variances taken as known, df = inf: every test and interval is a normal one."""
     return replace(est, pooled_df=math.inf)
 
 
@@ -243,7 +243,8 @@ def degrees_of_freedom(est: ArmEstimates, arm: int, baseline: int = 0, factor: f
 def difference(est: ArmEstimates, arm: int, alpha: float, baseline: int = 0, null: float = 0.0) -> Difference:
     """Difference of two arms: d = mu_1 - mu_0, se^2 = C_11 + C_00 - 2 C_10, d -+ t_{1-alpha/2,df} se.
 
-    The statistic (d - null) / se and its two-sided p test `null`.
+    The statistic (d - null) / se and its two-sided p test `null`; df by `degrees_of_freedom`. Assumes arm means that
+    are about normal; the arms' variances may differ. Welch (1947).
 
     Raises:
         NotComputable: `too_few_units`, or the reason why an arm has no estimate; `zero_variance` when se = 0.
@@ -261,7 +262,7 @@ def difference(est: ArmEstimates, arm: int, alpha: float, baseline: int = 0, nul
 def one_sided_limit(est: ArmEstimates, arm: int, greater: bool, alpha: float, baseline: int = 0) -> float:
     """The limit of the one-sided interval of level 1 - alpha: d - t_{1-alpha,df} se (`greater`) or d + t_{1-alpha,df} se.
 
-    It lies beyond a null exactly when `test_one_sided` against that null has p < alpha.
+    It lies beyond a null exactly when `test_one_sided` against that null has p < alpha. Welch (1947).
 
     Args:
         est: The arm estimates.
@@ -327,7 +328,10 @@ def _solve(a: float, b: float, c: float) -> tuple[Shape, tuple[float | None, flo
 
 
 def test_superiority(est: ArmEstimates, arm: int, alpha: float, baseline: int = 0) -> Test:
-    """Two-sided Welch test of mu_1 = mu_0 at level alpha (the sign of the statistic gives the direction)."""
+    """Two-sided test of mu_1 = mu_0: |d| / se against t_{1-alpha/2,df}, as in `difference`. Welch (1947).
+
+    The sign of the statistic gives the direction.
+    """
     d = difference(est, arm, alpha, baseline)
     return Test("superiority", 0.0, "two-sided", alpha, d.statistic, d.df, d.p_value)
 
@@ -341,13 +345,14 @@ def test_one_sided(
     relative: float | None = None,
     baseline: int = 0,
 ) -> Test:
-    """One-sided test: H1 is mu_1 - mu_0 > null (`greater`) or < null; p exact in the far tail.
+    """One-sided test: H1 is mu_1 - mu_0 > null (`greater`) or < null; p = P(T_df > +-(d - null) / se). Welch (1947).
 
     With `relative` = r, signed (-0.01: one per cent down), `null` is not used and H1 is
     mu_1 - mu_0 > r |mu_0| (or <): the linear contrast mu_1 - (1 + s r) mu_0, s the sign of the baseline mean,
     with its variance from `est.cov` and the df of the difference; no division. A margin is thus relative to the
     baseline's size: -1 % always means "lower by one per cent of it". Rejects at alpha/2 exactly when Fieller's set
     of level 1 - alpha lies above (for `greater`) s r if s = 1, below s r if s = -1, baseline clearly nonzero.
+    Laster & Johnson (2003).
 
     Raises:
         NotComputable: `baseline_zero` for a relative margin on a baseline of 0; as `difference`.

@@ -255,9 +255,17 @@ def limits(
     alternative: Alternative = "two-sided",
     null: float = 0.0,
 ) -> Limits:
-    """The interval of a rule: estimate -+ q std_error, q Student's quantile (normal if `df` is None).
+    """The interval of a rule: estimate -+ q std_error, q Student's quantile at its level (normal if `df` is None).
 
     None is infinite: always on the open side of a one-sided bound, and where the level is 0.
+
+    Args:
+        rule: Of `test_family`, `bound_rules` or `fcr_rules`.
+        estimate: The effect.
+        std_error: Its standard error, above 0.
+        df: Degrees of freedom.
+        alternative: Of the family; "greater" has a lower bound, "less" an upper one.
+        null: The value tested, where a compatible bound may stop.
     """
     check_alternative(alternative)
     finite(estimate=estimate, std_error=std_error, null=null)
@@ -300,7 +308,9 @@ def compatible_bounds(
     null: float = 0.0,
     dfs: Sequence[float | None] | None = None,
 ) -> CompatibleBounds:
-    """Test estimates one-sidedly on a graph, with bounds that agree: see `bound_rules`.
+    """Test estimates one-sidedly on a graph, with simultaneous bounds that agree: see `bound_rules`.
+
+    Strassburger & Bretz (2008); Guilbaud (2008).
 
     Args:
         estimates: One per hypothesis.

@@ -142,7 +142,7 @@ def holm(weights: Sequence[float]) -> Graph:
 
 
 def bonferroni(weights: Sequence[float]) -> Graph:
-    """Weighted Bonferroni: nothing is passed on. `weights` as in `Graph`."""
+    """Weighted Bonferroni, reject p_i <= w_i alpha: nothing is passed on. `weights` as in `Graph`. Dunn (1961)."""
     return Graph(np.array(weights, dtype=np.float64), np.zeros((len(weights), len(weights))))
 
 

@@ -151,7 +151,9 @@ def boundaries(
 ) -> Boundaries:
     """Bounds of a design, planned or as it went.
 
-    Two-sided: alpha / 2 to each side, symmetric bounds, both stop; |z| is compared with `upper`.
+    c_j such that P_0(Z_j >= c_j first at j) is what the rule gives look j, by recursion over the joint law of the
+    looks. Two-sided: alpha / 2 to each side, symmetric bounds, both stop; |z| is compared with `upper`.
+    Armitage, McPherson & Rowe (1969); Lan & DeMets (1983); Jennison & Turnbull (2000).
 
     Args:
         rule: `AlphaSpending`, `PowerShape` or `HaybittlePeto`.
@@ -199,7 +201,8 @@ def drift_for_power(reached: Callable[[float], float], power: float) -> float:
 def theta_for_power(bounds: Boundaries, power: float) -> float:
     """The drift under which the upper bounds are crossed with probability `power`, per unit of sqrt(information).
 
-    Crossing a lower bound counts as a stop, never as power.
+    The theta with sum_j P_theta(first crossing up at j) = power; crossing a lower bound counts as a stop, never as
+    power. Jennison & Turnbull (2000).
     """
     scale = math.sqrt(bounds.looks.information[-1])
     return drift_for_power(lambda drift: sum(bounds.crossing(drift / scale).upper), power) / scale
@@ -224,7 +227,9 @@ class Characteristics:
 
 
 def characteristics(bounds: Boundaries, power: float, theta: float | None = None) -> Characteristics:
-    """Drift, inflation and expected information of a design; see `Characteristics`.
+    """Drift, inflation (drift / (z_{1-a} + z_power))^2 and expected information of a design.
+
+    Jennison & Turnbull (2000).
 
     Args:
         bounds: The design, all looks.

@@ -64,7 +64,7 @@ def quantile_guards(counts: Sequence[int], q: float) -> tuple[str, ...]:
     """("small-sample",) when an arm has fewer than 50 values on the shorter side of the quantile, n min(q, 1 - q).
 
     With so few the density read off two order statistics is skewed: up to some 4 % err to one side instead of 2.5 when
-    the arms differ in size (docs/calibration.md).
+    the arms differ in size. The limit is this project's, from simulation (docs/calibration.md).
 
     Args:
         counts: Ranked values per arm: units, or events.
@@ -111,7 +111,8 @@ def skewed(
 
     To either limit twice the chance is added: the standard deviation that the figure has for normal values, from
     Var(k3) = 6 k2^3 / n. An adjusted standard error is smaller than the unadjusted one by a factor r, and all figures
-    are divided by r^3, as if the covariates explained none of the skewness.
+    are divided by r^3, as if the covariates explained none of the skewness. Johnson (1978) for the skewness of a mean
+    in its t statistic; the limit is from simulation (docs/calibration.md).
 
     Args:
         parts: (arm, baseline) of every stratum or epoch, weighted by its share of units; of the whole, one part. A

@@ -58,7 +58,16 @@ class HybridPlan:
 def hybrid_plan(
     anytime_alpha: float, final_alpha: float, planned_units: float, direction: Direction = "two-sided"
 ) -> HybridPlan:
-    """A plan whose sequence is tightest at `planned_units` total units, which are fixed in advance."""
+    """A plan whose sequence is tightest at `planned_units` total units, which are fixed in advance.
+
+    rho^2 by `tuned_rho2` at anytime_alpha (2 anytime_alpha for one side). Waudby-Smith et al. (2024).
+
+    Args:
+        anytime_alpha: Level of the confidence sequence.
+        final_alpha: Level of the planned test, all its looks together.
+        planned_units: Total units at the planned end.
+        direction: What a rejection shows.
+    """
     tuned_at = anytime_alpha if direction == "two-sided" else 2 * anytime_alpha
     return HybridPlan(anytime_alpha, final_alpha, tuned_rho2(planned_units, tuned_at), direction)
 
@@ -125,6 +134,8 @@ def hybrid_look(
     Between the planned looks only the confidence sequence speaks. At the planned end of a fixed design (`final`), or
     at a planned look of a group-sequential one (`bounds`, `look`), the interval is the narrower of the sequence's at
     anytime_alpha and the planned test's at final_alpha: both have the same centre, so it is their intersection.
+    P(any look rejects) <= anytime_alpha + final_alpha by Bonferroni's inequality, the first as in
+    `confidence_sequence` and the second as in `boundaries`. Dunn (1961); Waudby-Smith et al. (2024).
 
     Args:
         plan: Fixed in advance.

@@ -167,7 +167,10 @@ def _local_alpha(law: Law, inside: list[int], outside: int, alpha: float) -> flo
 
 
 def normal_score(p: float, alternative: Alternative) -> float:
-    """The value that a standard normal statistic (its size, if two-sided) exceeds with probability p; may be +-inf."""
+    """-Phi^-1(p), two-sided -Phi^-1(p / 2): what a standard normal statistic (its size) exceeds with probability p.
+
+    +-inf at p = 0 and 1.
+    """
     from scipy.special import ndtri
 
     return -float(ndtri(p / 2 if alternative == "two-sided" else p))
@@ -180,7 +183,7 @@ def check_alternative(alternative: str) -> None:
 
 
 def normal_p(z: float, alternative: Alternative) -> float:
-    """P of a standard normal statistic."""
+    """P of a standard normal statistic: Phi(-z) for "greater", Phi(z) for "less", 2 Phi(-|z|) at most 1 for both."""
     check_alternative(alternative)
     if alternative == "two-sided":
         return min(1.0, 2 * z_tail(abs(z)))

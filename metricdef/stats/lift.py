@@ -62,7 +62,7 @@ def log_lift(est: ArmEstimates, arm: int, alpha: float, baseline: int = 0) -> Li
     """Lift from a normal interval of log(mu_1 / mu_0): var = Var(mu_1 / m_1 - mu_0 / m_0) at the estimates m.
 
     With independent arms that is V_1 / mu_1^2 + V_0 / mu_0^2. Limits exp(log ratio -+ t se) - 1.
-    Assumes that both means are many standard errors from 0, on the same side.
+    Assumes that both means are many standard errors from 0, on the same side. Katz, Baptista, Azen & Pike (1978).
 
     Raises:
         NotComputable: `no_logarithm` when the ratio is not positive; `not_finite` when a limit is too large for a

@@ -28,7 +28,7 @@ def max_t(
     """Single-step or step-down max-T of a family: p_adjusted >= p, whatever the integration's error.
 
     Each p is taken as a standard normal score, so hypotheses with different df can stand together; the scores are
-    jointly normal with the correlation of the contrasts (`contrasts.contrast_correlation`). Valid for large samples.
+    jointly normal with the correlation of the contrasts (`contrast_correlation`). Valid for large samples.
     Hypotheses that are not `members` (quantiles, score proportions), and those without p, join by Bonferroni.
     Hothorn, Bretz & Westfall (2008); Westfall & Young (1993) for stepping down.
 

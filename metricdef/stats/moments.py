@@ -201,7 +201,10 @@ def _single_value(n: int, centre: float, delta: float, largest: float, spread: f
 
 
 def from_rows(columns: Sequence[str], rows: ArrayLike) -> Moments:
-    """Moments from the units themselves, two passes; for tests and small local data. `rows` is (n, p)."""
+    """Moments from the units themselves, two passes; for tests and small local data. `rows` is (n, p).
+
+    Chan, Golub & LeVeque (1983).
+    """
     values = np.asarray(rows, dtype=np.float64).reshape(-1, len(columns))
     n = values.shape[0]
     if n == 0:
@@ -243,7 +246,7 @@ def merge(a: Moments, b: Moments) -> Moments:
 
 
 def merge_all(parts: Iterable[Moments], columns: Sequence[str] | None = None) -> Moments:
-    """Moments of any number of disjoint sets of units taken together, in one pass over `parts`.
+    """Moments of any number of disjoint sets of units taken together, in one pass over `parts`: see `merge`.
 
     Args:
         parts: Moments with the same columns.

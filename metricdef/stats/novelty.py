@@ -49,7 +49,7 @@ def day_weights(days: int) -> tuple[float, ...]:
 
 
 def sum_of_squares(days: int) -> float:
-    """Sum of the squared weights, D (D^2 - 1) / 12."""
+    """sum_d w_d^2 = D (D^2 - 1) / 12, w of `day_weights`."""
     if days < 2:
         raise ValueError(f"a slope over days needs a window of at least 2 days, not {days}")
     return days * (days**2 - 1) / 12

@@ -122,7 +122,7 @@ def distance(difference: float, null: float, sided: int) -> float:
 
 
 def standard_error(sd: float, n_treatment: float, n_control: float, sd_control: float | None = None) -> float:
-    """sqrt(s1^2 / n1 + s0^2 / n0). `sd` is that of the treatment and, unless given, of the control."""
+    """sqrt(s1^2 / n1 + s0^2 / n0), of independent arms. `sd` is of the treatment and, unless given, of the control."""
     other = sd if sd_control is None else sd_control
     _positive("standard deviations and units", sd, other, n_treatment, n_control)
     return math.hypot(sd / math.sqrt(n_treatment), other / math.sqrt(n_control))
@@ -131,7 +131,8 @@ def standard_error(sd: float, n_treatment: float, n_control: float, sd_control: 
 def power_of_noncentrality(noncentrality: float, level: Level, df: float | None = None) -> Power:
     """Power of a z test (or t test with `df`) whose statistic has mean (noncentrality) |effect - null| / se.
 
-    correct = P(T > c), wrong = P(T < -c) for two sides, T noncentral.
+    correct = P(T > c), wrong = P(T < -c) for two sides: Phi(noncentrality - c) and Phi(-noncentrality - c), or T
+    noncentral. Lachin (1981); Johnson, Kotz & Balakrishnan (1995), chapter 31, for the noncentral t.
     """
     if not 0 <= noncentrality < math.inf:
         raise ValueError(f"the noncentrality must be finite and not negative: {noncentrality}")
@@ -172,7 +173,10 @@ def power(
     null: float = 0.0,
     t: bool = False,
 ) -> Power:
-    """Power of the comparison of two means with the units given.
+    """Power of the comparison of two means with the units given: Phi(|difference - null| / se - c), and the far tail.
+
+    Assumes independent units and estimates that are about normal, with variances known from the past; `t` for normal
+    outcomes with one variance. Lachin (1981).
 
     Args:
         difference: True effect, treatment - control.
@@ -193,7 +197,16 @@ def _reached(found: Power, far_tail: bool) -> float:
 
 
 def needed_noncentrality(level: Level, wanted: float, *, far_tail: bool = False, df: float | None = None) -> float:
-    """|effect - null| / se that gives a power: c + z_power where only the correct direction counts, else a root."""
+    """|effect - null| / se that gives a power: c + z_power where only the correct direction counts, else a root.
+
+    Lachin (1981).
+
+    Args:
+        level: Of the comparison.
+        wanted: Power.
+        far_tail: Count rejections in the wrong direction as power too.
+        df: Degrees of freedom of a t test.
+    """
     from scipy.optimize import brentq
 
     if not level.alpha / level.sided * (2 if far_tail else 1) < wanted < 1:
@@ -231,7 +244,9 @@ def mde(
     t: bool = False,
     far_tail: bool = False,
 ) -> float:
-    """Minimal detectable distance from the null: (c + z_power) sqrt(s1^2 / n1 + s0^2 / n0).
+    """Minimal detectable distance from the null: (c + z_power) sqrt(s1^2 / n1 + s0^2 / n0). Bloom (1995).
+
+    Assumptions as in `power`.
 
     Args:
         sd: As in `power`.
@@ -261,7 +276,9 @@ def sample_size(
     t: bool = False,
     far_tail: bool = False,
 ) -> SampleSize:
-    """Units for a power: n0 = (s1^2 / r + s0^2) (c + z_power)^2 / (difference - null)^2, n1 = r n0.
+    """Units for a power: n0 = (s1^2 / r + s0^2) (c + z_power)^2 / (difference - null)^2, n1 = r n0. Lachin (1981).
+
+    Assumptions as in `power`.
 
     Args:
         difference: True effect.
@@ -322,6 +339,7 @@ def sample_size_relative_margin(
 
     The test is of the contrast mu1 - (1 - margin) mu0 > 0 (baseline mean above 0; for one below, of its mirror
     image), with expectation (lift + margin) |mu0| and unit variances s1^2 and (1 - margin)^2 s0^2.
+    Laster & Johnson (2003).
 
     Args:
         margin: 0.01 is one per cent down.

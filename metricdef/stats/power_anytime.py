@@ -66,6 +66,8 @@ def mde_anytime(
 ) -> float:
     """Minimal detectable distance from the null: (m(N) + z_power) se with the last look alone, an upper bound.
 
+    Assumptions and reference as in `power_anytime`.
+
     Args:
         sd: As in `power_anytime`, as are the others.
         n_treatment: Units at the end.
@@ -94,7 +96,8 @@ def sample_size_anytime(
 ) -> SampleSize:
     """Units by which a confidence sequence excludes the null with a given probability.
 
-    With the last look alone the root of (difference - null) / se(N) = m(N) + z_power: on the safe side.
+    With the last look alone the root of (difference - null) / se(N) = m(N) + z_power: on the safe side. Assumptions
+    and reference as in `power_anytime`.
 
     Args:
         difference: True effect.
@@ -136,7 +139,8 @@ def power_hybrid(
     """Probability that the hybrid has rejected by the planned end, where either of its parts rejects.
 
     Without `looks` only the planned ones count, a lower bound: of a fixed design the power of the test at the end at
-    final_alpha. With them the recursion over all, whose bound is the smaller of the two parts'.
+    final_alpha. With them the recursion over all, whose bound is the smaller of the two parts'. Armitage, McPherson &
+    Rowe (1969); Waudby-Smith et al. (2024).
 
     Args:
         difference: True effect, treatment - control; below the null for the direction "less".
@@ -167,7 +171,9 @@ def mde_hybrid(
     looks: Sequence[float] = (),
     heeded: bool = True,
 ) -> float:
-    """Minimal detectable distance from the null, an upper bound without `looks`: a root of `power_hybrid`.
+    """Minimal detectable distance from the null, an upper bound without `looks`: drift se, a root of `power_hybrid`.
+
+    Assumptions and references as in `power_hybrid`.
 
     Args:
         sd: As in `power_hybrid`, as are the others.
@@ -201,8 +207,8 @@ def sample_size_hybrid(
 ) -> SampleSize:
     """Units at the planned end with which the hybrid rejects with a given probability, its sequence tuned for them.
 
-    n = (unit drift / (difference - null))^2, the drift a root of `power_hybrid`. Make the plan by `hybrid_plan` at
-    `total` units.
+    N = (u drift / (difference - null))^2, u = sqrt(N) se and the drift a root of `power_hybrid`. Make the plan by
+    `hybrid_plan` at `total` units. Assumptions and references as in `power_hybrid`.
 
     Args:
         difference: True effect.

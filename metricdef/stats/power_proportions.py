@@ -99,7 +99,10 @@ def power_proportions(
     level: Level,
     formula: Formula = "unpooled",
 ) -> Power:
-    """Power to tell two rates apart: Phi((effect sqrt(n0) - c s_null) / s), and the far tail with two sides."""
+    """Power to tell two rates apart: Phi((effect sqrt(n0) - c s_null) / s), and the far tail with two sides.
+
+    Normal approximation; s, s_null and the references as in `sample_size_proportions`.
+    """
     effect, under_null, root = _parts(p_treatment, p_control, n_treatment / n_control, level, formula)
     c, scaled = level.quantile() * under_null, effect * math.sqrt(n_control)
     return Power(z_tail((c - scaled) / root), z_tail((c + scaled) / root) if level.sided == 2 else 0.0)
@@ -117,7 +120,7 @@ def mde_proportions(
 ) -> float:
     """Smallest detectable p_treatment - p_control (negative for a decrease), a root of `power_proportions`.
 
-    A one-sided test for a decrease is that of the complements.
+    A one-sided test for a decrease is that of the complements. References as in `sample_size_proportions`.
 
     Raises:
         NotComputable: `too_few_units` when even the largest possible difference has less power.

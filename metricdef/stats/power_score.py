@@ -70,6 +70,8 @@ def smallest_margin(
 ) -> float:
     """The smallest margin that the units given show with a power: a root of `power_non_inferiority`.
 
+    Farrington & Manning (1990) for the power.
+
     Raises:
         NotComputable: `too_few_units` when even the widest margin, p_control, has less power.
     """

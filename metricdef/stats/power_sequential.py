@@ -153,6 +153,8 @@ def mde_group_sequential(
 ) -> float:
     """Minimal detectable distance from the null: drift se, the drift a root of `power_group_sequential`.
 
+    Assumptions and references as there.
+
     Args:
         sd: As in `power_group_sequential`, as are the others.
         n_treatment: Units at the last look.

@@ -70,7 +70,7 @@ class ProductLaw:
 
 
 def quantile(p: float, df: float | None, *, two_sided: bool) -> float:
-    """The value that the statistic (its size, if two-sided) exceeds with probability p."""
+    """The value c with P(T > c) = p, two-sided P(|T| > c) = p: T Student's, normal without df."""
     from scipy.special import stdtrit
 
     if df is None:

@@ -242,7 +242,9 @@ def score_ratio(x1: int, n1: int, x0: int, n0: int, alpha: float) -> ScoreRatio:
 
 
 def score_test(x1: int, n1: int, x0: int, n0: int, null: float, greater: bool) -> ScoreTest:
-    """One-sided score test of H1: p1 - p0 > null (`greater`) or < null. Miettinen & Nurminen (1985).
+    """One-sided score test of H1: p1 - p0 > null (`greater`) or < null: z(null) of `score_difference`.
+
+    Miettinen & Nurminen (1985).
 
     Raises:
         NotComputable: `no_variation` for null = 0 without any success or any failure; `null_out_of_range` when
@@ -259,6 +261,8 @@ def score_test(x1: int, n1: int, x0: int, n0: int, null: float, greater: bool) -
 
 def score_test_relative(x1: int, n1: int, x0: int, n0: int, relative: float, greater: bool) -> ScoreTest:
     """One-sided score test of H1: p1 > (1 + relative) p0 (`greater`) or <; `relative` is signed, above -1.
+
+    z(phi) of `score_ratio` at phi = 1 + relative. Miettinen & Nurminen (1985); Farrington & Manning (1990).
 
     Raises:
         NotComputable: `no_variation` without any success (or without failure at relative = 0);

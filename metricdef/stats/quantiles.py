@@ -59,7 +59,7 @@ class BinomialRanks:
 
 
 def rank_band(n: int, q: float, z: float = RANK_Z) -> RankBand:
-    """What a query must fetch: fractions q -+ z sqrt(q (1 - q) / n).
+    """What a query must fetch: fractions q -+ z sqrt(q (1 - q) / n). Woodruff (1952).
 
     Args:
         n: Number of ranked values: units, or events.

@@ -144,7 +144,9 @@ def _quadrature(low: float, high: float, width: float) -> tuple[Floats, Floats]:
 
 
 def crossing(information: Sequence[float], lower: Sequence[float], upper: Sequence[float], theta: float) -> Crossing:
-    """First-crossing probabilities of given bounds under a drift.
+    """First-crossing probabilities of given bounds under a drift: P(l_i < Z_i < u_i for i < j, Z_j beyond), each side.
+
+    Cov(Z_i, Z_j) = sqrt(I_i / I_j). Armitage, McPherson & Rowe (1969).
 
     Args:
         information: Of each look. A look without bounds (-inf, inf) may repeat the look before; others must grow.

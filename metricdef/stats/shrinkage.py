@@ -121,7 +121,7 @@ def shrink_dependent(estimates: Sequence[float], covariance: ArrayLike, method: 
 
 
 def dersimonian_laird(estimates: Sequence[float], std_errors: Sequence[float]) -> Shrunk:
-    """`shrink` with DerSimonian and Laird's tau^2."""
+    """`shrink` with the moment estimate of tau^2. DerSimonian & Laird (1986)."""
     return shrink(estimates, std_errors, "DL")
 
 

@@ -226,7 +226,7 @@ def combine(parts: Sequence[SrmResult]) -> SrmResult:
     """Independent tables (the epochs of a ramp, each with its own shares) as one test: statistics and df add up.
 
     Each table has at least one unit. The sum of independent chi-square variables is one with the summed df; with an
-    arm that expects few units in an epoch that is approximate, whatever `method` its own p came from.
+    arm that expects few units in an epoch that is approximate, whatever `method` its own p came from. Pearson (1900).
     """
     statistic, df = sum(part.statistic for part in parts), sum(part.df for part in parts)
     expected = tuple(sum(column) for column in zip(*(part.expected for part in parts), strict=True))

@@ -56,7 +56,7 @@ def z_quantile(alpha: float) -> float:
 
 
 def z_tail(statistic: float) -> float:
-    """P(Z > statistic) for a standard normal Z."""
+    """P(Z > statistic) for a standard normal Z: erfc(statistic / sqrt 2) / 2."""
     if math.isnan(statistic):
         raise ValueError("the statistic is not a number")
     return 0.5 * math.erfc(statistic / math.sqrt(2))

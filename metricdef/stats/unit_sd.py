@@ -139,5 +139,5 @@ def design_effect(mean_size: float, icc: float, cv: float = 0.0) -> float:
 
 
 def clustered_sd(sd: float, mean_size: float, icc: float, cv: float = 0.0) -> float:
-    """sd sqrt(deff): with it, sample sizes are units in clusters; see `design_effect`."""
+    """sd sqrt(deff): with it, sample sizes are units in clusters; see `design_effect`. Eldridge, Ashby & Kerry (2006)."""
     return sd * math.sqrt(design_effect(mean_size, icc, cv))

@@ -77,6 +77,8 @@ def wald_proportions(successes: Sequence[int], units: Sequence[int]) -> ArmEstim
 def pooled_test(x1: int, n1: int, x0: int, n0: int) -> PooledTest:
     """z = (p_1 - p_0) / sqrt(p (1 - p) (1 / n_1 + 1 / n_0)), p the pooled proportion: Pearson's chi-square of 2 x 2.
 
+    Assumes independent binomial arms that expect some 5 successes and failures each. Pearson (1900).
+
     Raises:
         NotComputable: `too_few_units`; `no_variation` without any success or any failure.
     """
