@@ -91,6 +91,7 @@ def sample_size_anytime(
     sd_control: float | None = None,
     allocation: float = 1.0,
     null: float = 0.0,
+    arms: int = 1,
     tuned_for: float | None = None,
     looks: Sequence[float] = (1.0,),
 ) -> SampleSize:
@@ -105,22 +106,23 @@ def sample_size_anytime(
         level: Of the sequence.
         wanted: Power.
         sd_control: Of a unit in the control.
-        allocation: Units of treatment per unit of control.
+        allocation: Units of a treatment arm per unit of control.
         null: Effect under the null.
-        tuned_for: Total units the sequence is tightest at; by default those found.
+        arms: Treatment arms, each compared with the control.
+        tuned_for: Units of two compared arms the sequence is tightest at; by default those found.
         looks: Shares of the units.
     """
     unit = _unit(sd, sd_control, allocation)
     gap = distance(difference, null, level.sided)
     if tuned_for is None:  # the bounds are those of any number of units
-        return _split((unit * _sequence(level, None, 1.0, looks).drift(wanted) / gap) ** 2, allocation)
+        return _split((unit * _sequence(level, None, 1.0, looks).drift(wanted) / gap) ** 2, allocation, arms)
     if not level.alpha / level.sided < wanted < 1:
         raise ValueError(f"the power must lie between the level and 1: {wanted}")
 
     def excess(units: float) -> float:
         return _sequence(level, tuned_for, units, looks).power(gap / unit * math.sqrt(units), units).correct - wanted
 
-    return _split(rising_root(excess, 1.0), allocation)
+    return _split(rising_root(excess, 1.0), allocation, arms)
 
 
 def power_hybrid(
@@ -202,13 +204,14 @@ def sample_size_hybrid(
     sd_control: float | None = None,
     allocation: float = 1.0,
     null: float = 0.0,
+    arms: int = 1,
     looks: Sequence[float] = (),
     heeded: bool = True,
 ) -> SampleSize:
     """Units at the planned end with which the hybrid rejects with a given probability, its sequence tuned for them.
 
     N = (u drift / (difference - null))^2, u = sqrt(N) se and the drift a root of `power_hybrid`. Make the plan by
-    `hybrid_plan` at `total` units. Assumptions and references as in `power_hybrid`.
+    `hybrid_plan` at treatment + control units. Assumptions and references as in `power_hybrid`.
 
     Args:
         difference: True effect.
@@ -219,15 +222,16 @@ def sample_size_hybrid(
         direction: What a rejection shows.
         bounds: Of the planned looks.
         sd_control: Of a unit in the control.
-        allocation: Units of treatment per unit of control.
+        allocation: Units of a treatment arm per unit of control.
         null: Effect under the null.
+        arms: Treatment arms, each compared with the control.
         looks: Shares of the units at which one looks besides.
         heeded: Whether everyone stops at futility bounds.
     """
     plan = hybrid_plan(anytime_alpha, final_alpha, 1.0, direction)  # its bounds are those of any number of units
     drift = _hybrid(plan, 1.0, bounds, looks, heeded=heeded).drift(wanted)
     gap = _directed(difference, null, plan)
-    return _split((_unit(sd, sd_control, allocation) * drift / gap) ** 2, allocation)
+    return _split((_unit(sd, sd_control, allocation) * drift / gap) ** 2, allocation, arms)
 
 
 def _unit(sd: float, sd_control: float | None, allocation: float) -> float:
@@ -237,8 +241,9 @@ def _unit(sd: float, sd_control: float | None, allocation: float) -> float:
     return standard_error(sd, allocation, 1.0, sd_control) * math.sqrt(1 + allocation)
 
 
-def _split(units: float, allocation: float) -> SampleSize:
-    return SampleSize(units * allocation / (1 + allocation), units / (1 + allocation))
+def _split(units: float, allocation: float, arms: int) -> SampleSize:
+    """The units of two compared arms, each by its share."""
+    return SampleSize(units * allocation / (1 + allocation), units / (1 + allocation), arms)
 
 
 def _directed(difference: float, null: float, plan: HybridPlan) -> float:

@@ -192,6 +192,14 @@ def test_size_power_and_effect_of_a_confidence_sequence(looks, tuned_for):
     assert mde_anytime(1.0, *n, level, 0.8, sd_control=1.4, **more) == pytest.approx(0.1)
 
 
+def test_several_arms_share_a_control():
+    one, three = (sample_size_anytime(0.1, 1.0, Level(0.05 / 3), 0.8, allocation=0.6, arms=arms) for arms in (1, 3))
+    assert (three.treatment, three.control) == (one.treatment, one.control)
+    assert three.total == pytest.approx(one.total + 2 * one.treatment)
+    planned = sample_size_hybrid(0.1, 1.0, 0.01 / 3, 0.04 / 3, 0.8, arms=3)
+    assert planned.total == pytest.approx(4 * planned.control)
+
+
 def hybrid_bounds(direction: str):
     return boundaries(OF, [0.5, 1.0], 0.04, 2 if direction == "two-sided" else 1)
 
