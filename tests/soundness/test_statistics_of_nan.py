@@ -17,11 +17,16 @@ from metricdef.stats.joint import normal_p
 from metricdef.stats.lift import log_lift
 from metricdef.stats.moments import from_rows
 from metricdef.stats.power import Level, mde, power, power_of_noncentrality, sample_size
+from metricdef.stats.power_anytime import mde_anytime, power_anytime, power_hybrid
+from metricdef.stats.power_equivalence import power_equivalence
+from metricdef.stats.power_score import power_non_inferiority
+from metricdef.stats.power_sequential import mde_group_sequential, power_group_sequential
 from metricdef.stats.repeated import conditional_power, repeated_interval
 from metricdef.stats.spending import Spending
 from metricdef.stats.srm import sequential
 from metricdef.stats.tails import t_quantile, t_tail, z_quantile, z_tail
 from metricdef.stats.true_bounds import PowerShape
+from metricdef.stats.unit_sd import quantile_sd, stratified_sd
 
 pytestmark = pytest.mark.soundness
 
@@ -50,6 +55,15 @@ CALLS = {
     "a standard error": lambda v: compatible_bounds([0.1, 0.1], [v, 0.1], holm([1, 1]), 0.025),
     "a noncentrality": lambda v: power_of_noncentrality(v, Level(0.05)),
     "the shape of bounds": PowerShape,
+    "the effect of a group-sequential design": lambda v: power_group_sequential(v, 1.0, 100, 100, BOUNDS),
+    "the units of a group-sequential design": lambda v: mde_group_sequential(1.0, v, 100, BOUNDS, 0.8),
+    "the effect of a sequence": lambda v: power_anytime(v, 1.0, 100, 100, Level(0.05)),
+    "the power of a sequence": lambda v: mde_anytime(1.0, 100, 100, Level(0.05), v),
+    "the effect of the hybrid": lambda v: power_hybrid(v, 1.0, 100, 100, PLAN),
+    "a margin of rates": lambda v: power_non_inferiority(0.5, 0.5, v, 100, 100, Level(0.05, 1)),
+    "a margin of equivalence": lambda v: power_equivalence(0.0, 1.0, 100, 100, -0.1, v, Level(0.05, 1)),
+    "a density": lambda v: quantile_sd(0.5, v),
+    "the sd of a stratum": lambda v: stratified_sd([0.5, 0.5], [1.0, v]),
 }
 
 
