@@ -45,7 +45,7 @@ class SequentialPower:
     Attributes:
         correct: Probability of rejecting in the direction of the effect, at any look.
         wrong: The same in the other direction; 0 for one side.
-        by_look: `correct` by each look, cumulative.
+        by_look: `correct` by each look that brings information, cumulative.
         expected: Mean units at the stop, in all arms.
     """
 

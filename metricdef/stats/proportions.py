@@ -138,24 +138,35 @@ def _z_difference(t: _Table, delta: float) -> float:
     return _ratio(t.gap - delta, restricted_variance(t.x1, t.n1, t.x0, t.n0, delta) * t.inflation)
 
 
-def _z_ratio(t: _Table, phi: float) -> float:
-    """Score statistic of p1 = phi p0, phi > 0; the restricted p0 is the smaller root of a quadratic."""
+def restricted_variance_ratio(x1: float, n1: float, x0: float, n0: float, phi: float) -> float:
+    """p~1 q~1 / n1 + phi^2 p~0 q~0 / n0 at the maximum-likelihood rates under p~1 = phi p~0, phi > 0.
+
+    The restricted p~0 is the smaller root of a quadratic. Counts may be expected ones. Miettinen & Nurminen (1985);
+    Farrington & Manning (1990).
+    """
     if phi == 1.0:
-        return _z_difference(t, 0.0)
-    a, c = (t.n1 + t.n0) * phi, t.x1 + t.x0
-    b = t.n1 * phi + t.x1 + t.n0 + t.x0 * phi
+        return restricted_variance(x1, n1, x0, n0, 0.0)
+    a, c = (n1 + n0) * phi, x1 + x0
+    b = n1 * phi + x1 + n0 + x0 * phi
     p0 = min(2 * c / (b + math.sqrt(max(b * b - 4 * a * c, 0.0))), 1.0, 1.0 / phi)
     q0, q1 = 1.0 - p0, max(1.0 - phi * p0, 0.0)
     if p0 > 0.5:
         # The same root in terms of q0 = 1 - p0, which keeps the digits of a small failure rate:
         # a q0^2 - h q0 + e f0 = 0 with e = phi - 1 and f the failures.
-        e, f1, f0 = phi - 1.0, t.n1 - t.x1, t.n0 - t.x0
-        h = f1 + phi * f0 + e * (t.n1 + t.n0)
+        e, f1, f0 = phi - 1.0, n1 - x1, n0 - x0
+        h = f1 + phi * f0 + e * (n1 + n0)
         root = math.sqrt(max(h * h - 4 * a * e * f0, 0.0))
         q0 = (h + root) / (2 * a) if h >= 0 else 2 * e * f0 / (h - root)
         q0 = min(max(q0, e / phi, 0.0), 1.0)
         p0, q1 = 1.0 - q0, max(phi * q0 - e, 0.0)
-    variance = phi * p0 * q1 / t.n1 + phi * phi * p0 * q0 / t.n0
+    return phi * p0 * q1 / n1 + phi * phi * p0 * q0 / n0
+
+
+def _z_ratio(t: _Table, phi: float) -> float:
+    """Score statistic of p1 = phi p0, phi > 0."""
+    if phi == 1.0:
+        return _z_difference(t, 0.0)
+    variance = restricted_variance_ratio(t.x1, t.n1, t.x0, t.n0, phi)
     return _ratio(t.x1 / t.n1 - phi * (t.x0 / t.n0), variance * t.inflation)
 
 

@@ -14,13 +14,19 @@ from scipy.stats import binom
 from metricdef.errors import NotComputable
 from metricdef.stats.power import Level, power, sample_size
 from metricdef.stats.power_score import power_non_inferiority, sample_size_non_inferiority, smallest_margin
-from metricdef.stats.proportions import restricted_variance, score_test
+from metricdef.stats.proportions import restricted_variance, restricted_variance_ratio, score_test, score_test_relative
 from metricdef.stats.unit_sd import proportion_sd
 
 RATES = st.floats(0.02, 0.98)
 
 
-def exact_power(p1: float, p0: float, margin: float, n1: int, n0: int, alpha: float) -> float:
+def rejects(x1: int, n1: int, x0: int, n0: int, margin: float, alpha: float, *, relative: bool) -> bool:
+    if relative:
+        return x1 + x0 > 0 and score_test_relative(x1, n1, x0, n0, -margin, greater=True).p_value <= alpha
+    return score_test(x1, n1, x0, n0, -margin, greater=True).p_value <= alpha
+
+
+def exact_power(p1: float, p0: float, margin: float, n1: int, n0: int, alpha: float, *, relative: bool) -> float:
     """Sum over the baseline's counts of the chance of a treatment count that the score test rejects."""
     total, tail = 0.0, binom.sf(np.arange(n1 + 1) - 1, n1, p1)
     for x0 in range(n0 + 1):
@@ -30,7 +36,7 @@ def exact_power(p1: float, p0: float, margin: float, n1: int, n0: int, alpha: fl
         low, high = 0, n1 + 1
         while low < high:
             middle = (low + high) // 2
-            if score_test(middle, n1, x0, n0, -margin, greater=True).p_value <= alpha:
+            if rejects(middle, n1, x0, n0, margin, alpha, relative=relative):
                 high = middle
             else:
                 low = middle + 1
@@ -50,13 +56,16 @@ def exact_power(p1: float, p0: float, margin: float, n1: int, n0: int, alpha: fl
         (0.6, 0.55, 0.1, 1.0, 0.025, 0.85),
     ],
 )
-def test_the_size_gives_its_power_to_the_score_test(p1, p0, margin, allocation, alpha, wanted):
-    found = sample_size_non_inferiority(p1, p0, margin, Level(alpha, 1), wanted, allocation=allocation).rounded()
+@pytest.mark.parametrize("relative", [False, True])
+def test_the_size_gives_its_power_to_the_score_test(p1, p0, margin, allocation, alpha, wanted, relative):
+    share, more = (margin / p0 if relative else margin), {"relative": relative}
+    found = sample_size_non_inferiority(p1, p0, share, Level(alpha, 1), wanted, allocation=allocation, **more).rounded()
     n1, n0 = found.treatment, found.control
-    assert exact_power(p1, p0, margin, n1, n0, alpha) == pytest.approx(wanted, abs=0.016)
+    rare = min(n1, n0) * min(p0, 1 - p0) < 20  # expected of what is rare; counts are whole, and power is in steps
+    assert exact_power(p1, p0, share, n1, n0, alpha, **more) == pytest.approx(wanted, abs=0.03 if rare else 0.01)
     smaller = (round(n1 * 0.75), round(n0 * 0.75))
-    planned = power_non_inferiority(p1, p0, margin, *smaller, Level(alpha, 1)).correct
-    assert exact_power(p1, p0, margin, *smaller, alpha) == pytest.approx(planned, abs=0.02)
+    planned = power_non_inferiority(p1, p0, share, *smaller, Level(alpha, 1), **more).correct
+    assert exact_power(p1, p0, share, *smaller, alpha, **more) == pytest.approx(planned, abs=0.04 if rare else 0.01)
     assert planned < wanted - 0.05
 
 
@@ -75,17 +84,19 @@ def test_the_variance_at_the_null_is_not_that_at_the_true_rates():
 
 
 @settings(max_examples=60, deadline=None)
-@given(RATES, RATES, st.floats(0.01, 0.3), st.floats(0.1, 4), st.floats(0.3, 0.99), st.floats(0.001, 0.1))
-def test_size_power_and_margin_invert_each_other(p1, p0, margin, allocation, wanted, alpha):
-    assume(p1 - p0 + margin > 0.01 and margin < p0)
-    level = Level(alpha, 1)
-    found = sample_size_non_inferiority(p1, p0, margin, level, wanted, allocation=allocation, arms=2)
+@given(
+    RATES, RATES, st.floats(0.01, 0.3), st.floats(0.1, 4), st.floats(0.3, 0.99), st.floats(0.001, 0.1), st.booleans()
+)
+def test_size_power_and_margin_invert_each_other(p1, p0, margin, allocation, wanted, alpha, relative):
+    assume(p1 - p0 * (1 - margin) > 0.01 if relative else p1 - p0 + margin > 0.01 and margin < p0)
+    level, more = Level(alpha, 1), {"relative": relative}
+    found = sample_size_non_inferiority(p1, p0, margin, level, wanted, allocation=allocation, arms=2, **more)
     assert found.treatment == pytest.approx(allocation * found.control)
     assert found.total == pytest.approx(found.control + 2 * found.treatment)
     n = (found.treatment, found.control)
-    assert power_non_inferiority(p1, p0, margin, *n, level).correct == pytest.approx(wanted)
-    shown = smallest_margin(p1, p0, *n, level, wanted)
-    assert power_non_inferiority(p1, p0, shown, *n, level).correct >= wanted - 1e-8
+    assert power_non_inferiority(p1, p0, margin, *n, level, **more).correct == pytest.approx(wanted)
+    shown = smallest_margin(p1, p0, *n, level, wanted, **more)
+    assert power_non_inferiority(p1, p0, shown, *n, level, **more).correct >= wanted - 1e-8
     assert shown <= margin * (1 + 1e-9)
 
 
@@ -112,6 +123,20 @@ def test_the_restricted_rates_maximise_the_likelihood(p1, p0, delta, r):
     q = p + delta
     want = q * (1 - q) / r + p * (1 - p)
     assert restricted_variance(r * p1, r, p0, 1.0, delta) == pytest.approx(want, rel=1e-5, abs=1e-7)
+
+
+@settings(max_examples=40, deadline=None)
+@given(RATES, RATES, st.floats(0.3, 2.5), st.floats(0.1, 5))
+def test_the_restricted_rates_of_a_ratio_maximise_the_likelihood(p1, p0, phi, r):
+    def lost(p: float) -> float:
+        q = phi * p
+        of_treatment = p1 * math.log(q) + (1 - p1) * math.log1p(-q)
+        return -(r * of_treatment + p0 * math.log(p) + (1 - p0) * math.log1p(-p))
+
+    top = min(1.0, 1 / phi) - 1e-12
+    p = minimize_scalar(lost, bounds=(1e-12, top), method="bounded", options={"xatol": 1e-13}).x
+    want = phi * p * (1 - phi * p) / r + phi * phi * p * (1 - p)
+    assert restricted_variance_ratio(r * p1, r, p0, 1.0, phi) == pytest.approx(want, rel=1e-5, abs=1e-7)
 
 
 @pytest.mark.parametrize(
