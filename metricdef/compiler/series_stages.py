@@ -214,7 +214,7 @@ def _mode(plan: Plan, block: Block, value: Value) -> str:
     """
     if value.presence == "residual":
         parts = {_mode(plan, block, block.values[i]) for i in _parts(block, value)}
-        return "still" if parts == {"still"} else "row"
+        return next(mode for mode in ("row", "total", "still") if mode in parts)
     column = next((c for c in plan.unit_columns if c.name == value.column), None)
     is_step = any(value.column in f.columns and f.bounds.anchor == "outcome" for f in plan.funnels)
     if column is None and not is_step:
@@ -243,20 +243,17 @@ def _series_value(plan: Plan, sql: SqlText, block: Block, position: int) -> dict
     value = block.values[position]
     if value.presence == "residual":
         y, x = (_series_value(plan, sql, block, i) for i in _parts(block, value))
-        rest = f"({y['sql']} - {slope(value)} * {x['sql']})"
-        return {"name": value.name, "sql": rest, "before": "", "centre": sql.number(0)}
+        # From the row before where a part is: `before` has no meaning then.
+        now, before = (f"({y[when]} - {slope(value)} * {x[when]})" for when in ("sql", "before"))
+        return {"name": value.name, "sql": now, "before": before, "centre": sql.number(0)}
     column = next((c for c in plan.unit_columns if c.name == value.column), None)
     if column is not None and column.agg == "observed_days":
         days = f"({local_day(plan, str(plan.start))} - {local_day(plan, anchor_us(plan, block))}) / {DAY}"
-        return {"name": value.name, "sql": sql.double(days), "before": "", "centre": sql.number(0)}
-    now = rendered_value(plan, sql, block, value)["sql"]
-    column_now, column_before = f"md_units.u_{value.column}", f"md_units.b_{value.column}"
-    return {
-        "name": value.name,
-        "sql": now,
-        "before": now.replace(column_now, column_before),
-        "centre": f"md_centres.v_{value.name}",
-    }
+        return {"name": value.name, "sql": sql.double(days), "before": sql.double(days), "centre": sql.number(0)}
+    now = before = rendered_value(plan, sql, block, value)["sql"]
+    if _mode(plan, block, value) != "still":
+        before = now.replace(f"md_units.u_{value.column}", f"md_units.b_{value.column}")
+    return {"name": value.name, "sql": now, "before": before, "centre": f"md_centres.v_{value.name}"}
 
 
 def _branches(
