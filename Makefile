@@ -10,6 +10,8 @@ AS_OF ?= 2020-01-01
 UPGRADE ?=
 # Size of the benchmark's warehouse (1: 30 million events) and rounds that count.
 SCALE ?= 1
+# What make test-engines must find.
+ENGINES ?= postgres
 REPEATS ?= 5
 
 VENV := .venv
@@ -19,6 +21,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses=$(WORKERS)
 # Stamps: the runtime packages and the project itself; the tools of development on top of them.
 RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
+ENGINES_READY := $(VENV)/.engines-installed
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -54,6 +57,12 @@ $(DEV): $(RUN) requirements/dev.txt
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
 
+$(ENGINES_READY): $(DEV) requirements/engines.txt tests/engines/install.sh
+	@echo "Installing the engines' drivers and servers ..."
+	@$(PIP) install --require-hashes -r requirements/engines.txt
+	@tests/engines/install.sh
+	@touch $@
+
 .PHONY: install
 install: $(DEV) ## set up .venv for development
 
@@ -72,7 +81,11 @@ check: test lint format-check types docs-check ## everything that continuous int
 
 .PHONY: test
 test: $(DEV) ## run the tests (those of the documents apart)
-	$(PYTEST) --ignore=tests/docs $(ARGS)
+	$(PYTEST) --ignore=tests/docs --ignore=tests/engines $(ARGS)
+
+.PHONY: test-engines
+test-engines: $(ENGINES_READY) ## run the compiled SQL on every engine that runs here, installing what is missing
+	METRICDEF_ENGINES=$(ENGINES) $(PYTEST) tests/engines $(ARGS)
 
 .PHONY: layers
 layers: $(DEV) ## rooms import only what is to their left; start-up stays light
@@ -130,6 +143,7 @@ lock: ## write requirements/*.txt anew (UPGRADE=1: with the newest versions)
 	@$(COMPILE) requirements/lock.in -o requirements/lock.txt
 	@$(COMPILE) pyproject.toml requirements/build.in --extra dev -o requirements/dev.txt
 	@$(COMPILE) pyproject.toml requirements/build.in -c requirements/dev.txt -o requirements/run.txt
+	@$(COMPILE) pyproject.toml --extra dev --extra postgres --extra spark --extra clickhouse -c requirements/dev.txt -o requirements/engines.txt
 	@! grep -nE '://|^-' requirements/*.txt || { echo "a list records an address or an option" >&2; exit 1; }
 
 .PHONY: clean

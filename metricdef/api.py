@@ -21,7 +21,7 @@ from metricdef.definitions.project import Loaded
 from metricdef.definitions.project import Project as Definitions
 from metricdef.errors import DefinitionErrors, Diagnostic, MetricdefError, UsageError, suggest
 from metricdef.metrics.fields import Instant
-from metricdef.warehouses import Profile, connect, resolve_profile
+from metricdef.warehouses import Profile, Session, connect, resolve_profile
 from metricdef.warehouses.profile import profile_type
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Project:
 
         project = self.loaded.project
         resolved = self._profile(profile)
-        with connect(resolved) as warehouse:
+        with connect(resolved, self._session("metricdef")) as warehouse:
             _, seen = inspect_sources(project, warehouse, project.sources, dict(resolved.schemas))
         return tuple(sorted({*found, *seen}, key=lambda d: d.order))
 
@@ -77,7 +77,7 @@ class Project:
 
         project = self.definitions
         resolved = self._profile(profile)
-        with connect(resolved) as warehouse:
+        with connect(resolved, self._session("metricdef")) as warehouse:
             found, problems = inspect_sources(project, warehouse, project.sources, dict(resolved.schemas))
         missing = [d for d in problems if d.rule in ("unknown-table", "source-query")]
         if missing:
@@ -135,7 +135,7 @@ class Project:
             )
         resolved = self._profile(profile)
         progress(f"connecting to {resolved.name} ({resolved.type})")
-        with connect(resolved) as warehouse:
+        with connect(resolved, self._session(f"metricdef {experiment}")) as warehouse:
             query, table = execute_isolated(Run(project, experiment, plan.as_of, warehouse, resolved, daily, progress))
         progress("analysing")
         return analyse(project, query, table, revision(self.root))
@@ -165,6 +165,10 @@ class Project:
         if project is None or errors:
             raise DefinitionErrors(errors or self.loaded.errors)
         return record_tests(project, select_tests(project, select))
+
+    def _session(self, tag: str) -> Session:
+        limit = self.definitions.settings.query_timeout
+        return Session(tag, limit.microseconds / 1e6 if limit else None)
 
     def _profile(self, name: str | None) -> Profile:
         settings = self.definitions.settings

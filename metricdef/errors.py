@@ -69,6 +69,10 @@ class WarehouseError(MetricdefError):
     exit_code = 1
 
 
+class WarehouseTimeout(WarehouseError):
+    """A statement ran into `query_timeout`: no metric's fault in particular."""
+
+
 class WarehouseUnavailable(MetricdefError):
     """The warehouse cannot be reached or did not let us in (exit code 3)."""
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from metricdef.errors import UsageError
-from metricdef.warehouses.base import Warehouse
+from metricdef.warehouses.base import Session, Warehouse
 from metricdef.warehouses.profile import Profile, resolve_profile
 
 
-def connect(profile: Profile) -> Warehouse:
+def connect(profile: Profile, session: Session = Session()) -> Warehouse:  # noqa: B008 - immutable
     """Open a read-only connection. Raises UsageError or WarehouseUnavailable."""
     if profile.type == "duckdb":
         from metricdef.warehouses.duckdb import DuckDBWarehouse
 
-        return DuckDBWarehouse.open(profile)
+        return DuckDBWarehouse.open(profile, session)
+    if profile.type == "postgres":
+        from metricdef.warehouses.postgres import PostgresWarehouse
+
+        return PostgresWarehouse.open(profile, session)
     raise UsageError(
         f"profile `{profile.name}`: running on {profile.type} is not possible yet",
         ["`metricdef compile` writes the SQL for it; run on a duckdb profile with `--profile`"],
     )
 
 
-__all__ = ["Profile", "Warehouse", "connect", "resolve_profile"]
+__all__ = ["Profile", "Session", "Warehouse", "connect", "resolve_profile"]

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a connection says about itself.
+
+    Attributes:
+        tag: Where the engine keeps it with a query: what asked for it.
+        timeout: Seconds after which a statement is stopped; None: the engine's own limit.
+    """
+
+    tag: str = "metricdef"
+    timeout: float | None = None
 
 
 class Warehouse(Protocol):
@@ -19,7 +33,10 @@ class Warehouse(Protocol):
         """Run statements in order and return the last one's rows. Raises WarehouseError or WarehouseUnavailable."""
 
     def describe(self, relation: str) -> dict[str, str]:
-        """Columns and types of what stands after FROM. Raises WarehouseError where it does not exist."""
+        """Columns and the engine's names of their types, of what stands after FROM.
+
+        Raises WarehouseError where it does not exist.
+        """
 
     def tables(self) -> list[str]:
         """Names of the tables one can read, schema first where it is not the default one."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from metricdef.errors import UsageError, WarehouseError, WarehouseUnavailable
+from metricdef.errors import UsageError, WarehouseError, WarehouseTimeout, WarehouseUnavailable
+from metricdef.warehouses.base import Session
 from metricdef.warehouses.profile import Profile
 
 if TYPE_CHECKING:
@@ -23,11 +25,12 @@ class DuckDBWarehouse:
 
     dialect = "duckdb"
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, timeout: float | None = None) -> None:
         self._connection = connection
+        self._timeout = timeout
 
     @classmethod
-    def open(cls, profile: Profile) -> Self:
+    def open(cls, profile: Profile, session: Session) -> Self:
         """Open the file named by `path`, relative to the project directory."""
         import duckdb
 
@@ -58,7 +61,7 @@ class DuckDBWarehouse:
                 f"cannot open {profile.written['path']}: {profile.redact(_first_line(error))}",
                 ["another program may hold it open for writing: try again when it is done"],
             ) from None
-        return cls(connection)
+        return cls(connection, session.timeout)
 
     @classmethod
     def holding(cls, tables: Mapping[str, tuple[Sequence[Column], Sequence[Sequence[str | None]]]]) -> Self:
@@ -83,10 +86,18 @@ class DuckDBWarehouse:
         """Run statements in order; Arrow rows of the last."""
         import duckdb
 
+        stop = None if self._timeout is None else threading.Timer(self._timeout, self._connection.interrupt)
+        if stop:
+            stop.start()
         try:
             for statement in statements[:-1]:
                 self._connection.execute(statement)
             return self._connection.sql(statements[-1]).to_arrow_table()
+        except duckdb.InterruptException:
+            raise WarehouseTimeout(
+                f"DuckDB took longer than {self._timeout:g} s",
+                ["raise `query_timeout` in project.yml, or narrow the dates"],
+            ) from None
         except duckdb.Error as error:
             raise WarehouseError(
                 f"DuckDB refused the SQL: {_first_line(error)}", ["see it with `metricdef compile`"]
@@ -94,6 +105,9 @@ class DuckDBWarehouse:
         except KeyboardInterrupt:
             self._connection.interrupt()
             raise
+        finally:
+            if stop:
+                stop.cancel()
 
     def describe(self, relation: str) -> dict[str, str]:
         """Columns and their types."""

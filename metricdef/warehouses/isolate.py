@@ -13,7 +13,7 @@ from metricdef.compiler.render import render
 from metricdef.definitions.models import Experiment
 from metricdef.definitions.project import Project
 from metricdef.definitions.used import experiment_metrics, used_by
-from metricdef.errors import DefinitionErrors, Diagnostic, WarehouseError
+from metricdef.errors import DefinitionErrors, Diagnostic, WarehouseError, WarehouseTimeout
 from metricdef.warehouses.base import Warehouse
 from metricdef.warehouses.inspect import inspect_sources
 from metricdef.warehouses.profile import Profile
@@ -54,6 +54,8 @@ def execute_isolated(run: Run) -> tuple[Query, pa.Table]:
     run.progress(f"computing moments of {len(query.plan.metrics)} metrics in {len(query.plan.arms)} arms")
     try:
         return query, run.warehouse.execute(query.statements)
+    except WarehouseTimeout:
+        raise
     except WarehouseError as error:
         names = [name for name in run.metrics() if name not in refused]
         run.progress("the warehouse refused the SQL: looking for the metric that it refuses")

@@ -54,8 +54,8 @@ FATES = {
     "MetricTest": {"used": "metric exposures given as_of expect expect_units", "shown": "description"},
     "Defaults": {"used": "unit timezone window immature confidence covariates multiplicity srm_alpha"},
     "ProjectSettings": {
-        "used": "version entities defaults profiles default_profile lint",
-        "refused": "dialect dbt_manifest min_units max_bytes query_timeout retention",
+        "used": "version entities defaults profiles default_profile lint query_timeout",
+        "refused": "dialect dbt_manifest min_units max_bytes retention",
         "shown": "name output_schema",
     },
     "Cap": {"used": "lower upper zeros"},
