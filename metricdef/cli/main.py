@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from io import TextIOWrapper
-from typing import NoReturn
+from types import FrameType
+from typing import Any, NoReturn
 
 from metricdef import __version__
 
@@ -31,18 +33,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Unicode shows `?`, not a traceback
     options = _parser().parse_args(arguments)
+    before = _stop_on_sigterm()
     try:
         code = _run(options)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         print("interrupted", file=sys.stderr)
-        return 130
+        return 143 if isinstance(interrupt, _Terminated) else 130
     except BrokenPipeError:
         # The reader went away (`| head`): silence the flush at exit too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001 - the last line of defence: a message instead of a traceback
         return _report(error, debug=options.debug)
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
     return code
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: like Ctrl-C, so that a query that runs is cancelled."""
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise _Terminated
+
+
+def _stop_on_sigterm() -> Any:
+    """The handler that was there; None where handlers cannot be set, as in a thread."""
+    try:
+        return signal.signal(signal.SIGTERM, _terminate)
+    except ValueError:
+        return None
 
 
 def _run(options: argparse.Namespace) -> int:

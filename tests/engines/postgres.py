@@ -17,6 +17,7 @@ from oracle.reading import Table
 
 from metricdef.warehouses import Profile
 
+PASSWORD = "correct horse; battery 'staple'"
 TYPES = {
     "text": "TEXT",
     "integer": "BIGINT",
@@ -58,7 +59,10 @@ class Postgres:
         if self._user:
             shutil.chown(self.folder, self._user)
         data = self.folder / "data"
-        words = ["-A", "trust", "-U", "owner", "-E", "UTF8", "--locale=C", "--no-sync"]
+        secret = self.folder / "password"
+        secret.write_text(PASSWORD)
+        secret.chmod(0o644)  # initdb reads it as another user
+        words = ["-A", "scram-sha-256", f"--pwfile={secret}", "-U", "owner", "-E", "UTF8", "--locale=C", "--no-sync"]
         self._run([str(programs / "initdb"), "-D", str(data), *words])
         settings = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": self.folder}
         # Nothing needs to outlive the tests; a zone that is not UTC, so that a session that forgets its own is seen.
@@ -82,9 +86,7 @@ class Postgres:
 
         for _ in range(100):
             try:
-                return psycopg.connect(
-                    host="127.0.0.1", port=self.port, user="owner", dbname="postgres", autocommit=True
-                )
+                return psycopg.connect(**_reach(self.port), dbname="postgres", autocommit=True)
             except psycopg.OperationalError:
                 assert self._server.poll() is None, "the server stopped"
                 time.sleep(0.1)
@@ -107,14 +109,19 @@ class Postgres:
                     copy.write_row([row.get(column) for column in table.columns])
 
     def profile(self, **options: Any) -> Profile:
-        reach = {"host": "127.0.0.1", "port": self.port, "user": "owner", "database": "postgres"} | options
-        return Profile("engine", "postgres", self.folder, reach, {}, {})
+        reach = {**_reach(self.port), "database": "postgres", **options}
+        written = {key: "${PGPASSWORD}" if key == "password" else value for key, value in reach.items()}
+        return Profile("engine", "postgres", self.folder, reach, {}, written)
 
     def stop(self) -> None:
         self._admin.close()
         self._server.send_signal(signal.SIGINT)  # at once, connections or not
         self._server.wait(timeout=30)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _reach(port: int) -> dict[str, Any]:
+    return {"host": "127.0.0.1", "port": port, "user": "owner", "password": PASSWORD}
 
 
 def _free_port() -> int:
