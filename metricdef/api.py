@@ -27,6 +27,7 @@ from metricdef.warehouses.profile import profile_type
 if TYPE_CHECKING:
     from metricdef.analysis.metric_tests import CaseResult
     from metricdef.analysis.readout import Readout
+    from metricdef.jobs.build import Job
 
 Progress = Callable[[str], None]
 
@@ -138,6 +139,58 @@ class Project:
         with connect(resolved, self._session(f"metricdef {experiment}")) as warehouse:
             query, table = execute_isolated(Run(project, experiment, plan.as_of, warehouse, resolved, daily, progress))
         progress("analysing")
+        return analyse(project, query, table, revision(self.root))
+
+    def build(
+        self,
+        experiments: Iterable[str] = (),
+        profile: str | None = None,
+        as_of: str | datetime | None = None,
+        to: str | None = None,
+        *,
+        dialect: str | None = None,
+        daily: bool = False,
+    ) -> tuple[Job, ...]:
+        """Files for a scheduler: of each experiment (by default all that run) as of an instant, or of every date to `to`.
+
+        Each puts its moments into a table of the project's `output_schema`; run again, it replaces its own rows.
+        """
+        from metricdef.jobs.build import job_dates, make_job
+        from metricdef.jobs.outputs import write_output
+
+        project = self.definitions
+        schema = project.settings.output_schema
+        if schema is None:
+            raise UsageError("jobs have nowhere to write to", ["add `output_schema: NAME` to project.yml"])
+        _, kind, schemas = profile_type(profile, project.settings.profiles, project.settings.default_profile)
+        names = list(experiments) or [name for name, e in project.experiments.items() if e.status == "running"]
+        if not names:
+            raise UsageError("no experiment is running", ["name the experiments to build"])
+        jobs = []
+        for at in job_dates(as_of, to):
+            for name in names:
+                query = render(self.plan(name, at, daily=daily), dialect or kind, schemas)
+                jobs.append(make_job(query, write_output(query, schema, schemas)))
+        return tuple(jobs)
+
+    def ingest(self, source: str | Path, profile: str | None = None, as_of: str | datetime | None = None) -> Readout:
+        """The readout of moments that a job wrote: in a table of the profile's warehouse, or exported to a file."""
+        from metricdef.analysis.analyse import analyse
+        from metricdef.jobs.ingest import match, read_file, read_table
+
+        project = self.definitions
+        at = read_as_of(as_of, project.settings.defaults.timezone) if as_of is not None else None
+        if Path(source).suffix in (".parquet", ".csv"):
+            rows = read_file(Path(source))
+        else:
+            with connect(self._profile(profile), self._session("metricdef ingest")) as warehouse:
+                rows = read_table(warehouse, str(source), at)
+        _, kind, schemas = profile_type(profile, project.settings.profiles, project.settings.default_profile)
+
+        def compiled(name: str, dialect: str, instant: datetime, daily: bool) -> Query:
+            return render(self.plan(name, instant, daily=daily), dialect, schemas if dialect == kind else {})
+
+        query, table = match(rows, at, compiled)
         return analyse(project, query, table, revision(self.root))
 
     def test(self, select: Iterable[str] = ()) -> tuple[CaseResult, ...]:

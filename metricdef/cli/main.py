@@ -17,13 +17,15 @@ from typing import Any, NoReturn
 
 from metricdef import __version__
 
-VERBS = ("init", "check", "compile", "test", "run")
+VERBS = ("init", "check", "compile", "test", "run", "build", "ingest")
 _OVERVIEW = {
     "init": "start a project; --demo brings a finished experiment on real data",
     "check": "validate all definitions",
     "compile": "print or write the exact SQL that `run` executes",
     "test": "run the unit tests of metrics, on DuckDB in memory",
     "run": "compile, execute and analyse an experiment; prints the readout",
+    "build": "write dated SQL files for a scheduler, which put moments into tables",
+    "ingest": "the readout of moments that a job wrote",
 }
 
 
@@ -197,9 +199,28 @@ def _add_daily(verb: argparse.ArgumentParser) -> None:
 def _add_run(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("experiment", metavar="EXPERIMENT")
     verb.add_argument("--as-of", metavar="INSTANT", help="rows at or after it do not count (default: now)")
-    verb.add_argument("-o", "--output", metavar="FILE", help="also write the readout as JSON to FILE")
     _add_daily(verb)
     verb.add_argument("--dry-run", action="store_true", help="print the SQL instead of running it")
+    _add_readout(verb)
+
+
+def _add_build(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all that run")
+    verb.add_argument("--dialect", metavar="NAME", help="default: that of the profile")
+    verb.add_argument("--as-of", metavar="INSTANT", required=True, help="rows at or after it do not count")
+    verb.add_argument("--to", metavar="DATE", help="a file for every date from --as-of to this one, inclusive")
+    _add_daily(verb)
+    verb.add_argument("-o", "--output", metavar="DIR", default="target", help="folder to write to (default: target)")
+
+
+def _add_ingest(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("source", metavar="FILE|TABLE", help="a .parquet or .csv file, or the table that the job wrote")
+    verb.add_argument("--as-of", metavar="INSTANT", help="of the rows (default: the latest)")
+    _add_readout(verb)
+
+
+def _add_readout(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("-o", "--output", metavar="FILE", help="also write the readout as JSON to FILE")
     verb.add_argument(
         "--fail-on",
         choices=("stop", "invalid", "not_computed"),

@@ -14,7 +14,7 @@ from metricdef.reports.text import render_text
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the readout; 1 where `--fail-on` is met."""
+    """Compile, execute, analyse and print."""
     project = Project(options.project or ".")
     if options.dry_run:
         query = project.compile(options.experiment, None, options.as_of, options.profile, daily=options.daily)
@@ -23,6 +23,11 @@ def run(options: argparse.Namespace) -> int:
     progress = Progress(quiet=options.quiet)
     readout = project.run(options.experiment, options.profile, options.as_of, progress, daily=options.daily)
     progress.done()
+    return show(readout, options)
+
+
+def show(readout: Readout, options: argparse.Namespace) -> int:
+    """Print the readout and write the file that was asked for; 1 where `--fail-on` is met."""
     if options.output:
         write_file(Path(options.output), readout.to_json())
     if options.format == "json":

@@ -54,9 +54,9 @@ FATES = {
     "MetricTest": {"used": "metric exposures given as_of expect expect_units", "shown": "description"},
     "Defaults": {"used": "unit timezone window immature confidence covariates multiplicity srm_alpha"},
     "ProjectSettings": {
-        "used": "version entities defaults profiles default_profile lint query_timeout",
+        "used": "version entities defaults profiles default_profile lint query_timeout output_schema",
         "refused": "dialect dbt_manifest min_units max_bytes retention",
-        "shown": "name output_schema",
+        "shown": "name",
     },
     "Cap": {"used": "lower upper zeros"},
     "Covariates": {"used": "lookback extra"},

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,11 @@ class Postgres:
         with self._admin.cursor() as cursor:
             cursor.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
+
+    def script(self, statements: Sequence[str]) -> None:
+        """A file's statements, one by one, with the right to write."""
+        for statement in statements:
+            self.execute(statement)
 
     def fill(self, tables: Mapping[str, Table]) -> None:
         self.execute("DROP SCHEMA public CASCADE")

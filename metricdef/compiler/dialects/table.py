@@ -30,3 +30,4 @@ class DialectTable:
     materialises_ctes: bool  # a CTE read twice is computed once
     temporary_table: str  # creates a session-local table {name}, replacing one left by an earlier run
     session: tuple[str, ...]  # statements a job must run first
+    transactions: bool = True  # DELETE and INSERT between BEGIN and COMMIT take effect together

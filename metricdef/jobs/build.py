@@ -1,0 +1,97 @@
+"""Dated SQL files for a scheduler, with a manifest of what they read and write."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from metricdef import __version__
+from metricdef.compiler.query import Query
+from metricdef.definitions.expressions import parse_query, tables_of
+from metricdef.definitions.project import Project
+from metricdef.errors import UsageError
+from metricdef.jobs.outputs import Output, stamp_of
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One file: the moments of one experiment as of one instant.
+
+    Attributes:
+        path: Below the target folder.
+        text: The whole file.
+        query: What is computed.
+        output: Where it goes.
+    """
+
+    path: str
+    text: str
+    query: Query
+    output: Output
+
+
+def make_job(query: Query, output: Output) -> Job:
+    """The file of a compiled experiment, named by the date of its as-of."""
+    plan = query.plan
+    at = plan.as_of
+    day = (
+        f"{at:%Y-%m-%d}"
+        if (at.hour, at.minute, at.second, at.microsecond) == (0, 0, 0, 0)
+        else f"{at:%Y-%m-%dT%H%M%SZ}"
+    )
+    text = "".join(f"{statement};\n" for statement in output.statements)
+    return Job(f"{plan.experiment}/{query.dialect}/{day}.sql", text, query, output)
+
+
+def job_dates(as_of: str | datetime | None, to: str | None) -> list[str | datetime | None]:
+    """The instant asked for, or every date from it to `to`. Raises UsageError where either is no date."""
+    if to is None:
+        return [as_of]
+    try:
+        first, last = date.fromisoformat(str(as_of)), date.fromisoformat(to)
+    except ValueError:
+        raise UsageError("a range needs two dates", ["metricdef build --as-of 2026-09-02 --to 2026-09-30"]) from None
+    if last < first:
+        raise UsageError(f"the range ends on {last}, before it starts on {first}")
+    return [(first + timedelta(days=i)).isoformat() for i in range((last - first).days + 1)]
+
+
+def build_manifest(project: Project, jobs: Sequence[Job]) -> dict[str, Any]:
+    """What a scheduler needs to know: files in order, their hashes, tables in and out, owners, when to run."""
+    return {
+        "schema": "metricdef/build/1",
+        "metricdef": __version__,
+        "jobs": [_entry(project, order, job) for order, job in enumerate(jobs, 1)],
+    }
+
+
+def _entry(project: Project, order: int, job: Job) -> dict[str, Any]:
+    plan = job.query.plan
+    experiment = project.experiments[plan.experiment]
+    return {
+        "order": order,
+        "file": job.path,
+        "sha256": hashlib.sha256(job.text.encode()).hexdigest(),
+        "experiment": plan.experiment,
+        "owners": list(experiment.owners),
+        "dialect": job.query.dialect,
+        "as_of": stamp_of(plan.as_of),
+        "definitions": plan.fingerprint,
+        "sql": job.query.sql_hash,
+        "inputs": sorted(set(_inputs(project, plan.sources))),
+        "output": job.output.table,
+        "schedule": {"every": "1d", "from": experiment.start.text, "until": experiment.end.text},
+    }
+
+
+def _inputs(project: Project, sources: Iterable[str]) -> Iterable[str]:
+    """Tables that the sources read, as they are named in the definitions."""
+    for name in sources:
+        source = project.sources[name]
+        if source.table is not None:
+            yield source.table
+        elif source.sql is not None:
+            yield from tables_of(parse_query(source.sql, source.dialect))

@@ -1,0 +1,78 @@
+"""Rows that a job wrote, back as the result of the query that they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from metricdef.compiler.query import Query
+from metricdef.errors import UsageError, WarehouseError
+from metricdef.jobs.outputs import STAMPS, stamp_of
+from metricdef.warehouses.base import Warehouse
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Compile = Callable[[str, str, datetime, bool], Query]  # experiment, dialect, as-of, daily
+
+
+def read_file(path: Path) -> pa.Table:
+    """Rows of a Parquet or CSV file. Raises UsageError for what is neither."""
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    try:
+        if path.suffix == ".parquet":
+            return parquet.read_table(path)
+        if path.suffix == ".csv":
+            texts = {
+                name: pa.string() for stamp in STAMPS for name in (stamp, stamp.upper())
+            }  # an instant stays as written
+            return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=texts, strings_can_be_null=True))
+    except pa.ArrowInvalid as error:
+        raise UsageError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
+    raise UsageError(f"{path} is no Parquet or CSV file", ["export the job's table as .parquet or .csv"])
+
+
+def read_table(warehouse: Warehouse, table: str, as_of: datetime | None) -> pa.Table:
+    """Rows of a job's table, of one instant or of the latest."""
+    chosen = f"'{stamp_of(as_of)}'" if as_of else f"(SELECT MAX(md_as_of) FROM {table})"
+    return warehouse.execute([f"SELECT * FROM {table} WHERE md_as_of = {chosen}"])
+
+
+def match(rows: pa.Table, as_of: datetime | None, compile_query: Compile) -> tuple[Query, pa.Table]:
+    """The query that gave the rows, compiled anew from today's definitions, and the rows that are its result.
+
+    Raises UsageError where rows have no stamps or there are none, and WarehouseError where they came from other
+    definitions: their columns would be read with a meaning that they do not have.
+    """
+    rows = rows.rename_columns([name.lower() for name in rows.column_names])
+    missing = [stamp for stamp in STAMPS if stamp not in rows.column_names]
+    if missing:
+        raise UsageError(
+            f"these are not the rows of a job: {missing[0]} is missing", ["name a table that `metricdef build` wrote"]
+        )
+    stamps = rows.select(list(STAMPS)).to_pylist()
+    instants = sorted({str(row["md_as_of"]) for row in stamps})
+    wanted = stamp_of(as_of) if as_of else instants[-1] if instants else None
+    chosen = [i for i, row in enumerate(stamps) if str(row["md_as_of"]) == wanted]
+    names = sorted({str(stamps[i]["md_experiment"]) for i in chosen})
+    if len(names) != 1:
+        held = f"instants: {', '.join(instants[-5:])}" if instants else "the job has not run"
+        raise UsageError(f"there are no rows of one experiment as of {wanted or 'any instant'}", [held])
+    at = datetime.strptime(str(wanted), "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    dialect = str(stamps[chosen[0]]["md_dialect"])
+    query = compile_query(names[0], dialect, at, "day_us" in rows.column_names)
+    own = [i for i in chosen if stamps[i]["md_sql"] == query.sql_hash]
+    if not own:
+        first = stamps[chosen[0]]
+        raise WarehouseError(
+            f"the rows of `{names[0]}` as of {wanted} came from other definitions or another version: "
+            f"definitions {first['md_definitions']}, SQL {first['md_sql']}, metricdef {first['md_version']}",
+            [
+                f"these give definitions {query.plan.fingerprint}, SQL {query.sql_hash}: check out the revision that was built, or build anew"
+            ],
+        )
+    return query, rows.take(own)

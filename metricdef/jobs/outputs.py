@@ -1,0 +1,96 @@
+"""The table that a job writes moments to, and the statements that do it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlglot import exp
+
+from metricdef import __version__
+from metricdef.compiler.dialects import dialect_table
+from metricdef.compiler.plan import Plan
+from metricdef.compiler.query import Query
+from metricdef.compiler.result import Column, result_columns
+from metricdef.compiler.sql_text import SqlText
+
+# What every row says about itself.
+STAMPS = ("md_experiment", "md_as_of", "md_definitions", "md_dialect", "md_sql", "md_version")
+_LONGEST = 40  # characters of an experiment's name in that of its table: PostgreSQL cuts names at 63
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where one query's rows go.
+
+    Attributes:
+        table: Name as SQL, with the schema.
+        statements: In order; the second but last to last are one transaction.
+    """
+
+    table: str
+    statements: tuple[str, ...]
+
+
+def stamp_of(as_of: datetime) -> str:
+    """An instant as the output tables have it: of one length, so that texts sort like times."""
+    return f"{as_of:%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def write_output(query: Query, schema: str, schemas: Mapping[str, str]) -> Output:
+    """Statements that put the query's rows into its table in `schema`, in place of those of an earlier run.
+
+    The table is named after the experiment and the shape of its rows: changed definitions write to a new one.
+    """
+    sql = SqlText(dialect_table(query.dialect), schemas)
+    plan, columns = query.plan, _columns(query.plan)
+    name = exp.table_(_name(plan), db=schemas.get(schema, schema)).sql(dialect=sql.dialect.sqlglot)
+    stamps = {
+        "md_experiment": plan.experiment,
+        "md_as_of": stamp_of(plan.as_of),
+        "md_definitions": plan.fingerprint,
+        "md_dialect": query.dialect,
+        "md_sql": query.sql_hash,
+        "md_version": __version__,
+    }
+    header, _, first = query.statements[0].partition("\n\n")
+    *tables, final = first, *query.statements[1:]
+    names = ", ".join([*STAMPS, *(c.name for c in columns)])
+    values = ",\n  ".join([*(sql.literal(stamps[s]) for s in STAMPS), *(f"result_rows.{c.name}" for c in columns)])
+    own = " AND ".join(f"{s} = {sql.literal(stamps[s])}" for s in ("md_experiment", "md_as_of", "md_sql"))
+    begin, commit = ("BEGIN", "COMMIT") if sql.dialect.transactions else (None, None)
+    statements = [
+        *query.session,
+        f"{header}\nCREATE TABLE IF NOT EXISTS {name} AS\n{_empty(sql, columns)}",
+        *tables,
+        begin,
+        f"DELETE FROM {name} WHERE {own}",
+        f"INSERT INTO {name} ({names})\nSELECT\n  {values}\nFROM (\n{final}\n) AS result_rows",
+        commit,
+    ]
+    return Output(name, tuple(s for s in statements if s is not None))
+
+
+def _columns(plan: Plan) -> list[Column]:
+    return [Column("kind", "text", None, "kind"), *result_columns(plan)]
+
+
+def _name(plan: Plan) -> str:
+    """Of the experiment, and of everything that gives the rows their columns and meaning."""
+    shape = "\n".join([plan.fingerprint, *(f"{c.name} {c.type}" for c in _columns(plan))])
+    return f"moments_{plan.experiment[:_LONGEST]}_{hashlib.sha256(shape.encode()).hexdigest()[:8]}"
+
+
+def _empty(sql: SqlText, columns: list[Column]) -> str:
+    """A query without rows that has the table's columns."""
+
+    def typed() -> Iterator[str]:
+        for stamp in STAMPS:
+            yield f"{sql.text('NULL')} AS {stamp}"
+        for column in columns:
+            yield f"{getattr(sql, column.type)('NULL')} AS {column.name}"
+
+    listed = ",\n  ".join(typed())
+    return f"SELECT\n  {listed}\nWHERE 1 = 0"

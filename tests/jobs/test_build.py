@@ -1,0 +1,169 @@
+"""Files for a scheduler: what they write, twice or half, and that its readout is that of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import duckdb
+import pytest
+from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions, write_warehouse
+
+from metricdef.api import Project
+from metricdef.cli.main import main
+from metricdef.errors import UsageError, WarehouseError
+
+ROWS = (
+    """INSERT INTO assignments SELECT 'u' || i, 'test', CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END,
+    TIMESTAMP '2026-01-02' + INTERVAL (i % 20) DAY, 'web' FROM range(400) AS t(i)""",
+    """INSERT INTO orders SELECT 'u' || (i % 300), TIMESTAMP '2026-01-03' + INTERVAL (i % 30) DAY, i % 7 + 0.1, 'p' || (i % 3),
+    'paid' FROM range(900) AS t(i)""",
+)
+DAY = "2026-03-01"
+
+
+@pytest.fixture
+def root(tmp_path):
+    project = {**PROJECT, "output_schema": "readouts"}
+    write_definitions(tmp_path, SOURCES, METRICS, experiment(status="running"), project=project)
+    write_warehouse(tmp_path, *TABLES, *ROWS, "CREATE SCHEMA readouts")
+    return tmp_path
+
+
+def execute(root, text, *, until=None):
+    """The statements of a file, one by one, as a scheduler's client does; `until` some have run, then the connection goes."""
+    with duckdb.connect(str(root / "warehouse.duckdb")) as connection:
+        connection.execute("SET threads = 1")  # as a run on a small file: sums in one order have the same digits
+        for statement in connection.extract_statements(text)[:until]:
+            connection.execute(statement)
+
+
+def rows(root, table):
+    with duckdb.connect(str(root / "warehouse.duckdb"), read_only=True) as connection:
+        return connection.execute(f"SELECT * FROM {table} ORDER BY ALL").fetchall()
+
+
+@pytest.mark.parametrize("daily", [False, True])
+def test_the_readout_of_what_a_job_wrote_is_that_of_a_run(root, daily):
+    project = Project(root)
+    (job,) = project.build(as_of=DAY, daily=daily)
+    execute(root, job.text)
+    assert project.ingest(job.output.table).to_json() == project.run("test", as_of=DAY, daily=daily).to_json()
+
+
+def test_a_job_that_runs_again_replaces_its_own_rows(root):
+    project = Project(root)
+    first, second = project.build(as_of="2026-02-28", to=DAY)
+    assert first.output.table == second.output.table
+    execute(root, first.text)
+    execute(root, second.text)
+    once = rows(root, first.output.table)
+    write_warehouse(root, "INSERT INTO orders VALUES ('u1', TIMESTAMP '2026-01-20', 1e6, 'p', 'paid')")
+    execute(root, second.text)
+    again = rows(root, first.output.table)
+    assert len(again) == len(once)
+    unchanged = set(again) & set(once)
+    assert {row[1] for row in unchanged} == {"2026-02-28T00:00:00.000000Z"}
+    assert project.ingest(first.output.table, as_of=DAY).to_json() == project.run("test", as_of=DAY).to_json()
+
+
+def test_a_job_that_is_cut_off_leaves_the_rows_of_before(root):
+    project = Project(root)
+    (job,) = project.build(as_of=DAY)
+    execute(root, job.text)
+    before = rows(root, job.output.table)
+    for until in range(1, len(job.output.statements)):
+        execute(root, job.text, until=until)
+        assert rows(root, job.output.table) == before, until
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_an_exported_table_gives_the_same_readout(root, kind):
+    project = Project(root)
+    (job,) = project.build(as_of=DAY)
+    execute(root, job.text)
+    path = root / f"moments.{kind}"
+    execute(root, f"COPY {job.output.table} TO '{path}'" + (" (HEADER)" if kind == "csv" else ""))
+    assert project.ingest(path).to_json() == project.run("test", as_of=DAY).to_json()
+
+
+def test_rows_of_other_definitions_are_refused(root):
+    (job,) = Project(root).build(as_of=DAY)
+    execute(root, job.text)
+    changed = {"metrics": {**METRICS["metrics"], "revenue": {**METRICS["metrics"]["revenue"], "window": "3d"}}}
+    write_definitions(
+        root, SOURCES, changed, experiment(status="running"), project={**PROJECT, "output_schema": "readouts"}
+    )
+    with pytest.raises(WarehouseError, match="came from other definitions"):
+        Project(root).ingest(job.output.table)
+    (other,) = Project(root).build(as_of=DAY)
+    assert other.output.table != job.output.table
+
+
+def test_tables_that_are_no_jobs_are_refused(root):
+    project = Project(root)
+    with pytest.raises(UsageError, match="md_experiment is missing"):
+        project.ingest(_saved(root, "SELECT 1 AS md_as_of"))
+    with pytest.raises(UsageError, match="no rows of one experiment as of any instant"):
+        project.ingest(_saved(root, f"SELECT * FROM ({_stamped('x')}) AS s WHERE 1 = 0"))
+    with pytest.raises(WarehouseError, match="nowhere"):
+        project.ingest("nowhere")
+    (root / "bad.parquet").write_text("no")
+    with pytest.raises(UsageError, match="cannot read"):
+        project.ingest(root / "bad.parquet")
+
+
+def _stamped(name):
+    stamps = ("md_definitions", "md_dialect", "md_sql", "md_version")
+    return f"SELECT '{name}' AS md_experiment, '2026-03-01T00:00:00.000000Z' AS md_as_of, " + ", ".join(
+        f"'x' AS {stamp}" for stamp in stamps
+    )
+
+
+def _saved(root, query):
+    path = root / "saved.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY ({query}) TO '{path}'")
+    return path
+
+
+def test_the_command_writes_files_and_what_they_do(root, capsys):
+    target = root / "target"
+    words = ["--project", str(root), "build", "test", "--as-of", "2026-02-27", "--to", DAY, "-o", str(target)]
+    assert main(words) == 0
+    manifest = json.loads((target / "manifest.json").read_text())
+    assert [job["file"] for job in manifest["jobs"]] == [
+        f"test/duckdb/{day}.sql" for day in ("2026-02-27", "2026-02-28", DAY)
+    ]
+    for job in manifest["jobs"]:
+        text = (target / job["file"]).read_text()
+        assert hashlib.sha256(text.encode()).hexdigest() == job["sha256"]
+        assert job["inputs"] == ["assignments", "orders"]
+        assert job["output"].startswith("readouts.moments_test_")
+        assert job["owners"]
+    execute(root, (target / manifest["jobs"][-1]["file"]).read_text())
+    capsys.readouterr()
+    assert main(["--project", str(root), "--format", "json", "ingest", manifest["jobs"][-1]["output"]]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(Project(root).run("test", as_of=DAY).to_json())
+    assert not [path for path in target.rglob("*") if path.name.startswith(".")]
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "message"),
+    [
+        ({"output_schema": None}, {}, "nowhere to write"),
+        ({}, {"to": "2026-01-01"}, "before it starts"),
+        ({}, {"to": "tomorrow"}, "two dates"),
+    ],
+)
+def test_what_cannot_be_built(root, change, words, message):
+    settings = {key: value for key, value in {**PROJECT, "output_schema": "readouts", **change}.items() if value}
+    write_definitions(root, SOURCES, METRICS, experiment(status="running"), project=settings)
+    with pytest.raises(UsageError, match=message):
+        Project(root).build(as_of=DAY, **words)
+
+
+def test_nothing_runs(root):
+    write_definitions(root, SOURCES, METRICS, experiment(), project={**PROJECT, "output_schema": "readouts"})
+    with pytest.raises(UsageError, match="no experiment is running"):
+        Project(root).build(as_of=DAY)
