@@ -197,11 +197,24 @@ def _add_daily(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_run(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("experiment", metavar="EXPERIMENT")
+    what = verb.add_mutually_exclusive_group(required=True)
+    what.add_argument("experiment", nargs="?", metavar="EXPERIMENT")
+    what.add_argument("--all", action="store_true", help="every experiment that runs; -o is a folder then")
+    verb.add_argument(
+        "--jobs", type=_count, default=1, metavar="N", help="with --all: experiments at a time (default: 1)"
+    )
+    verb.add_argument("--resume", action="store_true", help="with --all: leave out those whose readout is there")
     verb.add_argument("--as-of", metavar="INSTANT", help="rows at or after it do not count (default: now)")
     _add_daily(verb)
     verb.add_argument("--dry-run", action="store_true", help="print the SQL instead of running it")
     _add_readout(verb)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
 
 
 def _add_build(verb: argparse.ArgumentParser) -> None:

@@ -7,10 +7,14 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from metricdef.errors import UsageError
+
+if TYPE_CHECKING:
+    from metricdef.analysis.readout import Readout
 
 
 def use_color(stream: TextIO | None, *, off: bool = False) -> bool:
@@ -51,6 +55,17 @@ class Progress:
         if self._last and not self._quiet and took > 1:
             print(f"  took {took:.1f} s", file=sys.stderr, flush=True)
         self._since, self._last = time.monotonic(), None
+
+
+def exit_code(readout: Readout, conditions: Sequence[str]) -> int:
+    """1 where the readout is what `--fail-on` asks for."""
+
+    def met(condition: str) -> bool:
+        if condition == "not_computed":
+            return any(r.verdict == "not_computed" and r.reason != "before_planned_end" for r in readout.estimates)
+        return readout.decision.recommendation == condition
+
+    return int(any(met(condition) for condition in conditions))
 
 
 def write_file(path: Path, text: str) -> None:

@@ -9,13 +9,16 @@ from pathlib import Path
 from metricdef.analysis.readout import Readout
 from metricdef.api import Project
 from metricdef.cli.compile import shown
-from metricdef.cli.output import Progress, use_color, width, write_file
+from metricdef.cli.output import Progress, exit_code, use_color, width, write_file
+from metricdef.cli.portfolio import run_portfolio
 from metricdef.reports.text import render_text
 
 
 def run(options: argparse.Namespace) -> int:
     """Compile, execute, analyse and print."""
     project = Project(options.project or ".")
+    if options.all:
+        return run_portfolio(project, options)
     if options.dry_run:
         query = project.compile(options.experiment, None, options.as_of, options.profile, daily=options.daily)
         print(shown(query, options.format), end="")
@@ -34,10 +37,4 @@ def show(readout: Readout, options: argparse.Namespace) -> int:
         print(readout.to_json(), end="")
     else:
         print(render_text(readout, width(), use_color(sys.stdout, off=options.no_color), verbose=options.verbose))
-    return int(any(_met(condition, readout) for condition in options.fail_on))
-
-
-def _met(condition: str, readout: Readout) -> bool:
-    if condition == "not_computed":
-        return any(row.verdict == "not_computed" and row.reason != "before_planned_end" for row in readout.estimates)
-    return readout.decision.recommendation == condition
+    return exit_code(readout, options.fail_on)

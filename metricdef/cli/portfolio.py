@@ -1,0 +1,82 @@
+"""`metricdef run --all`: every experiment that runs, each by itself: one that fails does not stop the others."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from metricdef.analysis.readout import Readout
+from metricdef.api import Project
+from metricdef.cli.output import exit_code, write_file
+from metricdef.errors import DefinitionErrors, MetricdefError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one experiment. `line` is what is said of it, `code` its exit code."""
+
+    experiment: str
+    line: str
+    code: int
+    readout: Readout | None = None
+
+
+def run_portfolio(project: Project, options: argparse.Namespace) -> int:
+    """Run all, write a readout each, print a line each. The exit code is the worst one."""
+    names = [name for name, e in project.definitions.experiments.items() if e.status == "running"]
+    if not names:
+        raise UsageError("no experiment is running", ["name an experiment"])
+    if options.dry_run or options.output is None:
+        raise UsageError("`run --all` writes readouts", ["name a folder with -o, and leave --dry-run out"])
+    if options.resume and options.as_of is None:
+        raise UsageError("`--resume` needs `--as-of`: at another instant every readout is another one")
+    folder = Path(options.output)
+
+    def one(name: str) -> Outcome:
+        found = _run(project, name, folder, options)
+        if not options.quiet:
+            print(f"· {name}: {found.line}", file=sys.stderr, flush=True)
+        return found
+
+    with ThreadPoolExecutor(max_workers=options.jobs) as pool:
+        outcomes = list(pool.map(one, names))
+    if options.format == "json":
+        shown = [{"experiment": o.experiment, "result": o.line, "exit_code": o.code} for o in outcomes]
+        print(json.dumps(shown, indent=2))
+    else:
+        widest = max(len(name) for name in names)
+        for outcome in outcomes:
+            print(f"{outcome.experiment:{widest}}  {outcome.line}")
+    return max(outcome.code for outcome in outcomes)
+
+
+def _run(project: Project, name: str, folder: Path, options: argparse.Namespace) -> Outcome:
+    path = folder / f"{name}.json"
+    try:
+        if options.resume and _is_there(project, name, path, options):
+            return Outcome(name, "there already", 0)
+        readout = project.run(name, options.profile, options.as_of, daily=options.daily)
+        write_file(path, readout.to_json())
+    except DefinitionErrors as error:
+        return Outcome(name, f"error: {error.diagnostics[0].message}", error.exit_code)
+    except MetricdefError as error:
+        return Outcome(name, f"error: {error.message}", error.exit_code)
+    because = readout.decision.because[0] if readout.decision.because else ""
+    line = f"{readout.decision.recommendation}{f': {because}' if because else ''}"
+    return Outcome(name, line, exit_code(readout, options.fail_on), readout)
+
+
+def _is_there(project: Project, name: str, path: Path, options: argparse.Namespace) -> bool:
+    """Whether the file is the readout of the same SQL, which holds the as-of and the definitions."""
+    if not path.is_file():
+        return False
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        query = project.compile(name, None, options.as_of, options.profile, daily=options.daily)
+        return bool(content["provenance"]["sql"] == query.sql_hash)
+    except (ValueError, KeyError, TypeError):
+        return False

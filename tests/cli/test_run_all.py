@@ -1,0 +1,90 @@
+"""`metricdef run --all`: every experiment that runs, each by itself."""
+
+import json
+
+import pytest
+from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions, write_warehouse
+
+from metricdef.api import Project
+from metricdef.cli.main import main
+
+ROWS = (
+    """INSERT INTO assignments SELECT 'u' || i, e.name, CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END,
+    TIMESTAMP '2026-01-02', 'web' FROM range(60) AS t(i), (VALUES ('one'), ('two')) AS e(name)""",
+    "INSERT INTO orders SELECT 'u' || (i % 45), TIMESTAMP '2026-01-03', i % 7, 'p', 'paid' FROM range(90) AS t(i)",
+)
+DAY = "2026-03-01"
+
+
+def named(name, **changes):
+    exposure = {"source": "assignments", "key": name}
+    return {"experiments": {name: experiment(exposure=exposure, status="running", **changes)["experiments"]["test"]}}
+
+
+@pytest.fixture
+def root(tmp_path):
+    elsewhere = {"sources": {"gone": {**SOURCES["sources"]["assignments"], "table": "gone"}}}
+    broken = named("broken")
+    broken["experiments"]["broken"]["exposure"] = {"source": "gone", "key": "x"}
+    over = {"experiments": {"over": experiment()["experiments"]["test"]}}
+    write_definitions(tmp_path, SOURCES, elsewhere, METRICS, named("one"), broken, named("two"), over, project=PROJECT)
+    write_warehouse(tmp_path, *TABLES, *ROWS)
+    return tmp_path
+
+
+def run(root, *words):
+    return main(["--project", str(root), "run", "--all", *words])
+
+
+@pytest.mark.parametrize("jobs", ["1", "3"])
+def test_one_that_fails_does_not_stop_the_others(root, capsys, jobs):
+    assert run(root, "--as-of", DAY, "-o", str(root / "out"), "--jobs", jobs) == 2
+    assert sorted(path.name for path in (root / "out").iterdir()) == ["one.json", "two.json"]
+    for name in ("one", "two"):
+        assert (root / "out" / f"{name}.json").read_text() == Project(root).run(name, as_of=DAY).to_json()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [["one", "hold:"], ["broken", "error:"], ["two", "hold:"]]
+    assert "`gone` is not in the warehouse" in lines[1]
+
+
+def test_resume_runs_what_is_missing_or_changed(root, capsys):
+    out = root / "out"
+    words = ("--as-of", DAY, "-o", str(out), "--resume", "--format", "json", "-q")
+    run(root, *words)
+    (out / "two.json").unlink()
+    capsys.readouterr()
+    run(root, *words)
+    results = {row["experiment"]: row["result"] for row in json.loads(capsys.readouterr().out)}
+    assert results["one"] == "there already"
+    assert results["two"].startswith("hold")
+    (out / "one.json").write_text((out / "one.json").read_text()[:100])  # cut off by something else
+    run(root, *words)
+    results = {row["experiment"]: row["result"] for row in json.loads(capsys.readouterr().out)}
+    assert results["one"].startswith("hold")
+    assert results["two"] == "there already"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "writes readouts"),
+        (("-o", "out", "--dry-run"), "writes readouts"),
+        (("-o", "out", "--resume"), "needs `--as-of`"),
+    ],
+)
+def test_what_it_needs(root, capsys, words, message):
+    assert run(root, *words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_nothing_runs(tmp_path, capsys):
+    write_definitions(tmp_path, SOURCES, METRICS, experiment())
+    assert run(tmp_path, "-o", str(tmp_path)) == 2
+    assert "no experiment is running" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("jobs", ["0", "x"])
+def test_a_number_of_jobs(root, jobs):
+    with pytest.raises(SystemExit) as exit_:
+        run(root, "--jobs", jobs)
+    assert exit_.value.code == 2
