@@ -62,7 +62,17 @@ class Postgres:
         secret = self.folder / "password"
         secret.write_text(PASSWORD)
         secret.chmod(0o644)  # initdb reads it as another user
-        words = ["-A", "scram-sha-256", f"--pwfile={secret}", "-U", "owner", "-E", "UTF8", "--locale=C", "--no-sync"]
+        words = [
+            "-A",
+            "scram-sha-256",
+            f"--pwfile={secret}",
+            "-U",
+            "owner",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+        ]
         self._run([str(programs / "initdb"), "-D", str(data), *words])
         settings = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": self.folder}
         # Nothing needs to outlive the tests; a zone that is not UTC, so that a session that forgets its own is seen.
