@@ -77,11 +77,15 @@ demo: $(RUN) ## a project with real data and its readout
 # --- checks -----------------------------------------------------------------------------------------------------------
 
 .PHONY: check
-check: test lint format-check types docs-check ## everything that continuous integration runs
+check: test test-oracle test-engines lint format-check types docs-check ## everything that continuous integration runs
 
 .PHONY: test
 test: $(DEV) ## run the tests (those of the documents apart)
 	$(PYTEST) --ignore=tests/docs --ignore=tests/engines $(ARGS)
+
+.PHONY: test-oracle
+test-oracle: $(DEV) ## the compiled SQL on DuckDB against brute force: 2,000 generated cases (make test: a tenth of them)
+	METRICDEF_ORACLE_CASES=2000 $(PYTEST) tests/compiler/test_against_oracle.py $(ARGS)
 
 .PHONY: test-engines
 test-engines: $(ENGINES_READY) ## run the compiled SQL on every engine that runs here, installing what is missing

@@ -17,7 +17,7 @@ from metricdef.api import Project
 from metricdef.compiler.render import render
 from metricdef.warehouses import connect, resolve_profile
 
-CASES = int(os.environ.get("METRICDEF_ORACLE_CASES", "2000"))
+CASES = int(os.environ.get("METRICDEF_ORACLE_CASES", "200"))  # make test-oracle: 2,000
 CHUNK = 50
 EXAMPLES = 100
 
