@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from metricdef import __version__
-from metricdef.analysis.breakdowns import break_down
+from metricdef.analysis.breakdowns import break_down, hidden_levels
 from metricdef.analysis.cells import Cells, read_cells
 from metricdef.analysis.decision import decide
 from metricdef.analysis.estimates import estimate_effects
@@ -53,6 +53,7 @@ def analyse(project: Project, query: Query, table: pa.Table, revision: str | Non
     interim = stage.early is not None
     dropped = _dropped(project, plan)
     rows, evidence = ([], None) if stage.hidden else _estimates(view, settings, dropped, interim=interim)
+    hidden = hidden_levels(cells, settings.min_units)
     split = [] if stage.hidden else break_down(view, settings, interim=interim)
     treatments = [arm.name for arm in plan.arms[1:]]
     return Readout(
@@ -74,7 +75,7 @@ def analyse(project: Project, query: Query, table: pa.Table, revision: str | Non
         if stage.hidden or stage.early
         else tuple(_sensitivity(View(cells, not with_mixed), settings, dropped)),
         series=() if stage.hidden else tuple(daily_series(view, settings, project.settings.defaults.timezone)),
-        moments=() if stage.hidden else tuple(moment_rows(cells, with_mixed=with_mixed)),
+        moments=() if stage.hidden else tuple(moment_rows(cells, hidden, with_mixed=with_mixed)),
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from metricdef.analysis.estimates import estimate_metric
+from metricdef.analysis.cells import Cells, Level
+from metricdef.analysis.estimates import estimate_metric, suppressed
 from metricdef.analysis.families import selection
 from metricdef.analysis.observed import View
 from metricdef.analysis.readout import EstimateRow, Heterogeneity
 from metricdef.analysis.settings import Settings
+from metricdef.compiler.plan import MetricPlan
 from metricdef.stats.heterogeneity import cochran_q
 from metricdef.stats.multiplicity import adjust
 
@@ -24,12 +26,17 @@ def break_down(view: View, settings: Settings, *, interim: bool) -> list[Estimat
     plan = view.cells.plan
     if not plan.breakdowns:
         return []
+    hidden = hidden_levels(view.cells, settings.min_units)
+
+    def rows_at(level: Level, metric: MetricPlan) -> list[EstimateRow]:
+        at = replace(view, level=level)
+        if level in hidden:
+            return suppressed(at, metric, settings.min_units)
+        return estimate_metric(at, metric, settings, interim=interim)
+
     found = {
         d.name: [
-            row
-            for metric in plan.metrics
-            for level in view.cells.levels(d.name)
-            for row in estimate_metric(replace(view, level=level), metric, settings, interim=interim)
+            row for metric in plan.metrics for level in view.cells.levels(d.name) for row in rows_at(level, metric)
         ]
         for d in plan.breakdowns
     }
@@ -37,6 +44,22 @@ def break_down(view: View, settings: Settings, *, interim: bool) -> list[Estimat
         return [row for rows in found.values() for row in rows]
     gates = _gates(found, settings)
     return [row for name, rows in found.items() for row in _corrected(name, rows, gates, settings)]
+
+
+def hidden_levels(cells: Cells, min_units: int) -> frozenset[Level]:
+    """Levels at which an arm has fewer units; where that is a single one, also the next smallest of its dimension.
+
+    A single level could be told from the others and the total.
+    """
+    found: set[Level] = set()
+    for d in cells.plan.breakdowns if min_units else ():
+        smallest = {
+            level: min(cells.units_at(arm.name, level) for arm in cells.plan.arms) for level in cells.levels(d.name)
+        }
+        ranked = sorted(smallest, key=lambda level: smallest[level])
+        few = sum(units < min_units for units in smallest.values())
+        found.update(ranked[: 2 if few == 1 else few])
+    return frozenset(found)
 
 
 def _gates(found: dict[str, list[EstimateRow]], settings: Settings) -> dict[tuple[str, str, str], Heterogeneity]:

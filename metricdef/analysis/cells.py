@@ -94,6 +94,10 @@ class Cells:
         found = self._select(arm, with_mixed=with_mixed, level=level, epoch=None)
         return sum(int(group.row[f"n__{block}"] or 0) for group in found)
 
+    def units_at(self, arm: str, level: Level) -> int:
+        """Units of an arm at a level, mixed ones too: what a person could be found among."""
+        return sum(int(g.row["group_rows"]) for g in self._select(arm, with_mixed=True, level=level, epoch=None))
+
     def centre(self, block_name: str, column: str) -> float:
         """The constant that was taken off a column before its products were summed."""
         position, block = self._block(block_name)

@@ -129,7 +129,7 @@ def estimate_effects(view: View, plan: MetricPlan, settings: Settings, *, interi
             result.append(Estimated(_failed(row, moments), None))
             continue
         pair = _Pair(metric, settings, base, moments, interim)
-        empty = arm if row.units[0] else baseline
+        empty = arm if row.units and row.units[0] else baseline
         mixed = None if view.with_mixed else False
         waiting = view.level is None and view.cells.count("units_analysed", empty, mixed=mixed) > 0
         effect = found_of[arm]
@@ -192,6 +192,13 @@ def _blank(view: View, plan: MetricPlan, arm: str, baseline: str) -> EstimateRow
     )
 
 
+def suppressed(view: View, plan: MetricPlan, min_units: int) -> list[EstimateRow]:
+    """Rows of a level that is too small to be shown: that it is there, and no figure."""
+    baseline, *others = (arm.name for arm in view.cells.plan.arms)
+    why = NotComputable("suppressed", f"fewer than {min_units} units in an arm here or at the one other small level")
+    return [_failed(replace(_blank(view, plan, arm, baseline), units=None), why) for arm in others]
+
+
 def _failed(row: EstimateRow, error: NotComputable) -> EstimateRow:
     return replace(row, verdict="not_computed", reason=error.reason, message=error.message)
 
@@ -199,6 +206,7 @@ def _failed(row: EstimateRow, error: NotComputable) -> EstimateRow:
 def _row(
     view: View, row: EstimateRow, pair: _Pair, effect: Effect | NotComputable, others: _Others, *, waiting: bool
 ) -> EstimateRow:
+    assert row.units is not None  # noqa: S101 - only `suppressed` leaves them out
     if 0 in row.units:
         empty = row.baseline if row.units[0] == 0 else row.arm
         if waiting:

@@ -11,14 +11,14 @@ from metricdef.errors import NotComputable
 from metricdef.stats.moments import Moments
 
 
-def moment_rows(cells: Cells, *, with_mixed: bool) -> Iterator[dict[str, Any]]:
-    """Every block: each arm in each epoch, then each level of each breakdown over all epochs.
+def moment_rows(cells: Cells, hidden: frozenset[Level], *, with_mixed: bool) -> Iterator[dict[str, Any]]:
+    """Every block: each arm in each epoch, then each level of each breakdown over all epochs but those that are hidden.
 
     A covariance is null where no estimate needs it. A column whose sums are unusable is left out and named.
     """
     plan = cells.plan
     epochs: list[int | None] = [None] if len(plan.epochs) <= 1 else list(range(len(plan.epochs)))
-    levels = [level for d in plan.breakdowns for level in cells.levels(d.name)]
+    levels = [level for d in plan.breakdowns for level in cells.levels(d.name) if level not in hidden]
     for block in plan.blocks:
         for arm in plan.arms:
             for epoch in epochs:

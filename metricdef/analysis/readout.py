@@ -153,7 +153,7 @@ class EstimateRow:
     role: str
     arm: str
     baseline: str
-    units: tuple[int, int]
+    units: tuple[int, int] | None  # None: too few to be shown
     is_share: bool = False
     equivalence: str | None = None  # the declared margin, as written
     baseline_value: float | None = None
@@ -238,8 +238,8 @@ class Readout:
                 "role": row.role,
                 "arm": row.arm,
                 "baseline": row.baseline,
-                "units_baseline": row.units[0],
-                "units_arm": row.units[1],
+                "units_baseline": row.units[0] if row.units else None,
+                "units_arm": row.units[1] if row.units else None,
                 "baseline_value": row.baseline_value,
                 "arm_value": row.arm_value,
             }

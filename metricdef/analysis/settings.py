@@ -33,6 +33,7 @@ class Settings:
     planned_end: datetime
     deviations: tuple[dict[str, str], ...] = field(default_factory=tuple)
     declared: dict[Role, Correction] = field(default_factory=dict)
+    min_units: int = 0  # of an arm at a level of a breakdown, below which its figures are not shown
 
     def level(self, role: str) -> float:
         """Two-sided alpha of a row's interval."""
@@ -87,6 +88,7 @@ def analysis_settings(project: Project, plan: Plan) -> Settings:
         planned_end=experiment.end.at(defaults.timezone) + timedelta(microseconds=_longest_wait(project, plan)),
         deviations=tuple({"on": a.on.text, "by": a.by, "what": a.what, "why": a.why} for a in experiment.amendments),
         declared=declared,
+        min_units=project.settings.min_units or 0,
     )
 
 

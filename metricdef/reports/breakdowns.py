@@ -94,7 +94,7 @@ def _verdict(row: EstimateRow) -> str:
 
 def _worth_showing(rows: Sequence[EstimateRow]) -> list[EstimateRow]:
     """All levels, or of very many those that say something and then the largest, in their own order."""
-    ranked = sorted(rows, key=lambda row: (row.verdict in QUIET, -sum(row.units)))
+    ranked = sorted(rows, key=lambda row: (row.verdict in QUIET, -sum(row.units or ())))
     kept = {id(row) for row in ranked[: max(MOST_LEVELS, sum(row.verdict not in QUIET for row in rows))]}
     return [row for row in rows if id(row) in kept]
 

@@ -222,6 +222,8 @@ def _caps(rows: Sequence[EstimateRow]) -> Iterator[str]:
 def _verbose(row: EstimateRow) -> Iterator[str]:
     """Everything that stands behind the row."""
     unit = unit_of(row)
+    if row.units is None:
+        return
     parts = [f"n = {count(row.units[0])} in {visible(row.baseline)}, {count(row.units[1])} in {visible(row.arm)}"]
     if row.absolute and row.absolute.std_error is not None:
         size = row.absolute.std_error * unit.factor
