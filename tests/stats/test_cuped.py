@@ -38,6 +38,7 @@ def test_it_is_welch_on_the_adjusted_rows(seed: int, slope: str) -> None:
     theta = np.linalg.lstsq(np.column_stack([dummies, x]), y, rcond=None)[0][dummies.shape[1] :]
     rows = y - (x - x.mean(0)) @ theta
     plain = unadjusted_mean([from_rows(["r"], rows[label == a][:, None]) for a in range(3)], "r")
+    assert est.estimator == "cuped"
     np.testing.assert_allclose(est.means, plain.means, rtol=1e-10)
     np.testing.assert_allclose(est.arm_variance, plain.arm_variance, rtol=1e-9)
     for a in (1, 2):
@@ -111,6 +112,14 @@ def test_what_does_not_vary_is_dropped_and_small_arms_are_refused() -> None:
         with pytest.raises(NotComputable) as caught:
             call()
         assert caught.value.reason == "too_few_units"
+
+
+def test_a_covariate_whose_denominators_cancel_between_arms() -> None:
+    _, tables = experiment(7)
+    arms = [from_rows(COLUMNS, tables[0] * [1, 1, 1, 1, 1, sign]) for sign in (1, -1)]  # refunds as large as sales
+    with pytest.raises(NotComputable) as caught:
+        cuped_ratio(arms, RatioOutcome("y", "d"), RatioOutcome("yp", "dp"))
+    assert caught.value.reason == "zero_denominator"
 
 
 @settings(max_examples=60)

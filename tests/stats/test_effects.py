@@ -186,6 +186,22 @@ def test_equivalence_is_an_interval_inside_the_margins(
     assert got.p_value == max(got.above.p_value, got.below.p_value)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_relative_margins_of_equivalence_are_shares_of_the_baseline(sign: int) -> None:
+    """By hand: the contrasts mu_1 - (1 + m) mu_0 for m = -2 % and 3 % (mirrored for a baseline below 0)."""
+    est = ArmEstimates(
+        "unadjusted", sign * np.array([50.0, 50.2]), np.diag([0.04, 0.09]), np.array([0.04, 0.09]), np.full(2, 1e9)
+    )
+    got = equivalence(est, 1, -0.02, 0.03, 0.05, relative=True)
+    low, high = (0.98, 1.03) if sign > 0 else (1.02, 0.97)
+    above, below = (sign * (50.2 - f * 50) / math.sqrt(0.09 + f * f * 0.04) for f in (low, high))
+    assert (got.above.statistic, got.below.statistic) == (pytest.approx(above), pytest.approx(below))
+    p = max(0.5 * math.erfc(above / math.sqrt(2)), 0.5 * math.erfc(-below / math.sqrt(2)))
+    assert got.p_value == pytest.approx(p, rel=1e-6)
+    assert got.equivalent
+    assert (got.above.null, got.below.null) == (-0.02, 0.03)
+
+
 def test_equivalence_needs_ordered_margins() -> None:
     est = unadjusted_mean([moments(30, ["y"], [1.0], [[2.0]])] * 2, "y")
     with pytest.raises(ValueError, match="not below"):

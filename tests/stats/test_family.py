@@ -152,7 +152,8 @@ def test_kinds() -> None:
     assert [r.level for r in steps.intervals] == [0.0125, 0.05, 0.05, 0.0125]
     alone = test_family([0.03], Procedure("none"), 0.05)
     assert alone.intervals == (IntervalRule("simultaneous", 0.05),)
-    assert test_family([], Procedure("holm"), 0.05).intervals == ()
+    none = test_family([], Procedure("holm"), 0.05)
+    assert (none.p_adjusted, none.rejected, none.intervals) == ((), (), ())
     down = test_family(p, Procedure("dunnett", law=LAW, members=(0, 1, 2, 3), step_down=True), 0.05)
     assert down.p_kind == "step_down"
 

@@ -27,6 +27,7 @@ def test_delta_and_log_by_their_textbook_formulae(mu0: float, mu1: float, v0: fl
     assert delta.std_error == pytest.approx(math.sqrt(want), rel=1e-6)
     want = v1 / mu1**2 + v0 / mu0**2 - 2 * c10 / (mu0 * mu1)
     assert log.std_error == pytest.approx(math.sqrt(want), rel=1e-6)
+    assert (delta.method, log.method) == ("delta", "log")
     assert math.log1p(log.lower) + math.log1p(log.upper) == pytest.approx(2 * math.log(mu1 / mu0), abs=1e-9)
     back = log_lift(est, 0, 0.05, baseline=1)
     assert (1 + back.lower) * (1 + log.upper) == pytest.approx(1)

@@ -84,7 +84,8 @@ def test_the_square_root_rule_minimises_the_variance_of_the_comparisons(arms):
 
 def test_several_arms():
     level = bonferroni(0.05, 4)
-    assert level.alpha == 0.0125
+    assert level == Level(0.0125, 2)
+    assert bonferroni(0.05, 4, 1) == Level(0.0125, 1)
     found = sample_size(0.1, 1.0, level, 0.8, allocation=allocation_for_control(4), arms=4)
     assert found.total == pytest.approx(found.control + 4 * found.treatment)
     dunnett = Level(0.05, 2, critical=2.4)

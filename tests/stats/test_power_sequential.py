@@ -163,6 +163,17 @@ def test_a_confidence_sequence_at_its_last_look(sided):
     assert mde_anytime(1.0, *n, level, 0.8, sd_control=1.3) == pytest.approx((m + norm.ppf(0.8)) * se)
 
 
+def test_a_one_sided_confidence_sequence_at_many_looks_against_simulation():
+    shares, level = tuple(np.arange(1, 11) / 10), Level(0.05, 1)
+    found = power_anytime(2.6 * standard_error(1.0, 1000, 1000), 1.0, 1000, 1000, level, looks=shares)
+    rho2 = tuned_rho2(2000, 0.1)
+    z = paths(2.6, shares)
+    up = first(z > [one_sided_margin(1.0, 2000 * share, rho2, 0.05) for share in shares])
+    for j, by_look in enumerate(found.by_look):
+        assert np.mean(up <= j) == pytest.approx(by_look, abs=THREE)
+    assert found.wrong == 0.0
+
+
 @pytest.mark.parametrize("tuned_for", [None, 700.0])
 def test_a_confidence_sequence_at_many_looks_against_simulation(tuned_for):
     shares, level = tuple(np.arange(1, 21) / 20), Level(0.05)

@@ -34,6 +34,12 @@ def test_all_against_none() -> None:
     assert response_test(answers(40, 0), answers(0, 40), "r").p_value < 1e-15
 
 
+def test_an_arm_of_one_unit_has_a_rate() -> None:
+    got = response_test(answers(1, 0), answers(1, 3), "r")
+    assert got.difference == 0.75
+    assert got.statistic == pytest.approx(0.75 / np.sqrt(0.4 * 0.6 * (1 + 1 / 4) * 5 / 4))
+
+
 def test_reasons() -> None:
     with pytest.raises(NotComputable) as caught:
         response_test(answers(1, 1), empty(["r"]), "r")

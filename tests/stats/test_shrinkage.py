@@ -64,6 +64,19 @@ def test_reml_is_the_best_of_a_grid(rows) -> None:
     assert likelihood(got) >= best - 1e-9
 
 
+@given(sets, st.floats(0.01, 4))
+def test_reml_of_dependent_estimates_is_the_best_of_a_grid(rows, v0) -> None:
+    y = np.array([a for a, _ in rows])
+    s = shared_baseline(len(y), v0, [b**2 for _, b in rows])
+
+    def likelihood(tau2):
+        var, q = (gls(y, s, tau2)[i] for i in (1, 4))
+        return -0.5 * np.linalg.slogdet(s + tau2 * np.eye(len(y)))[1] + 0.5 * math.log(var) - 0.5 * q
+
+    got = shrink_dependent(y.tolist(), s, "REML").tau2
+    assert likelihood(got) >= max(map(likelihood, np.concatenate([[0], np.geomspace(1e-6, 100, 100)]))) - 1e-9
+
+
 @given(sets, st.sampled_from(METHODS), st.floats(1e-4, 1e4), st.floats(-5, 5))
 def test_scale_and_shift(rows, method, scale, shift) -> None:
     y, se = [a for a, _ in rows], [b for _, b in rows]

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metricdef.errors import NotComputable
-from metricdef.stats.exact import binomial_two_sided, chi_square_tail
-from metricdef.stats.srm import by_segment, chi_square, fixed_sample, homogeneity, sequential
+from metricdef.stats.exact import binomial_two_sided, chi_square_tail, outcomes
+from metricdef.stats.srm import by_segment, chi_square, combine, fixed_sample, homogeneity, sequential
 
 
 def exact_two_sided(x: int, n: int, p: Fraction) -> float:
@@ -101,6 +101,22 @@ def test_by_segment() -> None:
     assert ios.p_adjusted == pytest.approx(3 * chi_square([5000, 5400], [1, 1]).p_value)
     assert (ios.rejected, android.rejected) == (True, False)
     assert (web.result, web.reason, web.p_adjusted, web.rejected) == (None, "no_units", None, False)
+
+
+def test_the_epochs_of_a_ramp_add_up() -> None:
+    from scipy import stats
+
+    got = combine([chi_square([900, 110], [0.9, 0.1]), chi_square([480, 520], [1, 1])])
+    statistic = 9**2 / 909 + 9**2 / 101 + 2 * 20**2 / 500
+    assert (got.statistic, got.df, got.method) == (pytest.approx(statistic), 2, "chi_square")
+    assert got.expected == pytest.approx((1409, 601))
+    assert got.p_value == pytest.approx(stats.chi2.sf(statistic, 2))
+    assert got.log_p_value == pytest.approx(-statistic / 2)
+
+
+def test_outcomes_are_those_that_are_enumerated() -> None:
+    for n, arms in ((1, 2), (5, 2), (4, 3), (6, 4)):
+        assert outcomes(n, arms) == sum(1 for _ in every_outcome(n, arms))
 
 
 @given(st.lists(st.integers(0, 400), min_size=2, max_size=5).filter(any), st.floats(0.5, 1000))

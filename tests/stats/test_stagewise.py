@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -176,6 +177,27 @@ def test_conditional_power_before_the_last_look() -> None:
     assert conditional_power(bounds, 1, z, 0.0) == pytest.approx(want)
     with pytest.raises(ValueError, match="follows"):
         conditional_power(bounds, 2, z, 0.0)
+
+
+def test_a_lower_bound_stops_on_the_way() -> None:
+    """P(low < Z_1 < up, Z_2 >= c | Z_0), where stopping below costs a tenth of the power."""
+    bounds = replace(DESIGNS[0], lower=(-math.inf, 1.2, -math.inf))
+    z, theta = 0.9, 1.5
+    step, mean = np.array([0.3, 0.6]), z * math.sqrt(0.4) + theta * np.array([0.3, 0.6])
+    first, last = (bounds.upper[j] * math.sqrt(i) for j, i in ((1, 0.7), (2, 1.0)))
+    cov = [[step[0], step[0]], [step[0], step[1]]]
+    between = multivariate_normal.cdf(
+        [first, 40], mean, cov, lower_limit=[1.2 * math.sqrt(0.7), last], abseps=1e-10, releps=1e-10
+    )
+    want = norm.sf((first - mean[0]) / math.sqrt(0.3)) + between
+    assert conditional_power(bounds, 0, z, theta) == pytest.approx(want, abs=1e-7)
+    assert want < 0.9 * conditional_power(DESIGNS[0], 0, z, theta)
+
+
+def test_conditional_power_over_a_look_without_new_information() -> None:
+    bounds = boundaries(OF, [0.5, 0.5, 1.0], 0.025, 1, [0.3, 0.6, 1.0])
+    want = norm.sf((bounds.upper[2] - 1.1 * math.sqrt(0.5)) / math.sqrt(0.5) - 0.7 * math.sqrt(0.5))
+    assert conditional_power(bounds, 0, 1.1, 0.7) == pytest.approx(want)
 
 
 def test_refusals() -> None:
