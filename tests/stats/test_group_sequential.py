@@ -20,7 +20,7 @@ from metricdef.stats.group_sequential import (
     theta_for_power,
 )
 from metricdef.stats.looks import realised_fractions, tidy
-from metricdef.stats.recursion import crossing
+from metricdef.stats.recursion import begin, crossing
 from metricdef.stats.repeated import repeated_p
 from metricdef.stats.spending import Spending, TableSpending
 from metricdef.stats.true_bounds import HaybittlePeto, PlannedSpending, PowerShape
@@ -167,6 +167,21 @@ def test_a_look_without_new_information_spends_nothing() -> None:
     without = boundaries(OF, [0.3, 1.0], 0.05, 2, [0.25, 1.0])
     assert [stalled.upper[0], stalled.upper[3]] == pytest.approx(without.upper)
     assert not stalled.rejects(1, 50.0)
+
+
+def test_how_much_a_look_must_bring() -> None:
+    """0.1 % more than the largest so far; the final look is taken to bring 0.01 % whatever it brought."""
+    assert tidy([100, 100.09, 100.2], [0.3, 0.4, 0.5]).grown == (True, False, True)
+    assert tidy([100, 90, 100.05], [0.3, 0.4, 1.0]).information == (100, 100, 100.05)
+    assert tidy([100, 90, 95], [0.3, 0.4, 1.0]).information == pytest.approx((100, 100, 100.01), rel=1e-12)
+
+
+@pytest.mark.parametrize("theta", [0.0, 30.0, -30.0])
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_bound_under_a_strong_drift(theta: float, side: int) -> None:
+    """Closed where nothing has stopped: Z ~ N(theta sqrt(I), 1)."""
+    state = begin(theta).advance(0.4, -math.inf, math.inf, 1.0)
+    assert state.bound(1.0, math.log(0.01), side) == pytest.approx(theta + side * norm.isf(0.01), abs=1e-8)
 
 
 @pytest.mark.parametrize("last", [0.7, 0.65, 0.7 * (1 + 1e-5)])
