@@ -360,6 +360,21 @@ def test_adjusted_arms_with_different_slopes() -> None:
 ODD = np.array([[1, 0.5, 0.2, 0.1], [0.5, 1, 0.3, 0.4], [0.2, 0.3, 1, 0.6], [0.1, 0.4, 0.6, 1]])
 
 
+def test_almost_a_combination_of_two_others() -> None:
+    """x3 is (x1 + x2) / sqrt 2 but for 1e-3 of noise, x4 apart: far outside, x3 leaves no room for a next draw."""
+    share = math.sqrt((1 - 1e-6) / 2)
+    r = np.eye(4)
+    r[2, :2] = r[:2, 2] = share
+    c = stats.norm.isf(0.025)
+    x, w = np.polynomial.legendre.leggauss(400)
+    inner = stats.norm.cdf(np.minimum(c, math.sqrt(2) * c - c * x))
+    outer = stats.norm.cdf(np.maximum(-c, -math.sqrt(2) * c - c * x))
+    inside = c * float(w @ (stats.norm.pdf(c * x) * (inner - outer)))
+    got = NormalLaw(r, two_sided=True).estimate(0.05, range(4))
+    assert got.value == pytest.approx(1 - 0.95 * inside, abs=4e-4)
+    assert 0 < got.std_error < 4e-4
+
+
 @pytest.mark.parametrize("two_sided", [True, False])
 def test_a_statistic_that_is_another_one_changes_nothing(two_sided) -> None:
     twice = [0, 1, 2, 3, 1, 2]
