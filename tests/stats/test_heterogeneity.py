@@ -36,6 +36,10 @@ def test_two_estimates_are_the_z_test_of_their_difference() -> None:
     assert got.p_value == pytest.approx(math.erfc(3 / math.sqrt(2)))
 
 
+def test_a_far_offset_costs_no_digits() -> None:
+    assert found([2.0**30, 2.0**30 + 1.75], [0.3, 0.4]).statistic == pytest.approx(12.25, rel=1e-13)
+
+
 @pytest.mark.parametrize("scale", [1e-200, 1e200])
 def test_any_unit(scale: float) -> None:
     plain = found([1.0, 2.5, 0.0], [0.3, 0.4, 2.0])
