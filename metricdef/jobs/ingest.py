@@ -30,7 +30,13 @@ def read_file(path: Path) -> pa.Table:
             texts = {
                 name: pa.string() for stamp in STAMPS for name in (stamp, stamp.upper())
             }  # an instant stays as written
-            return csv.read_csv(path, convert_options=csv.ConvertOptions(column_types=texts, strings_can_be_null=True))
+            # An absent number is one of these; `NaN`, which Arrow would take for one too, is a number that is refused.
+            nulls = ["", "NULL", "null", "\\N"]
+            return csv.read_csv(
+                path,
+                parse_options=csv.ParseOptions(newlines_in_values=True),
+                convert_options=csv.ConvertOptions(column_types=texts, strings_can_be_null=True, null_values=nulls),
+            )
     except pa.ArrowInvalid as error:
         raise UsageError(f"cannot read {path}: {str(error).splitlines()[0]}") from None
     raise UsageError(f"{path} is no Parquet or CSV file", ["export the job's table as .parquet or .csv"])

@@ -1,0 +1,44 @@
+"""Rows that a job wrote must not change their meaning on the way to a readout."""
+
+from __future__ import annotations
+
+import duckdb
+import pytest
+from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions, write_warehouse
+
+from metricdef.api import Project
+from metricdef.errors import UsageError, WarehouseError
+
+ROWS = (
+    """INSERT INTO assignments SELECT 'u' || i, 'test', CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END,
+    TIMESTAMP '2026-01-02' + INTERVAL (i % 20) DAY, 'web' FROM range(400) AS t(i)""",
+    """INSERT INTO orders SELECT 'u' || (i % 300), TIMESTAMP '2026-01-03' + INTERVAL (i % 30) DAY, i % 7 + 0.1, 'p' || (i % 3),
+    'paid' FROM range(900) AS t(i)""",
+)
+DAY = "2026-03-01"
+
+
+@pytest.fixture
+def root(tmp_path):
+    project = {**PROJECT, "output_schema": "readouts"}
+    write_definitions(tmp_path, SOURCES, METRICS, experiment(status="running"), project=project)
+    write_warehouse(tmp_path, *TABLES, *ROWS, "CREATE SCHEMA readouts")
+    return tmp_path
+
+
+def execute(root, *texts):
+    with duckdb.connect(str(root / "warehouse.duckdb")) as connection:
+        connection.execute("SET threads = 1")
+        for text in texts:
+            connection.execute(text)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_not_a_number_does_not_become_zero_in_an_exported_table(root, kind):
+    """A sum that is not a number was empty once it had been read from CSV, and an empty sum is 0."""
+    execute(root, "INSERT INTO orders VALUES ('u1', TIMESTAMP '2026-01-20', 'NaN', 'p', 'paid')")
+    project = Project(root)
+    (job,) = project.build(as_of=DAY)
+    path = root / f"moments.{kind}"
+    execute(root, job.text, f"COPY {job.output.table} TO '{path}'" + (" (HEADER)" if kind == "csv" else ""))
+    assert project.ingest(path).to_json() == project.run("test", as_of=DAY).to_json()
