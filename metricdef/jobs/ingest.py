@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from metricdef.compiler.query import Query
 from metricdef.errors import UsageError, WarehouseError
-from metricdef.jobs.outputs import STAMPS, stamp_of
+from metricdef.jobs.outputs import ROWS, STAMPS, stamp_of
 from metricdef.warehouses.base import Warehouse
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ def match(rows: pa.Table, as_of: datetime | None, compile_query: Compile) -> tup
     """The query that gave the rows, compiled anew from today's definitions, and the rows that are its result.
 
     Raises UsageError where rows have no stamps or there are none, and WarehouseError where they came from other
-    definitions: their columns would be read with a meaning that they do not have.
+    definitions, whose columns would be read with a meaning that they do not have, or are not those of one job.
     """
     rows = rows.rename_columns([name.lower() for name in rows.column_names])
-    missing = [stamp for stamp in STAMPS if stamp not in rows.column_names]
+    missing = [stamp for stamp in (*STAMPS, ROWS) if stamp not in rows.column_names]
     if missing:
         raise UsageError(
             f"these are not the rows of a job: {missing[0]} is missing", ["name a table that `metricdef build` wrote"]
@@ -81,4 +81,15 @@ def match(rows: pa.Table, as_of: datetime | None, compile_query: Compile) -> tup
                 f"these give definitions {query.plan.fingerprint}, SQL {query.sql_hash}: check out the revision that was built, or build anew"
             ],
         )
-    return query, rows.take(own)
+    result = rows.take(own)
+    written = set(result[ROWS].to_pylist())
+    if written != {len(own)}:
+        raise WarehouseError(
+            f"there are {len(own)} rows of `{names[0]}` as of {wanted}, and the job wrote {_counts(written)}",
+            ["a job ran twice at the same time, or not all rows were exported: run it again, and export all"],
+        )
+    return query, result
+
+
+def _counts(written: set[Any]) -> str:
+    return " or ".join(sorted(map(str, written)))

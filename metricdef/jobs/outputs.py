@@ -18,6 +18,7 @@ from metricdef.compiler.sql_text import SqlText
 
 # What every row says about itself.
 STAMPS = ("md_experiment", "md_as_of", "md_definitions", "md_dialect", "md_sql", "md_version")
+ROWS = "md_rows"  # how many rows the job wrote with this one
 _LONGEST = 40  # characters of an experiment's name in that of its table: PostgreSQL cuts names at 63
 
 
@@ -42,7 +43,8 @@ def stamp_of(as_of: datetime) -> str:
 def write_output(query: Query, schema: str, schemas: Mapping[str, str]) -> Output:
     """Statements that put the query's rows into its table in `schema`, in place of those of an earlier run.
 
-    The table is named after the experiment and the shape of its rows: changed definitions write to a new one.
+    The table is named after the experiment and the shape of its rows: changed definitions write to a new one. Before
+    the as-of nothing is written: windows would count as complete that are not.
     """
     sql = SqlText(dialect_table(query.dialect), schemas)
     plan, columns = query.plan, _columns(query.plan)
@@ -57,8 +59,11 @@ def write_output(query: Query, schema: str, schemas: Mapping[str, str]) -> Outpu
     }
     header, _, first = query.statements[0].partition("\n\n")
     *tables, final = first, *query.statements[1:]
-    names = ", ".join([*STAMPS, *(c.name for c in columns)])
-    values = ",\n  ".join([*(sql.literal(stamps[s]) for s in STAMPS), *(f"result_rows.{c.name}" for c in columns)])
+    names = ", ".join([*STAMPS, ROWS, *(c.name for c in columns)])
+    count = sql.integer("COUNT(*) OVER ()")
+    own_values = (f"result_rows.{c.name}" for c in columns)
+    values = ",\n  ".join([*(sql.literal(stamps[s]) for s in STAMPS), count, *own_values])
+    is_past = f"{sql.dialect.to_utc.format(x='CURRENT_TIMESTAMP')} >= {sql.instant(plan.as_of_us)}"
     own = " AND ".join(f"{s} = {sql.literal(stamps[s])}" for s in ("md_experiment", "md_as_of", "md_sql"))
     begin, commit = ("BEGIN", "COMMIT") if sql.dialect.transactions else (None, None)
     statements = [
@@ -67,7 +72,7 @@ def write_output(query: Query, schema: str, schemas: Mapping[str, str]) -> Outpu
         *tables,
         begin,
         f"DELETE FROM {name} WHERE {own}",
-        f"INSERT INTO {name} ({names})\nSELECT\n  {values}\nFROM (\n{final}\n) AS result_rows",
+        f"INSERT INTO {name} ({names})\nSELECT\n  {values}\nFROM (\n{final}\n) AS result_rows\nWHERE {is_past}",
         commit,
     ]
     return Output(name, tuple(s for s in statements if s is not None))
@@ -89,6 +94,7 @@ def _empty(sql: SqlText, columns: list[Column]) -> str:
     def typed() -> Iterator[str]:
         for stamp in STAMPS:
             yield f"{sql.text('NULL')} AS {stamp}"
+        yield f"{sql.integer('NULL')} AS {ROWS}"
         for column in columns:
             yield f"{getattr(sql, column.type)('NULL')} AS {column.name}"
 

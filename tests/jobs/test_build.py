@@ -116,7 +116,7 @@ def test_tables_that_are_no_jobs_are_refused(root):
 def _stamped(name):
     stamps = ("md_definitions", "md_dialect", "md_sql", "md_version")
     return f"SELECT '{name}' AS md_experiment, '2026-03-01T00:00:00.000000Z' AS md_as_of, " + ", ".join(
-        f"'x' AS {stamp}" for stamp in stamps
+        f"'x' AS {stamp}" for stamp in (*stamps, "md_rows")
     )
 
 

@@ -42,3 +42,27 @@ def test_not_a_number_does_not_become_zero_in_an_exported_table(root, kind):
     path = root / f"moments.{kind}"
     execute(root, job.text, f"COPY {job.output.table} TO '{path}'" + (" (HEADER)" if kind == "csv" else ""))
     assert project.ingest(path).to_json() == project.run("test", as_of=DAY).to_json()
+
+
+@pytest.mark.parametrize(
+    "lost", ["SELECT * FROM {0} UNION ALL SELECT * FROM {0}", "SELECT * FROM {0} WHERE kind <> {1}"]
+)
+def test_rows_twice_or_not_all_of_them_are_refused(root, lost):
+    """Two jobs at the same time each delete what they see and both insert; an export may end early."""
+    project = Project(root)
+    (job,) = project.build(as_of=DAY, daily=True)
+    path = root / "moments.parquet"
+    execute(root, job.text)
+    one = f"(SELECT MAX(kind) FROM {job.output.table} WHERE kind LIKE 'day:%')"
+    execute(root, f"COPY ({lost.format(job.output.table, one)}) TO '{path}'")
+    with pytest.raises(WarehouseError, match=r"there are \d+ rows of `test` as of .*, and the job wrote \d+"):
+        project.ingest(path)
+
+
+def test_a_job_that_runs_before_its_as_of_writes_nothing(root):
+    """Windows would count as complete that are not: at the as-of, the rows would stand for data that came later."""
+    project = Project(root)
+    (early,) = project.build(as_of="2100-01-01")
+    execute(root, early.text)
+    with pytest.raises(UsageError, match="no rows of one experiment as of any instant"):
+        project.ingest(early.output.table)
