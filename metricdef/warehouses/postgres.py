@@ -55,7 +55,13 @@ class PostgresWarehouse:
                 f"profile `{profile.name}` needs the PostgreSQL driver", ["pip install 'metricdef[postgres]'"]
             ) from None
         options = _options(profile)
-        settings = ["-c default_transaction_read_only=on", "-c timezone=UTC"]
+        # The last two: a role's own settings could change what a literal says, and the last digits of a sum.
+        settings = [
+            "-c default_transaction_read_only=on",
+            "-c timezone=UTC",
+            "-c standard_conforming_strings=on",
+            "-c extra_float_digits=1",
+        ]
         if session.timeout is not None:
             settings.append(f"-c statement_timeout={max(1, round(session.timeout * 1000))}")
         tag = session.tag.encode()[:_TAG_BYTES].decode(errors="ignore")
@@ -65,6 +71,7 @@ class PostgresWarehouse:
                     **{"connect_timeout": CONNECT_TIMEOUT, **options},
                     application_name=tag,
                     options=" ".join(settings),
+                    client_encoding="utf8",
                     autocommit=True,
                 ),
                 _is_transient,

@@ -64,6 +64,18 @@ def test_a_session_is_read_only_in_utc_and_tagged(server):
     assert server.execute("SELECT COUNT(*) FROM paid") == [(1,)]
 
 
+def test_literals_and_digits_are_what_was_written(server, monkeypatch):
+    """Whatever a database, a role or a variable says of encodings, backslashes and digits."""
+    server.execute("CREATE DATABASE old ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    server.execute("CREATE ROLE odd LOGIN SUPERUSER PASSWORD '" + PASSWORD.replace("'", "''") + "'")
+    server.execute("ALTER ROLE odd SET standard_conforming_strings = off")
+    server.execute("ALTER ROLE odd SET extra_float_digits = 0")
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    with connect(server.profile(database="old", user="odd")) as warehouse:
+        query = r"SELECT CHAR_LENGTH('é') AS n, 'é\n' AS t, CAST(0.1 AS FLOAT8) + CAST(0.2 AS FLOAT8) AS x"
+        assert warehouse.execute([query]).to_pylist() == [{"n": 1, "t": r"é\n", "x": 0.1 + 0.2}]
+
+
 def test_types_and_tables(server):
     with connect(server.profile()) as warehouse:
         kinds = {"user_id": "text", "amount": "numeric(12,2)", "paid": "bool", "at": "timestamptz"}

@@ -18,5 +18,5 @@ POSTGRES = DialectTable(
     quoted_case="lower",
     materialises_ctes=True,
     temporary_table="CREATE TEMPORARY TABLE {name}",
-    session=("SET TIME ZONE 'UTC'",),
+    session=("SET TIME ZONE 'UTC'", "SET client_encoding = 'UTF8'", "SET standard_conforming_strings = on"),
 )

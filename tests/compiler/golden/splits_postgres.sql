@@ -1,10 +1,12 @@
 -- metricdef 0.1.0: experiment test, dialect postgres
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions 11685158d56291f0, sql 049879f19e8149ad
+-- definitions 11685158d56291f0, sql 870be10d86cb867c
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
 SET TIME ZONE 'UTC';
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
 WITH
 -- Exposures of this experiment. Arms are numbered in the order of their keys.
 md_exposure_rows AS (

@@ -1,10 +1,12 @@
 -- metricdef 0.1.0: experiment test, dialect postgres
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions e9d4a955851da034, sql cc3706c8ccd980f2
+-- definitions e9d4a955851da034, sql 598013f7cfc4bf06
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
 SET TIME ZONE 'UTC';
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
 WITH
 -- Exposures of this experiment. Arms are numbered in the order of their keys.
 md_exposure_rows AS (
