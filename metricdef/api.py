@@ -163,14 +163,17 @@ class Project:
         if schema is None:
             raise UsageError("jobs have nowhere to write to", ["add `output_schema: NAME` to project.yml"])
         _, kind, schemas = profile_type(profile, project.settings.profiles, project.settings.default_profile)
+        dialect = dialect or kind
+        if dialect != kind:
+            schemas = {}  # another warehouse's names; `ingest` compiles the same
         names = list(experiments) or [name for name, e in project.experiments.items() if e.status == "running"]
         if not names:
             raise UsageError("no experiment is running", ["name the experiments to build"])
         jobs = []
         for at in job_dates(as_of, to):
             for name in names:
-                query = render(self.plan(name, at, daily=daily), dialect or kind, schemas)
-                jobs.append(make_job(query, write_output(query, schema, schemas)))
+                query = render(self.plan(name, at, daily=daily), dialect, schemas)
+                jobs.append(make_job(query, write_output(query, schema, schemas), project.settings.defaults.timezone))
         return tuple(jobs)
 
     def ingest(self, source: str | Path, profile: str | None = None, as_of: str | datetime | None = None) -> Readout:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from metricdef import __version__
 from metricdef.compiler.query import Query
@@ -33,15 +34,11 @@ class Job:
     output: Output
 
 
-def make_job(query: Query, output: Output) -> Job:
-    """The file of a compiled experiment, named by the date of its as-of."""
+def make_job(query: Query, output: Output, timezone: str) -> Job:
+    """The file of a compiled experiment, named by the date whose midnight in `timezone` is its as-of, or the instant."""
     plan = query.plan
-    at = plan.as_of
-    day = (
-        f"{at:%Y-%m-%d}"
-        if (at.hour, at.minute, at.second, at.microsecond) == (0, 0, 0, 0)
-        else f"{at:%Y-%m-%dT%H%M%SZ}"
-    )
+    local = plan.as_of.astimezone(ZoneInfo(timezone))
+    day = f"{local:%Y-%m-%d}" if local.time() == time() else f"{plan.as_of:%Y-%m-%dT%H%M%SZ}"
     text = "".join(f"{statement};\n" for statement in output.statements)
     return Job(f"{plan.experiment}/{query.dialect}/{day}.sql", text, query, output)
 

@@ -78,7 +78,8 @@ def match(rows: pa.Table, as_of: datetime | None, compile_query: Compile) -> tup
             f"the rows of `{names[0]}` as of {wanted} came from other definitions or another version: "
             f"definitions {first['md_definitions']}, SQL {first['md_sql']}, metricdef {first['md_version']}",
             [
-                f"these give definitions {query.plan.fingerprint}, SQL {query.sql_hash}: check out the revision that was built, or build anew"
+                f"these give definitions {query.plan.fingerprint}, SQL {query.sql_hash}",
+                "check out the revision that was built, name the profile it was built for, or build anew",
             ],
         )
     result = rows.take(own)

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlglot import exp
-
 from metricdef import __version__
 from metricdef.compiler.dialects import dialect_table
 from metricdef.compiler.plan import Plan
@@ -48,7 +46,7 @@ def write_output(query: Query, schema: str, schemas: Mapping[str, str]) -> Outpu
     """
     sql = SqlText(dialect_table(query.dialect), schemas)
     plan, columns = query.plan, _columns(query.plan)
-    name = exp.table_(_name(plan), db=schemas.get(schema, schema)).sql(dialect=sql.dialect.sqlglot)
+    name = f"{sql.name(schemas.get(schema, schema))}.{_name(plan)}"
     stamps = {
         "md_experiment": plan.experiment,
         "md_as_of": stamp_of(plan.as_of),

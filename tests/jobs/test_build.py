@@ -87,6 +87,40 @@ def test_an_exported_table_gives_the_same_readout(root, kind):
     assert project.ingest(path).to_json() == project.run("test", as_of=DAY).to_json()
 
 
+@pytest.mark.parametrize("schema", ["order", "Odd; schema", 'with "quotes"', "été"])
+def test_a_schema_of_any_name(root, schema):
+    local = {**PROJECT["profiles"]["local"], "schemas": {"readouts": schema}}
+    settings = {**PROJECT, "profiles": {"local": local}, "output_schema": "readouts"}
+    write_definitions(root, SOURCES, METRICS, experiment(status="running"), project=settings)
+    write_warehouse(root, 'CREATE SCHEMA "{}"'.format(schema.replace('"', '""')))
+    (job,) = Project(root).build(as_of=DAY)
+    execute(root, job.text)
+    assert Project(root).ingest(job.output.table).to_json() == Project(root).run("test", as_of=DAY).to_json()
+
+
+def test_files_are_named_by_the_date_in_the_time_zone_of_the_project(root):
+    settings = {**PROJECT, "output_schema": "readouts", "defaults": {"timezone": "Europe/Berlin"}}
+    write_definitions(root, SOURCES, METRICS, experiment(status="running"), project=settings)
+    for at, name in ((DAY, DAY), ("2026-02-28T23:00:00Z", DAY), ("2026-03-01T00:00:00Z", "2026-03-01T000000Z")):
+        assert Project(root).build(as_of=at)[0].path == f"test/duckdb/{name}.sql"
+
+
+def test_a_job_for_another_dialect_has_the_sql_that_ingest_looks_for(root):
+    """The profile's schemas are those of its own warehouse."""
+    local = {**PROJECT["profiles"]["local"], "schemas": {"readouts": "elsewhere", "main": "elsewhere"}}
+    settings = {**PROJECT, "profiles": {"local": local}, "output_schema": "readouts"}
+    write_definitions(
+        root,
+        {"sources": {**SOURCES["sources"], "orders": {**SOURCES["sources"]["orders"], "table": "main.orders"}}},
+        METRICS,
+        experiment(status="running"),
+        project=settings,
+    )
+    (job,) = Project(root).build(as_of=DAY, dialect="postgres")
+    assert job.output.table.startswith("readouts.")
+    assert job.query.sql_hash == Project(root).compile("test", "postgres", DAY).sql_hash
+
+
 def test_rows_of_other_definitions_are_refused(root):
     (job,) = Project(root).build(as_of=DAY)
     execute(root, job.text)
