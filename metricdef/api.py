@@ -21,7 +21,7 @@ from metricdef.definitions.project import Loaded
 from metricdef.definitions.project import Project as Definitions
 from metricdef.errors import DefinitionErrors, Diagnostic, MetricdefError, UsageError, suggest
 from metricdef.metrics.fields import Instant
-from metricdef.warehouses import Profile, Session, connect, resolve_profile
+from metricdef.warehouses import Profile, Session, Warehouse, connect, resolve_profile
 from metricdef.warehouses.profile import profile_type
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Project:
         """
         self.root = find_project(Path(path))
         self.loaded: Loaded = load_project(self.root, snapshot=snapshot)
+        self._running: list[Warehouse] = []
 
     def check(self, *, live: bool = False, profile: str | None = None) -> tuple[Diagnostic, ...]:
         """Everything wrong with the definitions; `live` also asks the warehouse for tables, columns and types."""
@@ -137,9 +138,18 @@ class Project:
         resolved = self._profile(profile)
         progress(f"connecting to {resolved.name} ({resolved.type})")
         with connect(resolved, self._session(f"metricdef {experiment}")) as warehouse:
-            query, table = execute_isolated(Run(project, experiment, plan.as_of, warehouse, resolved, daily, progress))
+            self._running.append(warehouse)
+            try:
+                found = execute_isolated(Run(project, experiment, plan.as_of, warehouse, resolved, daily, progress))
+            finally:
+                self._running.remove(warehouse)
         progress("analysing")
-        return analyse(project, query, table, revision(self.root))
+        return analyse(project, *found, revision(self.root))
+
+    def cancel(self) -> None:
+        """Stop the statements that `run` executes in other threads; it raises WarehouseTimeout there."""
+        for warehouse in tuple(self._running):
+            warehouse.cancel()
 
     def build(
         self,

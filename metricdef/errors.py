@@ -70,7 +70,7 @@ class WarehouseError(MetricdefError):
 
 
 class WarehouseTimeout(WarehouseError):
-    """A statement ran into `query_timeout`: no metric's fault in particular."""
+    """A statement ran into `query_timeout` or was cancelled: no metric's fault in particular."""
 
 
 class WarehouseUnavailable(MetricdefError):

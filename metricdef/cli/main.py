@@ -38,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = _stop_on_sigterm()
     try:
         code = _run(options)
-    except KeyboardInterrupt as interrupt:
+    except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return 143 if isinstance(interrupt, _Terminated) else 130
+        return 143 if _TERMINATED else 130
     except BrokenPipeError:
         # The reader went away (`| head`): silence the flush at exit too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -53,16 +53,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM: like Ctrl-C, so that a query that runs is cancelled."""
+_TERMINATED: list[int] = []  # the signal, once it came: DuckDB loses the exception's own type
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise _Terminated
+def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
+    """SIGTERM is like Ctrl-C, so that a query that runs is cancelled."""
+    _TERMINATED.append(number)
+    raise KeyboardInterrupt
 
 
 def _stop_on_sigterm() -> Any:
     """The handler that was there; None where handlers cannot be set, as in a thread."""
+    _TERMINATED.clear()
     try:
         return signal.signal(signal.SIGTERM, _terminate)
     except ValueError:

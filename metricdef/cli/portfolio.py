@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from metricdef.analysis.readout import Readout
 from metricdef.api import Project
 from metricdef.cli.output import exit_code, write_file
 from metricdef.errors import DefinitionErrors, MetricdefError, UsageError
+
+CANCEL_EVERY = 0.2  # seconds, until no query runs: one may start just after the others were stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,6 @@ class Outcome:
     experiment: str
     line: str
     code: int
-    readout: Readout | None = None
 
 
 def run_portfolio(project: Project, options: argparse.Namespace) -> int:
@@ -43,7 +43,15 @@ def run_portfolio(project: Project, options: argparse.Namespace) -> int:
         return found
 
     with ThreadPoolExecutor(max_workers=options.jobs) as pool:
-        outcomes = list(pool.map(one, names))
+        futures = [pool.submit(one, name) for name in names]
+        try:
+            outcomes = [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            while running := [future for future in futures if not future.done()]:
+                project.cancel()
+                wait(running, timeout=CANCEL_EVERY)
+            raise
     if options.format == "json":
         shown = [{"experiment": o.experiment, "result": o.line, "exit_code": o.code} for o in outcomes]
         print(json.dumps(shown, indent=2))
@@ -65,9 +73,13 @@ def _run(project: Project, name: str, folder: Path, options: argparse.Namespace)
         return Outcome(name, f"error: {error.diagnostics[0].message}", error.exit_code)
     except MetricdefError as error:
         return Outcome(name, f"error: {error.message}", error.exit_code)
+    except Exception as error:
+        if options.debug:
+            raise
+        return Outcome(name, f"error: {type(error).__name__}: {error}", 2)
     because = readout.decision.because[0] if readout.decision.because else ""
     line = f"{readout.decision.recommendation}{f': {because}' if because else ''}"
-    return Outcome(name, line, exit_code(readout, options.fail_on), readout)
+    return Outcome(name, line, exit_code(readout, options.fail_on))
 
 
 def _is_there(project: Project, name: str, path: Path, options: argparse.Namespace) -> bool:

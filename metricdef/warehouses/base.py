@@ -32,6 +32,9 @@ class Warehouse(Protocol):
     def execute(self, statements: Sequence[str]) -> pa.Table:
         """Run statements in order and return the last one's rows. Raises WarehouseError or WarehouseUnavailable."""
 
+    def cancel(self) -> None:
+        """Stop the statement that runs, also from another thread: `execute` raises WarehouseTimeout there."""
+
     def describe(self, relation: str) -> dict[str, str]:
         """Columns and the engine's names of their types, of what stands after FROM.
 

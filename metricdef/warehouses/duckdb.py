@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -94,6 +95,8 @@ class DuckDBWarehouse:
                 self._connection.execute(statement)
             return self._connection.sql(statements[-1]).to_arrow_table()
         except duckdb.InterruptException:
+            if self._timeout is None:
+                raise WarehouseTimeout("the query was cancelled") from None
             raise WarehouseTimeout(
                 f"DuckDB took longer than {self._timeout:g} s",
                 ["raise `query_timeout` in project.yml, or narrow the dates"],
@@ -102,12 +105,20 @@ class DuckDBWarehouse:
             raise WarehouseError(
                 f"DuckDB refused the SQL: {_first_line(error)}", ["see it with `metricdef compile`"]
             ) from None
-        except KeyboardInterrupt:
-            self._connection.interrupt()
+        except RuntimeError as error:
+            if str(error) == "Query interrupted":  # what DuckDB makes of a signal
+                raise KeyboardInterrupt from None
             raise
         finally:
             if stop:
                 stop.cancel()
+
+    def cancel(self) -> None:
+        """Stop the statement that runs, from another thread."""
+        import duckdb
+
+        with suppress(duckdb.Error):  # closed by now
+            self._connection.interrupt()
 
     def describe(self, relation: str) -> dict[str, str]:
         """Columns and their types."""

@@ -134,6 +134,8 @@ def _culprits(run: Run, names: Sequence[str], error: WarehouseError) -> dict[str
     def refusal(chosen: Sequence[str]) -> WarehouseError | None:
         try:
             run.warehouse.execute(run.query({name: "" for name in every if name not in chosen}).statements)
+        except WarehouseTimeout:
+            raise
         except WarehouseError as found:
             return found
         return None

@@ -98,9 +98,13 @@ class PostgresWarehouse:
         except psycopg.Error as error:
             raise self._refusal(error) from None
         except KeyboardInterrupt:
-            self._connection.cancel_safe(timeout=5)
+            self.cancel()
             raise
         return pa.table({name: [row[i] for row in rows] for i, name in enumerate(names)})
+
+    def cancel(self) -> None:
+        """Stop the statement that runs, also from another thread."""
+        self._connection.cancel_safe(timeout=5)
 
     def describe(self, relation: str) -> dict[str, str]:
         """Columns and PostgreSQL's names of their types."""

@@ -1,12 +1,17 @@
 """`metricdef run --all`: every experiment that runs, each by itself."""
 
 import json
+import os
+import signal
+import threading
 
 import pytest
 from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions, write_warehouse
 
 from metricdef.api import Project
 from metricdef.cli.main import main
+from metricdef.cli.output import write_file
+from metricdef.warehouses.duckdb import DuckDBWarehouse
 
 ROWS = (
     """INSERT INTO assignments SELECT 'u' || i, e.name, CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END,
@@ -62,6 +67,43 @@ def test_resume_runs_what_is_missing_or_changed(root, capsys):
     results = {row["experiment"]: row["result"] for row in json.loads(capsys.readouterr().out)}
     assert results["one"].startswith("hold")
     assert results["two"] == "there already"
+
+
+def test_a_fault_in_one_does_not_stop_the_others(root, capsys, monkeypatch):
+    def fails(path, text):
+        if path.stem == "one":
+            raise OSError("no space left")
+        write_file(path, text)
+
+    monkeypatch.setattr("metricdef.cli.portfolio.write_file", fails)
+    assert run(root, "--as-of", DAY, "-o", str(root / "out")) == 2
+    assert [path.name for path in (root / "out").iterdir()] == ["two.json"]
+    assert "error: OSError: no space left" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("words", [("one",), ("--all", "-o", "out"), ("--all", "-o", "out", "--jobs", "2")])
+def test_a_run_that_is_stopped_leaves_no_query(root, capsys, monkeypatch, words, number, code):
+    """Also in other threads, which a signal does not reach."""
+    slow = "SELECT COUNT(*) FROM range(1000000) AS a(i), range(1000000) AS b(j) WHERE (i * j) % 7 = 3"
+    execute = DuckDBWarehouse.execute
+    started = []
+
+    def slowly(self, statements):
+        if not started:
+            threading.Timer(0.5, lambda: os.kill(os.getpid(), number)).start()
+        started.append(1)
+        return execute(self, [slow])
+
+    monkeypatch.setattr(DuckDBWarehouse, "execute", slowly)
+    monkeypatch.chdir(root)
+    assert main(["--project", str(root), "run", *words, "--as-of", DAY]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.endswith("interrupted\n")
+    assert len(started) <= 2  # nothing else was begun
+    assert not any("ThreadPool" in thread.name for thread in threading.enumerate())
+    assert not (root / "out").exists()
 
 
 @pytest.mark.parametrize(

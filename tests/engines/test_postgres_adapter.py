@@ -142,10 +142,11 @@ def test_a_connection_that_breaks(server):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_run_that_is_stopped_leaves_no_query(server, tmp_path, number, code):
+@pytest.mark.parametrize("words", [("test",), ("--all", "-o", "out")])
+def test_a_run_that_is_stopped_leaves_no_query(server, tmp_path, words, number, code):
     profile = {"type": "postgres", "host": "127.0.0.1", "port": server.port, "user": "owner", "database": "postgres"}
     project = {**PROJECT, "profiles": {"local": {**profile, "password": "${SUITE_PASSWORD}"}}}
-    write_definitions(tmp_path, SOURCES, METRICS, experiment(), project=project)
+    write_definitions(tmp_path, SOURCES, METRICS, experiment(status="running"), project=project)
     server.execute(
         "CREATE OR REPLACE VIEW assignments AS SELECT 'u1' AS user_id, 'test' AS experiment, 'control' AS arm,"
         " TIMESTAMP '2026-01-02' AS happened_at, 'web' AS platform"
@@ -154,9 +155,10 @@ def test_a_run_that_is_stopped_leaves_no_query(server, tmp_path, number, code):
         "CREATE OR REPLACE VIEW orders AS SELECT 'u1' AS user_id, TIMESTAMP '2026-01-05' AS happened_at,"
         " 1.0 AS amount, '' AS product, CASE WHEN pg_sleep(60) IS NULL THEN '' ELSE 'paid' END AS status"
     )
-    command = [sys.executable, "-m", "metricdef", "--project", str(tmp_path), "run", "test", "--as-of", "2026-03-01"]
+    command = [sys.executable, "-m", "metricdef", "--project", str(tmp_path), "run", *words, "--as-of", "2026-03-01"]
     variables = {**os.environ, "SUITE_PASSWORD": PASSWORD}
-    started = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    started = subprocess.Popen(command, env=variables, cwd=tmp_path, text=True, **pipes)
     try:
         wait_until(lambda: "metricdef test" in running(server) or started.poll() is not None)
         started.send_signal(number)
