@@ -7,14 +7,11 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import Any, TextIO
 
 from metricdef.errors import UsageError
-
-if TYPE_CHECKING:
-    from metricdef.analysis.readout import Readout
 
 
 def use_color(stream: TextIO | None, *, off: bool = False) -> bool:
@@ -57,13 +54,14 @@ class Progress:
         self._since, self._last = time.monotonic(), None
 
 
-def exit_code(readout: Readout, conditions: Sequence[str]) -> int:
-    """1 where the readout is what `--fail-on` asks for."""
+def exit_code(readout: Mapping[str, Any], conditions: Sequence[str]) -> int:
+    """1 where the readout, as its document, is what `--fail-on` asks for."""
 
     def met(condition: str) -> bool:
         if condition == "not_computed":
-            return any(r.verdict == "not_computed" and r.reason != "before_planned_end" for r in readout.estimates)
-        return readout.decision.recommendation == condition
+            rows = readout["estimates"]
+            return any(r["verdict"] == "not_computed" and r["reason"] != "before_planned_end" for r in rows)
+        return bool(readout["decision"]["recommendation"] == condition)
 
     return int(any(met(condition) for condition in conditions))
 

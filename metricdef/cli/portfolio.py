@@ -8,7 +8,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from metricdef import __version__
 from metricdef.api import Project
 from metricdef.cli.output import exit_code, write_file
 from metricdef.errors import DefinitionErrors, MetricdefError, UsageError
@@ -65,8 +67,9 @@ def run_portfolio(project: Project, options: argparse.Namespace) -> int:
 def _run(project: Project, name: str, folder: Path, options: argparse.Namespace) -> Outcome:
     path = folder / f"{name}.json"
     try:
-        if options.resume and _is_there(project, name, path, options):
-            return Outcome(name, "there already", 0)
+        found = _is_there(project, name, path, options) if options.resume else None
+        if found is not None:
+            return Outcome(name, "there already", exit_code(found, options.fail_on))
         readout = project.run(name, options.profile, options.as_of, daily=options.daily)
         write_file(path, readout.to_json())
     except DefinitionErrors as error:
@@ -79,16 +82,17 @@ def _run(project: Project, name: str, folder: Path, options: argparse.Namespace)
         return Outcome(name, f"error: {type(error).__name__}: {error}", 2)
     because = readout.decision.because[0] if readout.decision.because else ""
     line = f"{readout.decision.recommendation}{f': {because}' if because else ''}"
-    return Outcome(name, line, exit_code(readout, options.fail_on))
+    return Outcome(name, line, exit_code(readout.to_dict(), options.fail_on))
 
 
-def _is_there(project: Project, name: str, path: Path, options: argparse.Namespace) -> bool:
-    """Whether the file is the readout of the same SQL, which holds the as-of and the definitions."""
+def _is_there(project: Project, name: str, path: Path, options: argparse.Namespace) -> dict[str, Any] | None:
+    """The file's readout, if it is of the same SQL, which holds the as-of, definitions and version."""
     if not path.is_file():
-        return False
+        return None
+    query = project.compile(name, None, options.as_of, options.profile, daily=options.daily)
+    same = {"definitions": query.plan.fingerprint, "sql": query.sql_hash, "metricdef": __version__}
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        query = project.compile(name, None, options.as_of, options.profile, daily=options.daily)
-        return bool(content["provenance"]["sql"] == query.sql_hash)
-    except (ValueError, KeyError, TypeError):
-        return False
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return content if same.items() <= content["provenance"].items() else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

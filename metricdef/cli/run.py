@@ -37,4 +37,4 @@ def show(readout: Readout, options: argparse.Namespace) -> int:
         print(readout.to_json(), end="")
     else:
         print(render_text(readout, width(), use_color(sys.stdout, off=options.no_color), verbose=options.verbose))
-    return exit_code(readout, options.fail_on)
+    return exit_code(readout.to_dict(), options.fail_on)

@@ -6,6 +6,7 @@ import signal
 import threading
 
 import pytest
+import yaml
 from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions, write_warehouse
 
 from metricdef.api import Project
@@ -104,6 +105,29 @@ def test_a_run_that_is_stopped_leaves_no_query(root, capsys, monkeypatch, words,
     assert len(started) <= 2  # nothing else was begun
     assert not any("ThreadPool" in thread.name for thread in threading.enumerate())
     assert not (root / "out").exists()
+
+
+def test_resume_runs_again_what_another_margin_or_level_judges(root, capsys):
+    """They are not in the SQL."""
+    words = ("--as-of", DAY, "-o", str(root / "out"), "--resume", "-q")
+    run(root, *words)
+    project = yaml.safe_load((root / "metrics" / "project.yml").read_text())
+    (root / "metrics" / "project.yml").write_text(yaml.safe_dump({**project, "defaults": {"confidence": "80%"}}))
+    capsys.readouterr()
+    run(root, *words)
+    assert "there already" not in capsys.readouterr().out
+    for name in ("one", "two"):
+        assert (root / "out" / f"{name}.json").read_text() == Project(root).run(name, as_of=DAY).to_json()
+
+
+def test_resume_fails_on_what_is_there_too(root):
+    (root / "metrics" / "part_4.yml").unlink()  # the one that is broken
+    words = ("--as-of", DAY, "-o", str(root / "out"), "--resume", "-q")
+    assert run(root, *words) == 0
+    path = root / "out" / "one.json"
+    path.write_text(path.read_text().replace('"recommendation": "hold"', '"recommendation": "stop"'))
+    assert run(root, *words) == 0
+    assert run(root, *words, "--fail-on", "stop") == 1
 
 
 @pytest.mark.parametrize(
