@@ -131,7 +131,7 @@ def _cluster_law(world: World, size: float, per_unit: bool) -> tuple[float, floa
     """|Skewness| of a cluster's influence and share of clusters with an event, from 400 000 clusters."""
     rng = np.random.default_rng(11)
     sizes = np.floor(size * (0.5 + rng.random((1, 400_000)))) + 1.0
-    totals = groups._totals(rng, world, sizes)  # noqa: SLF001
+    totals = groups._totals(rng, world, sizes)  # noqa: SLF001 - the worlds' own law
     value = totals - world.mean * sizes if per_unit else totals / sizes
     off = value - value.mean()
     return abs(float((off**3).mean() / (off**2).mean() ** 1.5)), float((totals != 0).mean())

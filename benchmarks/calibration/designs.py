@@ -139,7 +139,7 @@ def batch(rng: np.random.Generator, world: World, n: int, split: str, reps: int)
     found: Tallies = {}
     for name in SPENDING:
         crossed = (size >= np.array(bounds(name).upper)).tolist()
-        found[f"group sequential, {name}"] = follow(path, warnings, lambda r, j, c=crossed: c[r][j])  # type: ignore[misc]
+        found[f"group sequential, {name}"] = follow(path, warnings, lambda r, j, c=crossed: c[r][j])  # type: ignore[misc]  # default binds
     return {**found, **_anytime(world, n, path, warnings)}
 
 

@@ -209,14 +209,15 @@ def adjusted(rng: np.random.Generator, world: World, arms: tuple[Sums, Sums]) ->
         slopes, noise = explaining(world, k)
         names = tuple(f"x{j}" for j in range(k))
         pairs = _with_covariates(rng, world, arms, [(slopes, noise)] * 2)
+        # mypy doesn't infer a lambda with a default, which binds the variable of the loop.
         kinds: dict[str, Estimator] = {
-            "CUPED": lambda p, names=names: cuped(p, MEAN, names),  # type: ignore[misc]
-            "ANCOVA": lambda p, names=names: ancova(p, "y", names),  # type: ignore[misc]
-            "Lin": lambda p, names=names: lin(p, "y", names),  # type: ignore[misc]
+            "CUPED": lambda p, names=names: cuped(p, MEAN, names),  # type: ignore[misc]  # default binds
+            "ANCOVA": lambda p, names=names: ancova(p, "y", names),  # type: ignore[misc]  # default binds
+            "Lin": lambda p, names=names: lin(p, "y", names),  # type: ignore[misc]  # default binds
         }
         for name, estimator in kinds.items():
             label = f"{name}, {k} covariate{'s' * (k > 1)}"
-            found[label] = each(Tally(), pairs, lambda t, p, e=estimator: compare(t, e(p), p))  # type: ignore[misc]
+            found[label] = each(Tally(), pairs, lambda t, p, e=estimator: compare(t, e(p), p))  # type: ignore[misc]  # default binds
     if world is WORLDS[0]:
         laws = [(np.array([rho]), np.array([[np.sqrt(1 - rho * rho)]])) for rho in reversed(SLOPES)]
         pairs = _with_covariates(rng, world, arms, laws)

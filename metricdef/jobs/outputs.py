@@ -26,7 +26,7 @@ class Output:
 
     Attributes:
         table: Name as SQL, with the schema.
-        statements: In order; the second but last to last are one transaction.
+        statements: In order; the last four, BEGIN to COMMIT, take effect together where the engine can.
     """
 
     table: str

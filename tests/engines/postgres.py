@@ -30,7 +30,7 @@ TYPES = {
 def missing() -> str | None:
     """Why it cannot run here."""
     try:
-        import psycopg  # noqa: F401
+        import psycopg  # noqa: F401 - whether it is there
     except ImportError:
         return "psycopg is not installed (make test-engines installs it)"
     return None if _programs() else "no PostgreSQL server is installed (make test-engines installs it)"

@@ -8,6 +8,7 @@ import json
 import duckdb
 import pytest
 from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions, write_warehouse
+from pyarrow import parquet
 
 from metricdef.api import Project
 from metricdef.cli.main import main
@@ -119,6 +120,19 @@ def test_a_job_for_another_dialect_has_the_sql_that_ingest_looks_for(root):
     (job,) = Project(root).build(as_of=DAY, dialect="postgres")
     assert job.output.table.startswith("readouts.")
     assert job.query.sql_hash == Project(root).compile("test", "postgres", DAY).sql_hash
+
+
+def test_a_warehouse_that_writes_names_in_capitals_and_integers_as_decimals(root):
+    project = Project(root)
+    (job,) = project.build(as_of=DAY, daily=True)
+    execute(root, job.text)
+    path = root / "moments.parquet"
+    integers = ("arm", "mixed", "epoch", "day_us", "group_rows", "md_rows")
+    replaced = ", ".join(f"CAST({name} AS DECIMAL(38, 0)) AS {name}" for name in integers)
+    with duckdb.connect(str(root / "warehouse.duckdb"), read_only=True) as connection:
+        table = connection.sql(f"SELECT * REPLACE ({replaced}) FROM {job.output.table}").to_arrow_table()
+    parquet.write_table(table.rename_columns([name.upper() for name in table.column_names]), path)
+    assert project.ingest(path).to_json() == project.run("test", as_of=DAY, daily=True).to_json()
 
 
 def test_rows_of_other_definitions_are_refused(root):

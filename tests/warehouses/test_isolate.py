@@ -6,7 +6,8 @@ import pytest
 from projects import METRICS, SOURCES, TABLES, experiment, write_definitions, write_warehouse
 
 from metricdef.api import Project
-from metricdef.errors import DefinitionErrors, WarehouseError
+from metricdef.errors import DefinitionErrors, WarehouseError, WarehouseTimeout
+from metricdef.warehouses.duckdb import DuckDBWarehouse
 
 ROWS = (
     """INSERT INTO assignments SELECT 'u' || i, 'test', CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END,
@@ -135,3 +136,16 @@ def test_nothing_left_to_run_is_an_error(tmp_path):
     write_warehouse(tmp_path, *TABLES, *ROWS)
     with pytest.raises(WarehouseError):
         Project(tmp_path).run("test", as_of="2026-03-01")
+
+
+def test_a_timeout_on_the_way_is_no_metrics_fault(tmp_path, monkeypatch):
+    """Of the queries that look for the refused metric, one may be the slow one."""
+    found = [WarehouseError("no"), WarehouseTimeout("slow")]
+
+    def execute(self, statements):
+        raise found.pop(0)
+
+    monkeypatch.setattr(DuckDBWarehouse, "execute", execute)
+    with pytest.raises(WarehouseTimeout, match="slow"):
+        project(tmp_path, bad=METRICS["metrics"]["buyers"]).run("test", as_of="2026-03-01")
+    assert not found
