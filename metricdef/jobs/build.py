@@ -10,6 +10,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from metricdef import __version__
+from metricdef.analysis.settings import analysis_settings
+from metricdef.compiler.plan import Plan
 from metricdef.compiler.query import Query
 from metricdef.definitions.expressions import parse_query, tables_of
 from metricdef.definitions.project import Project
@@ -80,8 +82,14 @@ def _entry(project: Project, order: int, job: Job) -> dict[str, Any]:
         "sql": job.query.sql_hash,
         "inputs": sorted(set(_inputs(project, plan.sources))),
         "output": job.output.table,
-        "schedule": {"every": "1d", "from": experiment.start.text, "until": experiment.end.text},
+        "schedule": {"every": "1d", "from": experiment.start.text, "until": f"{_last_date(project, plan)}"},
     }
+
+
+def _last_date(project: Project, plan: Plan) -> date:
+    """The first date as of which every window is complete: only then is a fixed design read."""
+    local = analysis_settings(project, plan).planned_end.astimezone(ZoneInfo(project.settings.defaults.timezone))
+    return local.date() + timedelta(days=local.time() > time())
 
 
 def _inputs(project: Project, sources: Iterable[str]) -> Iterable[str]:

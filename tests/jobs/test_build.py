@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from datetime import date, timedelta
 
 import duckdb
 import pytest
@@ -13,6 +14,7 @@ from pyarrow import parquet
 from metricdef.api import Project
 from metricdef.cli.main import main
 from metricdef.errors import UsageError, WarehouseError
+from metricdef.jobs.build import build_manifest
 
 ROWS = (
     """INSERT INTO assignments SELECT 'u' || i, 'test', CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END,
@@ -133,6 +135,19 @@ def test_a_warehouse_that_writes_names_in_capitals_and_integers_as_decimals(root
         table = connection.sql(f"SELECT * REPLACE ({replaced}) FROM {job.output.table}").to_arrow_table()
     parquet.write_table(table.rename_columns([name.upper() for name in table.column_names]), path)
     assert project.ingest(path).to_json() == project.run("test", as_of=DAY, daily=True).to_json()
+
+
+def test_the_schedule_reaches_the_day_that_is_read(root):
+    """A window of revenue ends a week after the last unit has come; a schedule that ended with them had no verdict."""
+    week = {"metrics": {**METRICS["metrics"], "revenue": {**METRICS["metrics"]["revenue"], "window": "7d"}}}
+    project = {**PROJECT, "output_schema": "readouts"}
+    write_definitions(root, SOURCES, week, experiment(status="running"), project=project)
+    project = Project(root)
+    (entry,) = build_manifest(project.definitions, project.build(as_of=DAY))["jobs"]
+    until = entry["schedule"]["until"]
+    for at, final in ((until, True), (f"{date.fromisoformat(until) - timedelta(days=1)}", False)):
+        readout = project.run("test", as_of=at)
+        assert (readout.window["planned_end"] <= readout.as_of) is final
 
 
 def test_rows_of_other_definitions_are_refused(root):
