@@ -15,6 +15,7 @@ def fingerprint(project: Project, name: str) -> str:
     used = used_by(project, project.experiments[name])
     root = next(d for d in project.documents.values() if ("version",) in d.keys)
     content: dict[str, Any] = {key: root.data.get(key) for key in ("defaults", "entities", "dialect")}
+    content |= {key: root.data[key] for key in ("min_units",) if key in root.data}
     for kind, names in (
         ("experiments", (name,)),
         ("metrics", used.metrics),

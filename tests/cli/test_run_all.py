@@ -107,12 +107,13 @@ def test_a_run_that_is_stopped_leaves_no_query(root, capsys, monkeypatch, words,
     assert not (root / "out").exists()
 
 
-def test_resume_runs_again_what_another_margin_or_level_judges(root, capsys):
+@pytest.mark.parametrize("change", [{"defaults": {"confidence": "80%"}}, {"min_units": 20}])
+def test_resume_runs_again_what_another_level_or_limit_judges(root, capsys, change):
     """They are not in the SQL."""
     words = ("--as-of", DAY, "-o", str(root / "out"), "--resume", "-q")
     run(root, *words)
     project = yaml.safe_load((root / "metrics" / "project.yml").read_text())
-    (root / "metrics" / "project.yml").write_text(yaml.safe_dump({**project, "defaults": {"confidence": "80%"}}))
+    (root / "metrics" / "project.yml").write_text(yaml.safe_dump({**project, **change}))
     capsys.readouterr()
     run(root, *words)
     assert "there already" not in capsys.readouterr().out
