@@ -268,7 +268,14 @@ class SqlText:
 
     def _write(self, tree: exp.Expr, source_name: str, source: Source) -> str:
         self._check_dialect(source_name, source)
-        return _kept(tree.sql(dialect=self.dialect.sqlglot))
+        return _kept(self._with_double_quotients(tree, source).sql(dialect=self.dialect.sqlglot))
+
+    def _with_double_quotients(self, tree: exp.Expr, source: Source) -> exp.Expr:
+        """In the portable subset `/` is a division of doubles on every engine; own dialects keep their meaning."""
+        if source.dialect is None and self.dialect.rounds_quotients:
+            for quotient in list(tree.find_all(exp.Div)):
+                quotient.set("this", exp.cast(quotient.this, exp.DType.DOUBLE))
+        return tree
 
     def relation(self, source_name: str, source: Source) -> str:
         """What stands after FROM for a source."""
@@ -276,7 +283,7 @@ class SqlText:
             return self._table(exp.to_table(source.table)).sql(dialect=self.dialect.sqlglot)
         self._check_dialect(source_name, source)
         assert source.sql is not None  # noqa: S101 - dbt models are refused before
-        query = parse_query(source.sql, source.dialect).copy()
+        query = self._with_double_quotients(parse_query(source.sql, source.dialect).copy(), source)
         for table in query.find_all(exp.Table):
             self._table(table)
         for literal in query.find_all(exp.Literal):

@@ -344,6 +344,21 @@ def test_a_reserved_word_as_a_column_is_quoted_everywhere(tmp_path, name):
         assert f"{quoted} AS unit" in loaded.compile("test", dialect).text
 
 
+@pytest.mark.parametrize("part", ["measure", "filter", "query"])
+def test_a_quotient_of_whole_numbers_keeps_its_digits_everywhere(tmp_path, part):
+    """Snowflake's 1 / 3 is 0.333333, PostgreSQL's 0; a share of one in ten millions would be nothing."""
+    parts = {
+        "measure": {"measures": {"amount": "items / visits", "product": "product"}},
+        "filter": {"filter": ["items / visits > 0.1"]},
+        "query": {"table": None, "sql": "SELECT *, items / visits AS share FROM orders"},
+    }
+    loaded = project(tmp_path, source("orders", **parts[part]), METRICS, statements=())
+    for dialect, double in (("snowflake", "DOUBLE"), ("postgres", "DOUBLE PRECISION")):
+        assert f"CAST(items AS {double}) / " in loaded.compile("test", dialect).text
+    own = project(tmp_path, source("orders", **parts[part], dialect="snowflake"), METRICS, statements=())
+    assert "CAST(items AS DOUBLE)" not in own.compile("test", "snowflake").text
+
+
 @pytest.mark.parametrize("text", ["flag IS NOT TRUE", "flag IS FALSE", "(a > 1) IS TRUE"])
 def test_three_valued_tests_are_refused(tmp_path, text):
     """One engine's writer turns them into NOT, which drops rows with NULL."""

@@ -19,4 +19,5 @@ SNOWFLAKE = DialectTable(
     materialises_ctes=False,
     temporary_table="CREATE OR REPLACE TEMPORARY TABLE {name}",
     session=("ALTER SESSION SET TIMEZONE = 'UTC'",),
+    rounds_quotients=True,
 )

@@ -31,3 +31,4 @@ class DialectTable:
     temporary_table: str  # creates a session-local table {name}, replacing one left by an earlier run
     session: tuple[str, ...]  # statements a job must run first
     transactions: bool = True  # DELETE and INSERT between BEGIN and COMMIT take effect together
+    rounds_quotients: bool = False  # the quotient of two exact numbers has few decimals: 1 / 3 is 0.333333
