@@ -20,7 +20,7 @@ from metricdef.errors import Diagnostic, suggest
 from metricdef.metrics import Metric, Reference
 from metricdef.metrics.ratio import PART_TYPES
 
-_SECRET_KEY = re.compile(r"password|token|secret|passphrase|private_key(?!_file)|api_?key", re.IGNORECASE)
+_SECRET_KEY = re.compile(r"password|pwd|passcode|token|secret|passphrase|private_key(?!_file)|api_?key", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _VARIABLES = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*(?::-[^}]*)?\}")
 _CREDENTIALS_IN_URL = re.compile(r"://[^/\s@]*:[^/\s@$]+@|token=(?!\$\{)")
@@ -28,10 +28,10 @@ _CREDENTIALS_IN_URL = re.compile(r"://[^/\s@]*:[^/\s@$]+@|token=(?!\$\{)")
 
 def is_literal_secret(key: str, value: object) -> bool:
     """Whether a profile's value holds a secret in clear: also as the default of a variable, or inside an address."""
-    if not isinstance(value, str | int):
+    if not isinstance(value, str | int) or isinstance(value, bool):
         return False
     text = str(value)
-    if _SECRET_KEY.search(key) and not key.lower().endswith(("_file", "_path")):
+    if _SECRET_KEY.search(key) and not key.lower().endswith(("_file", "_path", "_url")):
         return _VARIABLE.fullmatch(text) is None
     return _CREDENTIALS_IN_URL.search(text) is not None
 

@@ -22,7 +22,8 @@ _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 # Profiles may hold secrets in clear by mistake: the lines kept for messages never show them.
 _SECRET = re.compile(
-    r"((?:\w*(?:password|token|secret|passphrase|private_key|api_?key)\w*[\"']?\s*[:=]\s*)|://)(.+)", re.IGNORECASE
+    r"((?:\w*(?:password|pwd|passcode|token|secret|passphrase|private_key|api_?key)\w*[\"']?\s*[:=]\s*)|://)(.+)",
+    re.IGNORECASE,
 )
 _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML takes for one
 _JINJA = re.compile(r"\{\{|\{%|\{#")

@@ -370,7 +370,7 @@ def test_three_valued_tests_are_refused(tmp_path, text):
     "profile",
     [
         {"password": "${PW:-hunter2}"}, {"PASSWORD": "hunter2"}, {"api_key": "hunter2"}, {"uri": "postgres://u:hunter2@db/x"},
-        {"path": "md:x?motherduck_token=hunter2"},
+        {"path": "md:x?motherduck_token=hunter2"}, {"private_key_file_pwd": "hunter2"}, {"passcode": "hunter2"},
     ],
 )  # fmt: skip
 def test_secrets_in_clear_are_found_and_never_shown(tmp_path, profile, capsys, monkeypatch):
