@@ -11,7 +11,7 @@ UPGRADE ?=
 # Size of the benchmark's warehouse (1: 30 million events) and rounds that count.
 SCALE ?= 1
 # What make test-engines must find.
-ENGINES ?= postgres
+ENGINES ?= postgres,snowflake
 REPEATS ?= 5
 
 VENV := .venv
@@ -22,6 +22,9 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses=$(WORKERS)
 RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
 ENGINES_READY := $(VENV)/.engines-installed
+# The server that answers like Snowflake needs another connector than metricdef does.
+FAKESNOW := .venv-fakesnow
+FAKESNOW_READY := $(FAKESNOW)/.installed
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -57,7 +60,14 @@ $(DEV): $(RUN) requirements/dev.txt
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@touch $@
 
-$(ENGINES_READY): $(DEV) requirements/engines.txt tests/engines/install.sh
+$(FAKESNOW_READY): tests/engines/fakesnow/requirements.txt | $(VENV)/.made-in
+	@echo "Installing fakesnow into $(FAKESNOW) ..."
+	@$(PYTHON) -m venv --clear $(FAKESNOW)
+	@$(FAKESNOW)/bin/python -m pip -qq --disable-pip-version-check install --require-hashes \
+	  -r tests/engines/fakesnow/requirements.txt
+	@touch $@
+
+$(ENGINES_READY): $(DEV) $(FAKESNOW_READY) requirements/engines.txt tests/engines/install.sh
 	@echo "Installing the engines' drivers and servers ..."
 	@$(PIP) install --require-hashes -r requirements/engines.txt
 	@tests/engines/install.sh
@@ -148,9 +158,10 @@ lock: ## write requirements/*.txt anew (UPGRADE=1: with the newest versions)
 	@$(COMPILE) pyproject.toml requirements/build.in --extra dev -o requirements/dev.txt
 	@$(COMPILE) pyproject.toml requirements/build.in -c requirements/dev.txt -o requirements/run.txt
 	@$(COMPILE) pyproject.toml --extra dev --extra postgres --extra spark --extra clickhouse -c requirements/dev.txt -o requirements/engines.txt
-	@! grep -nE '://|^-' requirements/*.txt || { echo "a list records an address or an option" >&2; exit 1; }
+	@$(COMPILE) tests/engines/fakesnow/requirements.in -o tests/engines/fakesnow/requirements.txt
+	@! grep -nE '://|^-' requirements/*.txt tests/engines/fakesnow/*.txt || { echo "a list records an address or an option" >&2; exit 1; }
 
 .PHONY: clean
 clean: ## remove what the other targets made, except demo/
-	rm -rf $(VENV) target build dist benchmarks/data benchmarks/results .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FAKESNOW) target build dist benchmarks/data benchmarks/results .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
@@ -16,6 +17,8 @@ from metricdef.metrics import Metric
 from metricdef.warehouses.base import Warehouse
 
 _NUMERIC = ("INT", "DECIMAL", "NUMERIC", "NUMBER", "DOUBLE", "FLOAT", "REAL", "BOOL")
+_AWARE = ("WITH TIME ZONE", "TIMESTAMPTZ", "TIMESTAMP_TZ", "TIMESTAMP_LTZ")
+_WHOLE = re.compile(r"(NUMBER|DECIMAL|NUMERIC)\(\d+,\s*0\)")
 
 
 def inspect_sources(
@@ -94,7 +97,7 @@ def _unit_family(kind: str) -> str:
     upper = kind.upper()
     if any(word in upper for word in ("CHAR", "TEXT", "STRING")):
         return "text"
-    if "INT" in upper and "INTERVAL" not in upper:
+    if ("INT" in upper and "INTERVAL" not in upper) or _WHOLE.fullmatch(upper):
         return "a whole number"
     if any(word in upper for word in ("DOUBLE", "FLOAT", "REAL")):
         return "floating"
@@ -118,12 +121,7 @@ def _check_times(project: Project, name: str, columns: Columns) -> list[Diagnost
                     ("convert it in the source's `sql`",),
                 )
             )
-        if (
-            key != "partition"
-            and source.timezone
-            and column
-            and ("WITH TIME ZONE" in kind.upper() or "TIMESTAMPTZ" in kind.upper())
-        ):
+        if key != "partition" and source.timezone and column and any(word in kind.upper() for word in _AWARE):
             diagnostics.append(
                 Diagnostic(
                     "timezone-on-aware-column",

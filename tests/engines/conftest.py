@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
 import pytest
 
-from . import postgres
+from . import postgres, snowflake
 from .engine import Engine
 
-ENGINES: dict[str, tuple[ModuleType, str]] = {"postgres": (postgres, "Postgres")}
+ENGINES: dict[str, tuple[ModuleType, str]] = {"postgres": (postgres, "Postgres"), "snowflake": (snowflake, "Snowflake")}
+CASES, CHUNK = int(os.environ.get("METRICDEF_ENGINE_CASES", "0")), 20  # of every engine, where set
 REQUIRED = {name for name in os.environ.get("METRICDEF_ENGINES", "").split(",") if name}
 
 
@@ -21,7 +23,22 @@ def pytest_configure() -> None:
         raise pytest.UsageError(f"METRICDEF_ENGINES names engines that there are not: {', '.join(sorted(unknown))}")
 
 
-@pytest.fixture(scope="session", params=ENGINES)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests run on every engine; generated cases as many as it has time for, some in each test."""
+    if "seeds" in metafunc.fixturenames:
+        metafunc.parametrize(("engine", "seeds"), [*_generated()], indirect=["engine"])
+    elif "engine" in metafunc.fixturenames:
+        metafunc.parametrize("engine", ENGINES, indirect=True)
+
+
+def _generated() -> Iterator[Any]:
+    for name, (module, kind) in ENGINES.items():
+        cases = CASES or getattr(module, kind).cases
+        for start in range(0, cases, CHUNK):
+            yield pytest.param(name, range(start, min(start + CHUNK, cases)), id=f"{name}-{start}")
+
+
+@pytest.fixture(scope="session")
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """Each engine in turn."""
     name = request.param

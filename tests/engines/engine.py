@@ -14,6 +14,7 @@ class Engine(Protocol):
     """A running engine with one set of tables."""
 
     name: str
+    cases: int  # how many generated cases it runs
 
     def fill(self, tables: Mapping[str, Table]) -> None:
         """Replace all tables. Kinds of columns are text, integer, double, timestamp (UTC, no zone) and boolean."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +15,8 @@ from typing import Any
 from oracle.reading import Table
 
 from metricdef.warehouses import Profile
+
+from .ports import free_port
 
 PASSWORD = "correct horse; battery 'staple'"
 TYPES = {
@@ -49,12 +50,13 @@ class Postgres:
     """`initdb` and `postgres` in a temporary folder; as the user postgres where the tests run as root."""
 
     name = "postgres"
+    cases = 200
 
     def __init__(self) -> None:
         programs = _programs()
         assert programs is not None
         self.folder = Path(tempfile.mkdtemp(prefix="metricdef-postgres-"))
-        self.port = _free_port()
+        self.port = free_port()
         self._user = "postgres" if os.geteuid() == 0 else None
         if self._user:
             shutil.chown(self.folder, self._user)
@@ -137,9 +139,3 @@ class Postgres:
 
 def _reach(port: int) -> dict[str, Any]:
     return {"host": "127.0.0.1", "port": port, "user": "owner", "password": PASSWORD}
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

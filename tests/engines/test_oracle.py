@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC
 from pathlib import Path
 
-import pytest
 from oracle.cases import random_case
 from oracle.comparison import assert_cells
 from oracle.files import write_project
@@ -18,13 +16,9 @@ from metricdef.warehouses import connect
 
 from .engine import Engine
 
-CASES = int(os.environ.get("METRICDEF_ENGINE_CASES", "200"))
-CHUNK = 20
 
-
-@pytest.mark.parametrize("start", range(0, CASES, CHUNK))
-def test_generated_cases(engine: Engine, start: int, tmp_path: Path) -> None:
-    for seed in range(start, start + CHUNK):
+def test_generated_cases(engine: Engine, seeds: range, tmp_path: Path) -> None:
+    for seed in seeds:
         try:
             run(engine, seed, tmp_path / str(seed))
         except Exception as error:
