@@ -261,6 +261,13 @@ def _check_portable(node: exp.Expr, text: str, allowed: tuple[type[exp.Expr], ..
             *_find_word("like", text),
             ("compare with =, or write the pattern without a backslash",),
         )
+    if isinstance(node, exp.Substring) and _is_below_one(node.args.get("start")):
+        raise SqlProblem(
+            "sql-function",
+            "SUBSTR from 0 or from the end gives other characters on other engines",
+            *_find_word("substr", text),
+            ("count from 1",),
+        )
     if not isinstance(node, allowed):
         start, length = _find_function(node, text)
         raise SqlProblem(
@@ -273,6 +280,13 @@ def _check_portable(node: exp.Expr, text: str, allowed: tuple[type[exp.Expr], ..
                 "or declare `dialect:` on the source: it then runs on that engine only",
             ),
         )
+
+
+def _is_below_one(start: exp.Expr | None) -> bool:
+    """Whether it is a number that no character has."""
+    if isinstance(start, exp.Neg):
+        return True
+    return isinstance(start, exp.Literal) and not start.is_string and float(start.this) < 1
 
 
 def _function_name(node: exp.Expr) -> str:

@@ -546,3 +546,9 @@ def test_a_result_that_lacks_a_column_is_refused(tmp_path):
         if name not in ("arm", "mixed"):
             with pytest.raises(WarehouseError, match=name):
                 read_cells(query.plan, table.drop_columns([name]))
+
+
+@pytest.mark.parametrize("expression", ["SUBSTR(product, 0, 2)", "SUBSTRING(product, -2)"])
+def test_characters_that_are_counted_from_0_or_from_the_end_are_refused(tmp_path, expression):
+    """Of 'abc', 0 and 2 are 'a' on DuckDB and PostgreSQL and 'ab' on Spark; -2 is 'bc', or 'abc' on PostgreSQL."""
+    assert rules(project(tmp_path, SOURCES, metric(buyers={**METRICS["metrics"]["buyers"], "filter": f"{expression} = 'ab'"}), metrics=BUYERS)) == {"sql-function"}  # fmt: skip
