@@ -92,9 +92,9 @@ def _check(statement: str, dialect: str) -> None:
     No stage may return two columns of one name: some engines rename the second one, and whoever reads it gets the first.
     """
     trees = sqlglot.parse(statement, read=dialect)
-    if len(trees) != 1 or not isinstance(trees[0], exp.Query | exp.Create):
+    if len(trees) != 1 or not isinstance(trees[0], exp.Query | exp.Create | exp.Cache):
         raise AssertionError(f"rendered SQL is not one statement: {statement[:200]}")
-    final = trees[0].expression if isinstance(trees[0], exp.Create) else trees[0]
+    final = trees[0] if isinstance(trees[0], exp.Query) else trees[0].expression
     for query in (final, *(cte.this for cte in final.ctes)):
         names = Counter(name.casefold() for name in query.named_selects)
         twice = [name for name, count in names.items() if count > 1]

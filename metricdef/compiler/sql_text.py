@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import sqlglot
 from sqlglot import exp, tokenize
 from sqlglot.tokens import TokenType
 
@@ -166,6 +167,7 @@ RESERVED = frozenset(
     ]
 )
 
+PLAIN_LN = "LN({x})"
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -268,13 +270,29 @@ class SqlText:
 
     def _write(self, tree: exp.Expr, source_name: str, source: Source) -> str:
         self._check_dialect(source_name, source)
-        return _kept(self._with_double_quotients(tree, source).sql(dialect=self.dialect.sqlglot))
+        if source.dialect is None:
+            tree = self._portable(tree)
+        return _kept(tree.sql(dialect=self.dialect.sqlglot))
 
-    def _with_double_quotients(self, tree: exp.Expr, source: Source) -> exp.Expr:
-        """In the portable subset `/` is a division of doubles on every engine; own dialects keep their meaning."""
-        if source.dialect is None and self.dialect.rounds_quotients:
+    def _portable(self, tree: exp.Expr) -> exp.Expr:
+        """What the portable subset means, where the engine means something else by the same words."""
+        if self.dialect.rounds_quotients:
             for quotient in list(tree.find_all(exp.Div)):
-                quotient.set("this", exp.cast(quotient.this, exp.DType.DOUBLE))
+                quotient.set("this", exp.cast(quotient.this.copy(), exp.DataType.Type.DOUBLE))
+        if self.dialect.ln != PLAIN_LN:
+            for logarithm in reversed(list(tree.find_all(exp.Ln))):  # from the innermost
+                tree = self._put(tree, logarithm, self.dialect.ln)
+        return tree
+
+    def _put(self, tree: exp.Expr, node: exp.Expr, spelling: str) -> exp.Expr:
+        """The tree with a function of one argument written as `spelling`."""
+        written = sqlglot.parse_one(spelling.format(x="argument"), read=self.dialect.sqlglot)
+        given = node.this if isinstance(node.this, exp.Column) else exp.paren(node.this)
+        for column in list(written.find_all(exp.Column)):
+            column.replace(given.copy())
+        if node is tree:
+            return written
+        node.replace(exp.paren(written))
         return tree
 
     def relation(self, source_name: str, source: Source) -> str:
@@ -288,6 +306,8 @@ class SqlText:
             self._table(table)
         for literal in query.find_all(exp.Literal):
             literal.set("this", _kept(literal.this))
+        if source.dialect is None:
+            self._portable(query)
         body = query.sql(dialect=self.dialect.sqlglot, pretty=True, comments=False)
         return f"(\n{body}\n) AS source_rows"
 

@@ -3,10 +3,11 @@
 from metricdef.compiler.dialects.duckdb import DUCKDB
 from metricdef.compiler.dialects.postgres import POSTGRES
 from metricdef.compiler.dialects.snowflake import SNOWFLAKE
+from metricdef.compiler.dialects.spark import SPARK
 from metricdef.compiler.dialects.table import DialectTable
 from metricdef.errors import UsageError, suggest
 
-DIALECTS: dict[str, DialectTable] = {table.name: table for table in (DUCKDB, SNOWFLAKE, POSTGRES)}
+DIALECTS: dict[str, DialectTable] = {table.name: table for table in (DUCKDB, SNOWFLAKE, POSTGRES, SPARK)}
 
 
 def dialect_table(name: str) -> DialectTable:

@@ -17,12 +17,12 @@ class DialectTable:
     name: str
     sqlglot: str  # the name sqlglot knows it by
     to_utc: str  # any timestamp to a timestamp without zone, in UTC, given a session in UTC
-    from_zone: str  # a timestamp without zone, read as local time of {zone}, to UTC
+    from_zone: str  # a timestamp without zone, read as local time of {zone}, to UTC; the later of two
     epoch_us: str  # a UTC timestamp without zone to microseconds
     instant: str  # the literal of a UTC timestamp, {x} as YYYY-MM-DD HH:MM:SS.ffffff
     double: str
     text: str
-    numbered: str  # numbers the rows that differ in {x}, in whatever order
+    numbered: str  # tells the rows apart that differ in {x}: by a number where that is cheap, in whatever order
     integer: str  # 64 bits
     quantile: str  # aggregate: the exact quantile {q} of {x}, linear between neighbours (type 7)
     smallest: str  # aggregate: the smallest non-NULL value of any type, booleans too
@@ -32,3 +32,4 @@ class DialectTable:
     session: tuple[str, ...]  # statements a job must run first
     transactions: bool = True  # DELETE and INSERT between BEGIN and COMMIT take effect together
     rounds_quotients: bool = False  # the quotient of two exact numbers has few decimals: 1 / 3 is 0.333333
+    ln: str = "LN({x})"  # of 0 and less it fails or is no finite number: never NULL, which would be passed over
