@@ -11,7 +11,7 @@ UPGRADE ?=
 # Size of the benchmark's warehouse (1: 30 million events) and rounds that count.
 SCALE ?= 1
 # What make test-engines must find.
-ENGINES ?= postgres,snowflake
+ENGINES ?= postgres,spark,snowflake
 REPEATS ?= 5
 
 VENV := .venv
@@ -99,7 +99,7 @@ test-oracle: $(DEV) ## the compiled SQL on DuckDB against brute force: 2,000 gen
 
 .PHONY: test-engines
 test-engines: $(ENGINES_READY) ## run the compiled SQL on every engine that runs here, installing what is missing
-	METRICDEF_ENGINES=$(ENGINES) $(PYTEST) tests/engines $(ARGS)
+	METRICDEF_ENGINES=$(ENGINES) $(PYTEST) --dist=loadgroup tests/engines $(ARGS)
 
 .PHONY: layers
 layers: $(DEV) ## rooms import only what is to their left; start-up stays light

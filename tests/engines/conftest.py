@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 
-from . import postgres, snowflake
+from . import postgres, snowflake, spark
 from .engine import Engine
 
-ENGINES: dict[str, tuple[ModuleType, str]] = {"postgres": (postgres, "Postgres"), "snowflake": (snowflake, "Snowflake")}
+ENGINES: dict[str, tuple[ModuleType, str]] = {
+    "postgres": (postgres, "Postgres"),
+    "spark": (spark, "Spark"),
+    "snowflake": (snowflake, "Snowflake"),
+}
 CASES, CHUNK = int(os.environ.get("METRICDEF_ENGINE_CASES", "0")), 20  # of every engine, where set
 REQUIRED = {name for name in os.environ.get("METRICDEF_ENGINES", "").split(",") if name}
 
@@ -21,6 +25,14 @@ def pytest_configure() -> None:
     unknown = REQUIRED - set(ENGINES)
     if unknown:
         raise pytest.UsageError(f"METRICDEF_ENGINES names engines that there are not: {', '.join(sorted(unknown))}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of an engine that takes long to start there is one, on one worker (with --dist=loadgroup)."""
+    for item in items:
+        name = getattr(item, "callspec", None) and item.callspec.params.get("engine")
+        if name in ENGINES and getattr(*ENGINES[name]).starts_slowly:
+            item.add_marker(pytest.mark.xdist_group(name))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

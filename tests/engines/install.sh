@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs the servers that Python packages do not bring, on Debian and its relatives.
+# Installs what Python packages of engines do not bring, on Debian and its relatives.
 set -euo pipefail
 
 packages=()
 [[ -n $(shopt -s nullglob; echo /usr/lib/postgresql/*/bin/initdb) ]] || packages+=(postgresql)
+command -v java >/dev/null || packages+=(openjdk-17-jre-headless)
 
 if ((${#packages[@]})); then
   command -v apt-get >/dev/null || { echo "install by hand: ${packages[*]}" >&2; exit 1; }
