@@ -278,7 +278,9 @@ class SqlText:
         """What the portable subset means, where the engine means something else by the same words."""
         if self.dialect.rounds_quotients:
             for quotient in list(tree.find_all(exp.Div)):
-                quotient.set("this", exp.cast(quotient.this.copy(), exp.DataType.Type.DOUBLE))
+                quotient.set(
+                    "this", exp.cast(quotient.this, exp.DType.DOUBLE, copy=False)
+                )  # quotients in it change too
         if self.dialect.ln != PLAIN_LN:
             for logarithm in reversed(list(tree.find_all(exp.Ln))):  # from the innermost
                 tree = self._put(tree, logarithm, self.dialect.ln)
@@ -301,7 +303,7 @@ class SqlText:
             return self._table(exp.to_table(source.table)).sql(dialect=self.dialect.sqlglot)
         self._check_dialect(source_name, source)
         assert source.sql is not None  # noqa: S101 - dbt models are refused before
-        query = self._with_double_quotients(parse_query(source.sql, source.dialect).copy(), source)
+        query = parse_query(source.sql, source.dialect).copy()
         for table in query.find_all(exp.Table):
             self._table(table)
         for literal in query.find_all(exp.Literal):

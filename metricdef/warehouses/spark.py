@@ -118,7 +118,7 @@ class SparkWarehouse:
                 self._stop_if(expired)
                 raise _interrupt_before(error) or self._refusal(error) from None
             except KeyboardInterrupt:
-                self._cancel()
+                self.cancel()
                 raise
             finally:
                 self._forget()
@@ -175,7 +175,8 @@ class SparkWarehouse:
         else:
             self._context.setJobGroup(self._group, self._session.tag, interruptOnCancel=True)
 
-    def _cancel(self) -> None:
+    def cancel(self) -> None:
+        """Stop the statement that runs, also from another thread."""
         with suppress(*_failures()):
             if self._context is None:
                 self._spark.interruptTag(self._group)
@@ -192,7 +193,7 @@ class SparkWarehouse:
                 return
             expired.set()
             while not done.wait(_CANCEL_AGAIN):
-                self._cancel()
+                self.cancel()
 
         watcher = threading.Thread(target=watch, daemon=True)
         if self._session.timeout is not None:

@@ -359,6 +359,14 @@ def test_a_quotient_of_whole_numbers_keeps_its_digits_everywhere(tmp_path, part)
     assert "CAST(items AS DOUBLE)" not in own.compile("test", "snowflake").text
 
 
+@pytest.mark.parametrize("dialect", ["snowflake", "spark"])
+def test_a_quotient_in_a_quotient_keeps_its_digits_too(tmp_path, dialect):
+    changed = source("orders", measures={"amount": "(items / visits) / days / 3", "product": "product"})
+    text = project(tmp_path, changed, METRICS, statements=()).compile("test", dialect).text
+    inner = "(CAST(items AS DOUBLE) / NULLIF(visits, 0))"
+    assert f"CAST(CAST({inner} AS DOUBLE) / NULLIF(days, 0) AS DOUBLE) / 3" in text
+
+
 @pytest.mark.parametrize("text", ["flag IS NOT TRUE", "flag IS FALSE", "(a > 1) IS TRUE"])
 def test_three_valued_tests_are_refused(tmp_path, text):
     """One engine's writer turns them into NOT, which drops rows with NULL."""
