@@ -270,17 +270,17 @@ class SqlText:
 
     def _write(self, tree: exp.Expr, source_name: str, source: Source) -> str:
         self._check_dialect(source_name, source)
-        if source.dialect is None:
-            tree = self._portable(tree)
-        return _kept(tree.sql(dialect=self.dialect.sqlglot))
+        return _kept(self._portable(tree, source).sql(dialect=self.dialect.sqlglot))
 
-    def _portable(self, tree: exp.Expr) -> exp.Expr:
-        """What the portable subset means, where the engine means something else by the same words."""
+    def _portable(self, tree: exp.Expr, source: Source) -> exp.Expr:
+        """The portable subset where the engine's own words mean something else; own dialects keep their meaning."""
+        if source.dialect is not None:
+            return tree
         if self.dialect.rounds_quotients:
             for quotient in list(tree.find_all(exp.Div)):
                 quotient.set(
                     "this", exp.cast(quotient.this, exp.DType.DOUBLE, copy=False)
-                )  # quotients in it change too
+                )  # not of a copy: nested ones
         if self.dialect.ln != PLAIN_LN:
             for logarithm in reversed(list(tree.find_all(exp.Ln))):  # from the innermost
                 tree = self._put(tree, logarithm, self.dialect.ln)
@@ -308,8 +308,7 @@ class SqlText:
             self._table(table)
         for literal in query.find_all(exp.Literal):
             literal.set("this", _kept(literal.this))
-        if source.dialect is None:
-            self._portable(query)
+        self._portable(query, source)
         body = query.sql(dialect=self.dialect.sqlglot, pretty=True, comments=False)
         return f"(\n{body}\n) AS source_rows"
 

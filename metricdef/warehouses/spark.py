@@ -68,6 +68,7 @@ class SparkWarehouse:
         self._profile = profile
         self._session = session
         self._context = context  # None: Spark Connect
+        self._cancelled = threading.Event()
         self._kept: dict[str, Any] = {}
         self._group = f"metricdef-{uuid.uuid4()}"
 
@@ -107,6 +108,7 @@ class SparkWarehouse:
     def execute(self, statements: Sequence[str]) -> pa.Table:
         """Run statements in order; Arrow rows of the last. What they cached is given back."""
         parts = [_read_only(statement) for statement in statements]
+        self._cancelled.clear()
         with self._limit() as expired:
             try:
                 self._label()
@@ -177,6 +179,10 @@ class SparkWarehouse:
 
     def cancel(self) -> None:
         """Stop the statement that runs, also from another thread."""
+        self._cancelled.set()
+        self._cancel_jobs()
+
+    def _cancel_jobs(self) -> None:
         with suppress(*_failures()):
             if self._context is None:
                 self._spark.interruptTag(self._group)
@@ -193,7 +199,7 @@ class SparkWarehouse:
                 return
             expired.set()
             while not done.wait(_CANCEL_AGAIN):
-                self.cancel()
+                self._cancel_jobs()
 
         watcher = threading.Thread(target=watch, daemon=True)
         if self._session.timeout is not None:
@@ -211,6 +217,8 @@ class SparkWarehouse:
                 f"Spark took longer than {self._session.timeout:g} s",
                 ["raise `query_timeout` in project.yml, or narrow the dates"],
             ) from None
+        if self._cancelled.is_set():
+            raise WarehouseTimeout("the query was cancelled") from None
 
     def _forget(self) -> None:
         """Give back what is kept."""

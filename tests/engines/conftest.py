@@ -14,9 +14,10 @@ from .engine import Engine
 
 ENGINES: dict[str, tuple[ModuleType, str]] = {
     "postgres": (postgres, "Postgres"),
-    "spark": (spark, "Spark"),
     "snowflake": (snowflake, "Snowflake"),
+    "spark": (spark, "Spark"),
 }
+SLOW_TO_START = {"spark"}  # one worker has it (with --dist=loadgroup)
 CASES, CHUNK = int(os.environ.get("METRICDEF_ENGINE_CASES", "0")), 20  # of every engine, where set
 REQUIRED = {name for name in os.environ.get("METRICDEF_ENGINES", "").split(",") if name}
 
@@ -27,20 +28,24 @@ def pytest_configure() -> None:
         raise pytest.UsageError(f"METRICDEF_ENGINES names engines that there are not: {', '.join(sorted(unknown))}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of an engine that takes long to start there is one, on one worker (with --dist=loadgroup)."""
-    for item in items:
-        name = getattr(item, "callspec", None) and item.callspec.params.get("engine")
-        if name in ENGINES and getattr(*ENGINES[name]).starts_slowly:
-            item.add_marker(pytest.mark.xdist_group(name))
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests run on every engine; generated cases as many as it has time for, some in each test."""
+    """Tests run on every engine, or on the ENGINE of their module; generated cases as many as it has time for."""
     if "seeds" in metafunc.fixturenames:
         metafunc.parametrize(("engine", "seeds"), [*_generated()], indirect=["engine"])
     elif "engine" in metafunc.fixturenames:
-        metafunc.parametrize("engine", ENGINES, indirect=True)
+        only = getattr(metafunc.module, "ENGINE", None)
+        metafunc.parametrize("engine", [only] if only else ENGINES, indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        name = (
+            item.callspec.params.get("engine")
+            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+            else None
+        )
+        if name in SLOW_TO_START:
+            item.add_marker(pytest.mark.xdist_group(name))
 
 
 def _generated() -> Iterator[Any]:

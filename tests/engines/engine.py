@@ -15,7 +15,6 @@ class Engine(Protocol):
 
     name: str
     cases: int  # how many generated cases it runs
-    starts_slowly: bool
 
     def fill(self, tables: Mapping[str, Table]) -> None:
         """Replace all tables. Kinds of columns are text, integer, double, timestamp (UTC, no zone) and boolean."""

@@ -51,7 +51,6 @@ class Postgres:
 
     name = "postgres"
     cases = 200
-    starts_slowly = False
 
     def __init__(self) -> None:
         programs = _programs()

@@ -47,7 +47,6 @@ class Snowflake:
 
     name = "snowflake"
     cases = 60
-    starts_slowly = True
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="metricdef-snowflake-"))

@@ -57,7 +57,6 @@ class Spark:
 
     name = "spark"
     cases = 60
-    starts_slowly = True
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="metricdef-spark-"))

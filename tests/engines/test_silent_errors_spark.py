@@ -26,7 +26,8 @@ from metricdef.warehouses import connect
 
 from .spark import Spark
 
-pytestmark = [pytest.mark.soundness, pytest.mark.parametrize("engine", ["spark"], indirect=True)]
+pytestmark = pytest.mark.soundness
+ENGINE = "spark"
 
 EXPOSED = datetime(2026, 1, 2, 18)
 ROW = {"user_id": "u1", "amount": 1.0, "qty": 1, "product": "p"}

@@ -22,7 +22,7 @@ from metricdef.warehouses import Profile, Session, connect
 
 from .spark import Spark
 
-pytestmark = pytest.mark.parametrize("engine", ["spark"], indirect=True)
+ENGINE = "spark"
 SLOW = "SELECT MAX(HASH(a.id, b.id)) AS found FROM RANGE(10000000) AS a CROSS JOIN RANGE(10000000) AS b"
 PAID = {
     "user_id": pa.array(["u1"]),
@@ -153,6 +153,16 @@ def test_a_slow_query_is_stopped(paid):
             assert time.monotonic() - began < 20
             assert "query_timeout" in error.value.help[0]
             wait_until(lambda: is_idle(paid))
+        assert warehouse.execute(["SELECT 1 AS one"]).to_pylist() == [{"one": 1}]
+
+
+def test_a_query_is_cancelled_from_another_thread(paid):
+    with connect(paid.profile()) as warehouse:
+        later = threading.Timer(1.5, warehouse.cancel)
+        later.start()
+        with pytest.raises(WarehouseTimeout, match="the query was cancelled"):
+            warehouse.execute([f"CACHE TABLE md_a AS {SLOW}", "SELECT * FROM md_a"])
+        later.join()
         assert warehouse.execute(["SELECT 1 AS one"]).to_pylist() == [{"one": 1}]
 
 
