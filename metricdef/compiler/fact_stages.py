@@ -308,19 +308,23 @@ def aggregate(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> str
         case "active_days":
             return f"COUNT(DISTINCT {when} {local_day(plan, 'ts_us')} END)"
         case "sum" | "min" | "max":
-            return total(column, when, sql.double(measure))
+            return total(sql, column, when, sql.double(measure))
         case _:
             raise AssertionError(column.agg)
 
 
-def total(column: UnitColumn, when: str, measure: str) -> str:
+def total(sql: SqlText, column: UnitColumn, when: str, measure: str) -> str:
     """SUM, MIN or MAX of the measure of some rows.
 
     Not a number is above every number for an engine, so that MIN would pass over it; it must be refused like elsewhere.
     """
-    if column.agg == "min":
-        return f"-MAX({when} -{measure} END)"
-    return f"{column.agg.upper()}({when} {measure} END)"
+    match column.agg:
+        case "min":
+            return f"-{sql.largest(f'{when} -{measure} END')}"
+        case "max":
+            return sql.largest(f"{when} {measure} END")
+        case _:
+            return f"SUM({when} {measure} END)"
 
 
 def row_tests(plan: Plan, sql: SqlText, facts: Facts, filter_: Filter, bounds: Bounds) -> list[str]:

@@ -47,7 +47,8 @@ def ranks_stage(sql: SqlText, quantile: QuantilePlan, keys: list[str]) -> Stage:
         values=values_table(quantile),
         keys=keys,
         grouping=grouping,
-        not_a_number=sql.not_a_number,
+        largest=sql.largest("value"),
+        is_not_a_number=sql.is_not_a_number(sql.largest("value")),
         ranks=[{"name": name, "sql": f"1 + ({total} - 1) * ({fraction})"} for name, fraction in fractions.items()],
     )
     comment = "The quantile of every group, and the values at the ranks that bound it."

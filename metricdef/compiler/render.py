@@ -82,7 +82,9 @@ def _statement(stage: Stage, common: list[Stage], dialect: DialectTable) -> str:
             needed.insert(0, candidate)
             text += candidate.body
     target = dialect.temporary_table.format(name=stage.name) if stage.name else None
-    rendered = template("statement").render(target=target, stages=needed, final=stage).strip()
+    rendered = (
+        template("statement").render(target=target, stages=needed, final=stage, end=dialect.statement_end).strip()
+    )
     return rendered.replace(LINE_BREAK, "\n")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from metricdef.compiler.exposure_stages import AUDIT
 from metricdef.compiler.moment_stages import key_name, moment_names
@@ -23,7 +24,7 @@ class Column:
     """One column of the result. `owner` is the stage that holds it in rows of groups; None where they have none."""
 
     name: str
-    type: str  # double, integer or text
+    type: Literal["double", "integer", "text"]
     owner: str | None
     source: str
 
@@ -101,8 +102,8 @@ def _typed(sql: SqlText, column: Column, text: str | None) -> str:
     if text is None:
         return getattr(sql, column.type)("NULL")  # type: ignore[no-any-return]  # double, integer or text
     if column.owner == "md_arm_counts":
-        return f"COALESCE({text}, 0)"
-    return text
+        text = f"COALESCE({text}, 0)"
+    return sql.aligned(column.type, text)
 
 
 @dataclass(frozen=True, slots=True)

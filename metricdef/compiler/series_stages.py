@@ -18,9 +18,8 @@ from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
 from metricdef.compiler.unit_stages import anchor_us, level, rendered_value
 
-# Of a unit's days so far; the others add up. Changes of a last value are counted: the value is the last of them itself,
-# not a sum of differences, which would be off by their rounding.
-RUNNING = {"min": "-MAX(-{x})", "max": "MAX({x})", "step": "MAX({x})", "last": "COUNT({x})"}
+# Aggregates of which the days so far do not add up.
+RUNNING = ("min", "max", "step", "last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +143,8 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
         f"(PARTITION BY {changes}.unit ORDER BY {changes}.day_us, {changes}.branch "
         "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
     )
-    running = {c.name: _over(RUNNING.get(c.agg, "SUM({x})")) for c in columns} | dict.fromkeys(
-        steps, _over(RUNNING["step"])
-    )
+    running = {c.name: _running(sql, c.agg, f"{changes}.p_{c.name}") for c in columns}
+    running |= {step: _running(sql, "step", f"{changes}.p_{step}") for step in steps}
     latest = {c.name for c in columns if c.agg == "last"}
     branches = list(_branches(plan, sql, block, columns, steps))
     yield Stage(
@@ -171,10 +169,7 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
         ("The state of every unit after each of these.",),
         template("unit_states").render(
             changes=changes,
-            running=[
-                {"name": n, "sql": running[n].format(x=f"{changes}.p_{n}", window=window), "latest": n in latest}
-                for n in order
-            ],
+            running=[{"name": n, "sql": f"{running[n]} OVER {window}", "latest": n in latest} for n in order],
             totals=[c.name for c in columns if c.agg not in RUNNING],
             static=static,
             triggered=plan.trigger is not None,
@@ -201,9 +196,23 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
     yield Stage(part.table, ("What every day adds: the change of every unit's contribution.",), body)
 
 
-def _over(aggregate: str) -> str:
-    """The running aggregate over a unit's changes."""
-    return f"{aggregate} OVER {{window}}"
+def _running(sql: SqlText, agg: str, change: str) -> str:
+    """The aggregate of a unit's changes so far.
+
+    Changes of a last value are counted: the value is the last of them itself, not a sum of differences, which would be
+    off by their rounding.
+    """
+    match agg:
+        case "min":
+            return f"-{sql.largest(f'-{change}')}"
+        case "max":
+            return sql.largest(change)
+        case "step":
+            return f"MAX({change})"
+        case "last":
+            return f"COUNT({change})"
+        case _:
+            return f"SUM({change})"
 
 
 def _mode(plan: Plan, block: Block, value: Value) -> str:
@@ -319,8 +328,8 @@ def _partial(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> str:
     tests = _series_tests(plan, sql, facts, column)
     when = f"CASE WHEN {' AND '.join(tests)} THEN"
     if column.agg == "count":
-        return f"COUNT({when} 1 END)"
-    return total(column, when, sql.double(f"m_{column.measure}"))
+        return sql.aligned("integer", f"COUNT({when} 1 END)")
+    return total(sql, column, when, sql.double(f"m_{column.measure}"))
 
 
 def _series_tests(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> list[str]:
@@ -336,6 +345,7 @@ def _new_values(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> d
         "kind": "distinct",
         "table": facts.table,
         "column": column.name,
+        "count": sql.aligned("integer", "COUNT(*)"),
         "value": value,
         "day": f"MIN({local_day(plan, 'seen_us')})",
         "tests": _series_tests(plan, sql, facts, column) + ([f"{value} IS NOT NULL"] if column.measure else []),

@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import sqlglot
 from sqlglot import exp, tokenize
 from sqlglot.tokens import TokenType
 
 from metricdef.compiler.dialects import DialectTable
+from metricdef.compiler.spelling import spelled
 from metricdef.definitions.expressions import READ_DIALECT, parse_expression, parse_query
 from metricdef.definitions.models import Source
 from metricdef.errors import UsageError
@@ -190,10 +192,17 @@ class SqlText:
         """A double literal that reads back as the same double."""
         return self.double(repr(float(value)))
 
-    @property
-    def not_a_number(self) -> str:
-        """The double that is no number; it equals itself and is above all others on every engine here."""
-        return self.double("'NaN'")
+    def is_not_a_number(self, double: str) -> str:
+        """Whether a double is no number."""
+        return self.dialect.is_not_a_number.format(x=double)
+
+    def largest(self, double: str) -> str:
+        """The largest of doubles: not a number where one is none, as the readout must refuse it."""
+        return self.dialect.largest.format(x=double)
+
+    def aligned(self, kind: Literal["double", "integer", "text"], sql: str) -> str:
+        """A value that stands above others in a UNION ALL, as the type that it has there."""
+        return str(getattr(self, kind)(sql)) if self.dialect.strict_unions else sql
 
     def instant_us(self, us: int) -> str:
         """Microseconds as an integer, with the instant beside it for the reader."""
@@ -244,7 +253,9 @@ class SqlText:
             inner = parse_expression(source.dimensions[dimension], source.dialect).copy().transform(self._column)
             return inner if isinstance(inner, exp.Column) else exp.paren(inner)
 
-        return self._write(parse_expression(text, source.dialect).copy().transform(resolve), source_name, source)
+        return self._write(
+            parse_expression(text, source.dialect).copy().transform(resolve), source_name, source, tested=True
+        )
 
     def carried_condition(self, text: str, source_name: str, source: Source, names: Mapping[str, str]) -> str:
         """A filter over values carried along per unit; `names` maps what it names, in lower case, to their columns."""
@@ -254,7 +265,9 @@ class SqlText:
                 return exp.column(exp.to_identifier(names[node.name.casefold()]))
             return self._column(node)
 
-        return self._write(parse_expression(text, source.dialect).copy().transform(resolve), source_name, source)
+        return self._write(
+            parse_expression(text, source.dialect).copy().transform(resolve), source_name, source, tested=True
+        )
 
     def conditions(self, texts: tuple[str, ...], source_name: str, source: Source) -> str:
         """Filters joined by AND."""
@@ -268,11 +281,12 @@ class SqlText:
             node.set("expression", exp.func("NULLIF", node.expression.copy(), exp.Literal.number(0)))
         return node
 
-    def _write(self, tree: exp.Expr, source_name: str, source: Source) -> str:
+    def _write(self, tree: exp.Expr, source_name: str, source: Source, *, tested: bool = False) -> str:
         self._check_dialect(source_name, source)
-        return _kept(self._portable(tree, source).sql(dialect=self.dialect.sqlglot))
+        self._check_outside(source_name, tree)
+        return _kept(self._portable(tree, source, tested=tested).sql(dialect=self.dialect.sqlglot))
 
-    def _portable(self, tree: exp.Expr, source: Source) -> exp.Expr:
+    def _portable(self, tree: exp.Expr, source: Source, *, tested: bool = False) -> exp.Expr:
         """The portable subset where the engine's own words mean something else; own dialects keep their meaning."""
         if source.dialect is not None:
             return tree
@@ -284,7 +298,7 @@ class SqlText:
         if self.dialect.ln != PLAIN_LN:
             for logarithm in reversed(list(tree.find_all(exp.Ln))):  # from the innermost
                 tree = self._put(tree, logarithm, self.dialect.ln)
-        return tree
+        return spelled(tree, self.dialect, tested=tested)
 
     def _put(self, tree: exp.Expr, node: exp.Expr, spelling: str) -> exp.Expr:
         """The tree with a function of one argument written as `spelling`."""
@@ -303,12 +317,13 @@ class SqlText:
             return self._table(exp.to_table(source.table)).sql(dialect=self.dialect.sqlglot)
         self._check_dialect(source_name, source)
         assert source.sql is not None  # noqa: S101 - dbt models are refused before
-        query = parse_query(source.sql, source.dialect).copy()
+        query: exp.Expr = parse_query(source.sql, source.dialect).copy()
+        self._check_outside(source_name, query)
         for table in query.find_all(exp.Table):
             self._table(table)
         for literal in query.find_all(exp.Literal):
             literal.set("this", _kept(literal.this))
-        self._portable(query, source)
+        query = self._portable(query, source)
         body = query.sql(dialect=self.dialect.sqlglot, pretty=True, comments=False)
         return f"(\n{body}\n) AS source_rows"
 
@@ -339,6 +354,22 @@ class SqlText:
                     f"write it in the portable subset (without `dialect:`), which is read as {READ_DIALECT} and runs everywhere"
                 ],
             )
+
+    def _check_outside(self, source_name: str, tree: exp.Expr) -> None:
+        """A source reads the warehouse's tables, not files and addresses."""
+        allowed = self.dialect.table_functions
+        if allowed is None:
+            return
+        called = [t.this for t in tree.find_all(exp.Table) if not isinstance(t.this, exp.Identifier)]
+        called += [n.args["field"] for n in tree.find_all(exp.In) if isinstance(n.args.get("field"), exp.Func)]
+        called += [f for f in tree.find_all(exp.Anonymous) if f.name.lower() == "file"]
+        for function in called:
+            name = function.name if isinstance(function, exp.Anonymous) else function.key
+            if name.lower() not in allowed:
+                raise UsageError(
+                    f"source `{source_name}`: `{name}` reads what is outside the warehouse",
+                    ["load the rows into a table of the warehouse"],
+                )
 
 
 def _moment(us: int) -> datetime:

@@ -171,7 +171,7 @@ def _uneligible(plan: Plan, sql: SqlText, block: Block, value: Value) -> tuple[s
         # Not a number is above every limit for an engine: it must stay what it is and be refused, not pass.
         column = next((c for c in plan.unit_columns if c.name == value.column), None)
         whole = column is None or column.agg in COUNTS
-        odd = "" if whole else f"WHEN {raw} = {sql.not_a_number} THEN {raw} "
+        odd = "" if whole else f"WHEN {sql.is_not_a_number(raw)} THEN {raw} "
         limit = sql.number(value.limit.value)
         text = f"CASE {odd}WHEN {text} {value.limit.op} {limit} THEN {one} ELSE {zero} END"
     if value.presence == "required":

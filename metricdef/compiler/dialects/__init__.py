@@ -1,5 +1,6 @@
 """How engines spell the few things that portable SQL cannot say. Each dialect is a table of formats, no logic."""
 
+from metricdef.compiler.dialects.clickhouse import CLICKHOUSE
 from metricdef.compiler.dialects.duckdb import DUCKDB
 from metricdef.compiler.dialects.postgres import POSTGRES
 from metricdef.compiler.dialects.snowflake import SNOWFLAKE
@@ -7,7 +8,7 @@ from metricdef.compiler.dialects.spark import SPARK
 from metricdef.compiler.dialects.table import DialectTable
 from metricdef.errors import UsageError, suggest
 
-DIALECTS: dict[str, DialectTable] = {table.name: table for table in (DUCKDB, SNOWFLAKE, POSTGRES, SPARK)}
+DIALECTS: dict[str, DialectTable] = {table.name: table for table in (DUCKDB, SNOWFLAKE, POSTGRES, SPARK, CLICKHOUSE)}
 
 
 def dialect_table(name: str) -> DialectTable:

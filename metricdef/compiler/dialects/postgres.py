@@ -15,6 +15,7 @@ POSTGRES = DialectTable(
     integer="CAST({x} AS BIGINT)",
     quantile="PERCENTILE_CONT({q}) WITHIN GROUP (ORDER BY {x})",
     smallest="(ARRAY_AGG({x} ORDER BY {x} NULLS LAST))[1]",
+    is_not_a_number="{x} = CAST('NaN' AS DOUBLE PRECISION)",
     quoted_case="lower",
     materialises_ctes=True,
     temporary_table="CREATE TEMPORARY TABLE {name}",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
 class DialectTable:
-    """Spellings of one engine. Formats take `{x}`, `{zone}` for `from_zone`, `{q}` for `quantile`.
+    """Spellings of one engine. Formats take `{x}`, `{zone}` for `from_zone`, `{q}` for `quantile`, `{y}` for two operands.
 
     Timestamps become microseconds since 1970 in UTC as soon as they are read: from there on all time arithmetic is
     exact integer arithmetic, the same on every engine.
@@ -33,3 +34,12 @@ class DialectTable:
     transactions: bool = True  # DELETE and INSERT between BEGIN and COMMIT take effect together
     rounds_quotients: bool = False  # the quotient of two exact numbers has few decimals: 1 / 3 is 0.333333
     ln: str = "LN({x})"  # of 0 and less it fails or is no finite number: never NULL, which would be passed over
+    largest: str = "MAX({x})"  # aggregate, also over a window: the largest double; not a number where one is none
+    is_not_a_number: str = "{x} = CAST('NaN' AS DOUBLE)"  # of a double
+    strict_unions: bool = False  # UNION ALL wants one type: no integers above doubles, none without sign above others
+    in_ignores_null: bool = False  # IN passes over NULL in its list, also after NOT
+    # That a source may read, in lower case; None: all, as the engine refuses those that reach outside.
+    table_functions: frozenset[str] | None = None
+    statement_end: str = ""  # what every statement ends with
+    # Of portable expressions that sqlglot's text gives another meaning, by its key.
+    spellings: Mapping[str, str] = field(default_factory=dict)
