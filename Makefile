@@ -11,7 +11,7 @@ UPGRADE ?=
 # Size of the benchmark's warehouse (1: 30 million events) and rounds that count.
 SCALE ?= 1
 # What make test-engines must find.
-ENGINES ?= postgres,snowflake,spark
+ENGINES ?= postgres,snowflake,spark,clickhouse
 REPEATS ?= 5
 
 VENV := .venv

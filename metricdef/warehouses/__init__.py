@@ -25,6 +25,10 @@ def connect(profile: Profile, session: Session = Session()) -> Warehouse:  # noq
         from metricdef.warehouses.spark import SparkWarehouse
 
         return SparkWarehouse.open(profile, session)
+    if profile.type == "clickhouse":
+        from metricdef.warehouses.clickhouse import ClickHouseWarehouse
+
+        return ClickHouseWarehouse.open(profile, session)
     raise UsageError(
         f"profile `{profile.name}`: running on {profile.type} is not possible yet",
         ["`metricdef compile` writes the SQL for it; run on a duckdb profile with `--profile`"],

@@ -16,6 +16,7 @@ from metricdef.errors import Diagnostic, Place, WarehouseError, suggest
 from metricdef.metrics import Metric
 from metricdef.warehouses.base import Warehouse
 
+_CONDITIONS = ("BOOLEAN", "BOOL", "UINT8")  # the last on ClickHouse, whose comparisons are small integers
 _NUMERIC = ("INT", "DECIMAL", "NUMERIC", "NUMBER", "DOUBLE", "FLOAT", "REAL", "BOOL")
 _AWARE = ("WITH TIME ZONE", "TIMESTAMPTZ", "TIMESTAMP_TZ", "TIMESTAMP_LTZ")
 _WHOLE = re.compile(r"(NUMBER|DECIMAL|NUMERIC)\(\d+,\s*0\)")
@@ -213,7 +214,7 @@ def _check_filters(
         except WarehouseError as error:
             message, help_ = f"the warehouse refuses the filter: {error.message}", "try it in a query of your own"
         else:
-            if kind.upper() in ("BOOLEAN", "BOOL"):
+            if kind.upper() in _CONDITIONS:
                 continue
             message, help_ = (
                 f"the filter is {kind}, not a condition",

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from . import postgres, snowflake, spark
+from . import clickhouse, postgres, snowflake, spark
 from .engine import Engine
 
 ENGINES: dict[str, tuple[ModuleType, str]] = {
     "postgres": (postgres, "Postgres"),
     "snowflake": (snowflake, "Snowflake"),
     "spark": (spark, "Spark"),
+    "clickhouse": (clickhouse, "ClickHouse"),
 }
 SLOW_TO_START = {"spark"}  # one worker has it (with --dist=loadgroup)
 CASES, CHUNK = int(os.environ.get("METRICDEF_ENGINE_CASES", "0")), 20  # of every engine, where set
