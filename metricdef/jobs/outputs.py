@@ -64,13 +64,14 @@ def write_output(query: Query, schema: str, schemas: Mapping[str, str]) -> Outpu
     is_past = f"{sql.dialect.to_utc.format(x='CURRENT_TIMESTAMP')} >= {sql.instant(plan.as_of_us)}"
     own = " AND ".join(f"{s} = {sql.literal(stamps[s])}" for s in ("md_experiment", "md_as_of", "md_sql"))
     begin, commit = ("BEGIN", "COMMIT") if sql.dialect.transactions else (None, None)
+    insert = f"INSERT INTO {name} ({names})\nSELECT\n  {values}\nFROM (\n{final}\n) AS result_rows\nWHERE {is_past}"
     statements = [
         *query.session,
-        f"{header}\nCREATE TABLE IF NOT EXISTS {name} AS\n{_empty(sql, columns)}",
+        f"{header}\n{sql.dialect.kept_table.format(name=name)} AS\n{_empty(sql, columns)}",
         *tables,
         begin,
         f"DELETE FROM {name} WHERE {own}",
-        f"INSERT INTO {name} ({names})\nSELECT\n  {values}\nFROM (\n{final}\n) AS result_rows\nWHERE {is_past}",
+        insert + sql.dialect.statement_end,
         commit,
     ]
     return Output(name, tuple(s for s in statements if s is not None))

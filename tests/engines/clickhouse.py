@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -59,7 +59,14 @@ class ClickHouse:
             return []
         return [tuple(row.values()) for row in pa.ipc.open_stream(answer).read_all().to_pylist()]
 
+    def script(self, statements: Sequence[str]) -> None:
+        """As a scheduler would: in order, on one connection that may write."""
+        self.execute("CREATE DATABASE IF NOT EXISTS public")
+        for statement in statements:
+            self.execute(statement)
+
     def fill(self, tables: Mapping[str, Table]) -> None:
+        self.execute("DROP DATABASE IF EXISTS public")
         for (name,) in self.execute("SELECT name FROM system.tables WHERE database = currentDatabase()"):
             self.execute(f'DROP TABLE "{name}"')
         for name, table in tables.items():
@@ -82,7 +89,7 @@ class ClickHouse:
 
     def profile(self, **options: Any) -> Profile:
         reach = {"path": str(self.folder)} | options
-        return Profile("engine", "clickhouse", self.folder, reach, {}, {})
+        return Profile("engine", "clickhouse", self.folder, reach, {}, reach)
 
     def stop(self) -> None:
         self._admin.close()

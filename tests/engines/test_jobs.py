@@ -34,10 +34,12 @@ def test_what_a_job_wrote_is_what_a_run_returns(
     for _ in range(2):
         script([*job.output.statements])
     try:
-        want = project.run(case.experiment, as_of=as_of, daily=seed % 2 == 1).to_json()
+        want = project.run(case.experiment, as_of=as_of, daily=seed % 2 == 1)
     except MetricdefError as error:
         pytest.skip(f"the case has no readout: {error}")
-    assert project.ingest(job.output.table, as_of=as_of).to_json() == want
+    if any(row.reason == "sql_refused" for row in want.estimates):
+        pytest.skip(f"{engine.name} refuses a metric, which a job does not know")
+    assert project.ingest(job.output.table, as_of=as_of).to_json() == want.to_json()
 
 
 def _point_to(path: Path, profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,5 +61,7 @@ CLICKHOUSE = DialectTable(
     ),
     # A statement with many metrics is longer than the 256 KiB that are read by default.
     session=("SET session_timezone = 'UTC', max_query_size = 1073741824",),
+    kept_table="CREATE TABLE IF NOT EXISTS {name} ENGINE = MergeTree ORDER BY tuple()",
+    transactions=False,
     rounds_quotients=True,
 )

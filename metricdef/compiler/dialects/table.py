@@ -31,6 +31,7 @@ class DialectTable:
     materialises_ctes: bool  # a CTE read twice is computed once
     temporary_table: str  # creates a session-local table {name}, replacing one left by an earlier run
     session: tuple[str, ...]  # statements a job must run first
+    kept_table: str = "CREATE TABLE IF NOT EXISTS {name}"  # creates a table that stays
     transactions: bool = True  # DELETE and INSERT between BEGIN and COMMIT take effect together
     rounds_quotients: bool = False  # the quotient of two exact numbers has few decimals: 1 / 3 is 0.333333
     ln: str = "LN({x})"  # of 0 and less it fails or is no finite number: never NULL, which would be passed over
