@@ -193,7 +193,7 @@ class Project:
 
         project = self.definitions
         at = read_as_of(as_of, project.settings.defaults.timezone) if as_of is not None else None
-        if Path(source).suffix in (".parquet", ".csv"):
+        if Path(source).suffix.lower() in (".parquet", ".csv"):
             rows = read_file(Path(source))
         else:
             with connect(self._profile(profile), self._session("metricdef ingest")) as warehouse:

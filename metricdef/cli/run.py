@@ -11,6 +11,7 @@ from metricdef.api import Project
 from metricdef.cli.compile import shown
 from metricdef.cli.output import Progress, exit_code, use_color, width, write_file
 from metricdef.cli.portfolio import run_portfolio
+from metricdef.errors import UsageError
 from metricdef.reports.text import render_text
 
 
@@ -19,6 +20,8 @@ def run(options: argparse.Namespace) -> int:
     project = Project(options.project or ".")
     if options.all:
         return run_portfolio(project, options)
+    if options.resume or options.jobs > 1:
+        raise UsageError("`--jobs` and `--resume` go with `--all`")
     if options.dry_run:
         query = project.compile(options.experiment, None, options.as_of, options.profile, daily=options.daily)
         print(shown(query, options.format), end="")

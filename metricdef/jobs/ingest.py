@@ -24,9 +24,9 @@ def read_file(path: Path) -> pa.Table:
     from pyarrow import csv, parquet
 
     try:
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             return parquet.read_table(path)
-        if path.suffix == ".csv":
+        if path.suffix.lower() == ".csv":
             texts = {
                 name: pa.string() for stamp in STAMPS for name in (stamp, stamp.upper())
             }  # an instant stays as written
@@ -68,7 +68,7 @@ def match(rows: pa.Table, as_of: datetime | None, compile_query: Compile) -> tup
     if len(names) != 1:
         held = f"instants: {', '.join(instants[-5:])}" if instants else "the job has not run"
         raise UsageError(f"there are no rows of one experiment as of {wanted or 'any instant'}", [held])
-    at = datetime.strptime(str(wanted), "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    at = _instant(str(wanted))
     dialect = str(stamps[chosen[0]]["md_dialect"])
     query = compile_query(names[0], dialect, at, "day_us" in rows.column_names)
     own = [i for i in chosen if stamps[i]["md_sql"] == query.sql_hash]
@@ -90,6 +90,15 @@ def match(rows: pa.Table, as_of: datetime | None, compile_query: Compile) -> tup
             ["a job ran twice at the same time, or not all rows were exported: run it again, and export all"],
         )
     return query, result
+
+
+def _instant(stamp: str) -> datetime:
+    try:
+        return datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise UsageError(
+            f"md_as_of is no instant: {stamp}", ["export the job's table again, its texts as they are"]
+        ) from None
 
 
 def _counts(written: set[Any]) -> str:

@@ -150,6 +150,12 @@ def test_nothing_runs(tmp_path, capsys):
     assert "no experiment is running" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [("--resume",), ("--jobs", "2")])
+def test_words_of_all_without_it(root, capsys, words):
+    assert main(["--project", str(root), "run", "one", *words]) == 2
+    assert "go with `--all`" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("jobs", ["0", "x"])
 def test_a_number_of_jobs(root, jobs):
     with pytest.raises(SystemExit) as exit_:

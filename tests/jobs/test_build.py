@@ -171,6 +171,8 @@ def test_tables_that_are_no_jobs_are_refused(root):
         project.ingest(_saved(root, f"SELECT * FROM ({_stamped('x')}) AS s WHERE 1 = 0"))
     with pytest.raises(WarehouseError, match="nowhere"):
         project.ingest("nowhere")
+    with pytest.raises(UsageError, match="md_as_of is no instant: yesterday"):
+        project.ingest(_saved(root, f"SELECT * REPLACE ('yesterday' AS md_as_of) FROM ({_stamped('x')}) AS s"))
     (root / "bad.parquet").write_text("no")
     with pytest.raises(UsageError, match="cannot read"):
         project.ingest(root / "bad.parquet")
