@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from metricdef import __version__
 from metricdef.api import Project
 from metricdef.cli.output import exit_code, write_file
+from metricdef.cli.threads import run_threads
 from metricdef.errors import DefinitionErrors, MetricdefError, UsageError
-
-CANCEL_EVERY = 0.2  # seconds, until no query runs: one may start just after the others were stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +43,7 @@ def run_portfolio(project: Project, options: argparse.Namespace) -> int:
             print(f"· {name}: {found.line}", file=sys.stderr, flush=True)
         return found
 
-    with ThreadPoolExecutor(max_workers=options.jobs) as pool:
-        futures = [pool.submit(one, name) for name in names]
-        try:
-            outcomes = [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            while running := [future for future in futures if not future.done()]:
-                project.cancel()
-                wait(running, timeout=CANCEL_EVERY)
-            raise
+    outcomes = run_threads(project, [partial(one, name) for name in names], options.jobs)
     if options.format == "json":
         shown = [{"experiment": o.experiment, "result": o.line, "exit_code": o.code} for o in outcomes]
         print(json.dumps(shown, indent=2))

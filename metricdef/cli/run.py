@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from metricdef.analysis.readout import Readout
@@ -11,6 +12,7 @@ from metricdef.api import Project
 from metricdef.cli.compile import shown
 from metricdef.cli.output import Progress, exit_code, use_color, width, write_file
 from metricdef.cli.portfolio import run_portfolio
+from metricdef.cli.threads import run_threads
 from metricdef.errors import UsageError
 from metricdef.reports.text import render_text
 
@@ -27,7 +29,8 @@ def run(options: argparse.Namespace) -> int:
         print(shown(query, options.format), end="")
         return 0
     progress = Progress(quiet=options.quiet)
-    readout = project.run(options.experiment, options.profile, options.as_of, progress, daily=options.daily)
+    run_one = partial(project.run, options.experiment, options.profile, options.as_of, progress, daily=options.daily)
+    (readout,) = run_threads(project, [run_one], 1)
     progress.done()
     return show(readout, options)
 
