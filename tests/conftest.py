@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
@@ -11,6 +12,10 @@ from metricdef.errors import DefinitionErrors
 # so that a change is judged by itself; METRICDEF_EXPLORE=1 draws new ones.
 settings.register_profile("metricdef", deadline=None, derandomize=not os.environ.get("METRICDEF_EXPLORE"))
 settings.load_profile("metricdef")
+
+
+# What a shell starts in the background ignores Ctrl-C, and so would every process started here: tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):
