@@ -6,9 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from comparison import assert_cells
 from hypothesis import HealthCheck, given, settings
 from oracle.cases import cases, random_case
-from oracle.comparison import assert_cells
 from oracle.files import write_project, write_warehouse
 from oracle.oracle import Case
 

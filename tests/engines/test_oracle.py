@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC
 from pathlib import Path
 
+from comparison import assert_cells
 from oracle.cases import random_case
-from oracle.comparison import assert_cells
 from oracle.files import write_project
 
 from metricdef.analysis.cells import read_cells

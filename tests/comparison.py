@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
+from oracle.oracle import Case, MetricMoments, Result, analyse, moments_of, series
+from oracle.results import UnitRecord, quantile_of
 
 from metricdef.analysis.cells import Cells, Level
 from metricdef.analysis.series import cumulative_cells
@@ -14,9 +16,6 @@ from metricdef.compiler.plan import MetricPlan
 from metricdef.compiler.series_stages import no_series
 from metricdef.errors import NotComputable
 from metricdef.stats.moments import Moments
-
-from .oracle import Case, MetricMoments, Result, analyse, moments_of, series
-from .results import UnitRecord, quantile_of
 
 RTOL = 1e-9
 
