@@ -178,9 +178,8 @@ def _add_check(verb: argparse.ArgumentParser) -> None:
 
 def _add_compile(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("experiment", metavar="EXPERIMENT")
-    verb.add_argument(
-        "--dialect", metavar="NAME", help="duckdb, snowflake, postgres or spark (default: that of the profile)"
-    )
+    dialects = "duckdb, snowflake, postgres, spark or clickhouse"
+    verb.add_argument("--dialect", metavar="NAME", help=f"{dialects} (default: that of the profile)")
     verb.add_argument("--as-of", metavar="INSTANT", help="rows at or after it do not count (default: now)")
     _add_daily(verb)
     verb.add_argument("-o", "--output", metavar="DIR", help="write DIR/EXPERIMENT/DIALECT/run.sql and manifest.json")

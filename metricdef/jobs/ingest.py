@@ -7,6 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from metricdef.compiler.dialects import dialect_table
 from metricdef.compiler.query import Query
 from metricdef.errors import UsageError, WarehouseError
 from metricdef.jobs.outputs import ROWS, STAMPS, stamp_of
@@ -27,9 +31,8 @@ def read_file(path: Path) -> pa.Table:
         if path.suffix.lower() == ".parquet":
             return parquet.read_table(path)
         if path.suffix.lower() == ".csv":
-            texts = {
-                name: pa.string() for stamp in STAMPS for name in (stamp, stamp.upper())
-            }  # an instant stays as written
+            # An instant stays as written.
+            texts = {name: pa.string() for stamp in STAMPS for name in (stamp, stamp.upper())}
             # An absent number is one of these; `NaN`, which Arrow would take for one too, is a number that is refused.
             nulls = ["", "NULL", "null", "\\N"]
             return csv.read_csv(
@@ -42,10 +45,24 @@ def read_file(path: Path) -> pa.Table:
     raise UsageError(f"{path} is no Parquet or CSV file", ["export the job's table as .parquet or .csv"])
 
 
-def read_table(warehouse: Warehouse, table: str, as_of: datetime | None) -> pa.Table:
-    """Rows of a job's table, of one instant or of the latest."""
+def read_table(warehouse: Warehouse, name: str, as_of: datetime | None) -> pa.Table:
+    """Rows of a job's table, of one instant or of the latest. Raises UsageError for what is no name of a table."""
+    table = _table(name, dialect_table(warehouse.dialect).sqlglot)
     chosen = f"'{stamp_of(as_of)}'" if as_of else f"(SELECT MAX(md_as_of) FROM {table})"
     return warehouse.execute([f"SELECT * FROM {table} WHERE md_as_of = {chosen}"])
+
+
+def _table(name: str, dialect: str) -> str:
+    """The name as SQL: parsed, so that it can't be anything else."""
+    try:
+        tree = exp.to_table(name, dialect=dialect)
+    except SqlglotError:
+        tree = exp.Table()
+    parts = [tree.args.get(key) for key in ("this", "db", "catalog")]
+    named = {key for key, value in tree.args.items() if value} <= {"this", "db", "catalog"}
+    if not named or not isinstance(parts[0], exp.Identifier):
+        raise UsageError(f"`{name}` is no name of a table", ["take it from `output` in the manifest of the build"])
+    return tree.sql(dialect=dialect)
 
 
 def match(rows: pa.Table, as_of: datetime | None, compile_query: Compile) -> tuple[Query, pa.Table]:

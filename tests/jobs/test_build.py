@@ -232,3 +232,9 @@ def test_nothing_runs(root):
     write_definitions(root, SOURCES, METRICS, experiment(), project={**PROJECT, "output_schema": "readouts"})
     with pytest.raises(UsageError, match="no experiment is running"):
         Project(root).build(as_of=DAY)
+
+
+@pytest.mark.parametrize("name", ["a; DROP TABLE orders", "orders AS o", "range(3)", "(SELECT 1)", "", "a.b.c.d"])
+def test_a_table_is_a_name_and_nothing_else(root, name):
+    with pytest.raises((UsageError, WarehouseError), match=r"is no name of a table|does not exist"):
+        Project(root).ingest(name)
