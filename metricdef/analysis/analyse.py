@@ -54,7 +54,7 @@ def analyse(project: Project, query: Query, table: pa.Table, revision: str | Non
     dropped = _dropped(project, plan)
     rows, evidence = ([], None) if stage.hidden else _estimates(view, settings, dropped, interim=interim)
     hidden = hidden_levels(cells, settings.min_units)
-    split = [] if stage.hidden else break_down(view, settings, interim=interim)
+    split = [] if stage.hidden else break_down(view, settings, hidden, interim=interim)
     treatments = [arm.name for arm in plan.arms[1:]]
     return Readout(
         experiment=plan.experiment,

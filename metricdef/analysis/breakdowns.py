@@ -16,8 +16,8 @@ from metricdef.stats.heterogeneity import cochran_q
 from metricdef.stats.multiplicity import adjust
 
 
-def break_down(view: View, settings: Settings, *, interim: bool) -> list[EstimateRow]:
-    """Rows of every level, metric and arm. They never enter the decision.
+def break_down(view: View, settings: Settings, hidden: frozenset[Level], *, interim: bool) -> list[EstimateRow]:
+    """Rows of every level, metric and arm, those of `hidden` levels without figures. They never enter the decision.
 
     For each metric and arm, Cochran's Q asks whether the levels of a dimension differ, with Holm over dimensions. The
     tests of a dimension's levels are one family per dimension (metric x arm x level, Holm); p_adjusted is the larger of
@@ -26,7 +26,6 @@ def break_down(view: View, settings: Settings, *, interim: bool) -> list[Estimat
     plan = view.cells.plan
     if not plan.breakdowns:
         return []
-    hidden = hidden_levels(view.cells, settings.min_units)
 
     def rows_at(level: Level, metric: MetricPlan) -> list[EstimateRow]:
         at = replace(view, level=level)

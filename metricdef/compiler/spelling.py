@@ -48,10 +48,11 @@ def spelled(tree: exp.Expr, dialect: DialectTable, *, tested: bool = False) -> e
         return tree
     root = exp.Paren(this=tree)
     for node in reversed(list(tree.walk())):
-        is_value = isinstance(node, _CONDITIONS) and _is_value(node, root, tested=tested)
+        as_value = dialect.spellings.get("condition") if isinstance(node, _CONDITIONS) else None
+        is_value = as_value is not None and _is_value(node, root, tested=tested)
         new = _written(node, dialect)
-        if is_value:
-            new = _text(dialect.spellings["condition"].format(x=new.sql(dialect=dialect.sqlglot)))
+        if as_value is not None and is_value:
+            new = _text(as_value.format(x=new.sql(dialect=dialect.sqlglot)))
         if new is not node:
             node.replace(new)
     return root.this.pop()  # type: ignore[no-any-return]  # sqlglot's nodes hold anything

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-import sqlglot
 from sqlglot import exp, tokenize
 from sqlglot.tokens import TokenType
 
@@ -169,7 +168,6 @@ RESERVED = frozenset(
     ]
 )
 
-PLAIN_LN = "LN({x})"
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -292,24 +290,9 @@ class SqlText:
             return tree
         if self.dialect.rounds_quotients:
             for quotient in list(tree.find_all(exp.Div)):
-                quotient.set(
-                    "this", exp.cast(quotient.this, exp.DType.DOUBLE, copy=False)
-                )  # not of a copy: nested ones
-        if self.dialect.ln != PLAIN_LN:
-            for logarithm in reversed(list(tree.find_all(exp.Ln))):  # from the innermost
-                tree = self._put(tree, logarithm, self.dialect.ln)
+                # Not of a copy: a quotient may stand in it.
+                quotient.set("this", exp.cast(quotient.this, exp.DType.DOUBLE, copy=False))
         return spelled(tree, self.dialect, tested=tested)
-
-    def _put(self, tree: exp.Expr, node: exp.Expr, spelling: str) -> exp.Expr:
-        """The tree with a function of one argument written as `spelling`."""
-        written = sqlglot.parse_one(spelling.format(x="argument"), read=self.dialect.sqlglot)
-        given = node.this if isinstance(node.this, exp.Column) else exp.paren(node.this)
-        for column in list(written.find_all(exp.Column)):
-            column.replace(given.copy())
-        if node is tree:
-            return written
-        node.replace(exp.paren(written))
-        return tree
 
     def relation(self, source_name: str, source: Source) -> str:
         """What stands after FROM for a source."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from metricdef.errors import UsageError
 from metricdef.warehouses.base import Session, Warehouse
 from metricdef.warehouses.profile import Profile, resolve_profile
 
@@ -29,10 +28,7 @@ def connect(profile: Profile, session: Session = Session()) -> Warehouse:  # noq
         from metricdef.warehouses.clickhouse import ClickHouseWarehouse
 
         return ClickHouseWarehouse.open(profile, session)
-    raise UsageError(
-        f"profile `{profile.name}`: running on {profile.type} is not possible yet",
-        ["`metricdef compile` writes the SQL for it; run on a duckdb profile with `--profile`"],
-    )
+    raise AssertionError(profile.type)  # resolve_profile has refused others
 
 
 __all__ = ["Profile", "Session", "Warehouse", "connect", "resolve_profile"]

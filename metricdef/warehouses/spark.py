@@ -227,7 +227,7 @@ class SparkWarehouse:
                 name, rows = self._kept.popitem()
                 self._spark.catalog.dropTempView(name)
                 if self._context is not None:  # Spark Connect does it when nothing refers to the rows
-                    rows._jdf.logicalPlan().rdd().unpersist(False)  # noqa: SLF001
+                    rows._jdf.logicalPlan().rdd().unpersist(False)  # noqa: SLF001 - no public way
 
     def _refusal(self, error: Exception) -> WarehouseError | WarehouseUnavailable:
         if _is_lost(error):
@@ -244,7 +244,7 @@ def _import_driver(profile: Profile) -> None:
     try:
         with _without_advice():
             import pyspark.sql
-            import pyspark.sql.session  # noqa: F401
+            import pyspark.sql.session  # noqa: F401 - is it there, and its advice is given on import
     except ImportError:
         raise UsageError(f"profile `{profile.name}` needs pyspark", ["pip install 'metricdef[spark]'"]) from None
 

@@ -32,9 +32,12 @@ SPARK = DialectTable(
         "SET spark.sql.variable.substitute = false",  # '${x}' in a literal is text
     ),
     transactions=False,
-    ln=(
-        "CASE WHEN {x} > 0 THEN LN({x}) WHEN {x} = 0 THEN CAST('-Infinity' AS DOUBLE)"
-        " WHEN {x} < 0 THEN CAST('NaN' AS DOUBLE) END"
-    ),
+    spellings={
+        # Of 0 and less it would be NULL, which is passed over.
+        "ln": (
+            "CASE WHEN ({x}) > 0 THEN LN({x}) WHEN ({x}) = 0 THEN CAST('-Infinity' AS DOUBLE)"
+            " WHEN ({x}) < 0 THEN CAST('NaN' AS DOUBLE) END"
+        ),
+    },
     rounds_quotients=True,
 )

@@ -34,7 +34,6 @@ class DialectTable:
     kept_table: str = "CREATE TABLE IF NOT EXISTS {name}"  # creates a table that stays
     transactions: bool = True  # DELETE and INSERT between BEGIN and COMMIT take effect together
     rounds_quotients: bool = False  # the quotient of two exact numbers has few decimals: 1 / 3 is 0.333333
-    ln: str = "LN({x})"  # of 0 and less it fails or is no finite number: never NULL, which would be passed over
     largest: str = "MAX({x})"  # aggregate, also over a window: the largest double; not a number where one is none
     is_not_a_number: str = "{x} = CAST('NaN' AS DOUBLE)"  # of a double
     strict_unions: bool = False  # UNION ALL wants one type: no integers above doubles, none without sign above others
@@ -42,5 +41,6 @@ class DialectTable:
     # That a source may read, in lower case; None: all, as the engine refuses those that reach outside.
     table_functions: frozenset[str] | None = None
     statement_end: str = ""  # what every statement ends with
-    # Of portable expressions that sqlglot's text gives another meaning, by its key.
+    # Of portable expressions that sqlglot's text gives another meaning, by its key; LN of 0 and less fails or is no
+    # finite number: never NULL, which would be passed over.
     spellings: Mapping[str, str] = field(default_factory=dict)
