@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -15,6 +15,8 @@ from metricdef.compiler.plan import Plan
 from metricdef.compiler.query import Query
 from metricdef.compiler.refusals import refuse
 from metricdef.compiler.render import render
+from metricdef.compiler.state import kept_columns
+from metricdef.compiler.state_update import keep_state, render_update
 from metricdef.definitions.load import find_project, load_project
 from metricdef.definitions.lookup import source_columns
 from metricdef.definitions.project import Loaded
@@ -160,13 +162,18 @@ class Project:
         *,
         dialect: str | None = None,
         daily: bool = False,
+        incremental: bool = False,
+        restate: str | None = None,
     ) -> tuple[Job, ...]:
         """Files for a scheduler: of each experiment (by default all that run) as of an instant, or of every date to `to`.
 
         Each puts its moments into a table of the project's `output_schema`; run again, it replaces its own rows.
+        `incremental` jobs keep a state of every unit there, add one day to it, and read the moments from it; `restate`
+        names days (`2026-09-03` or `2026-09-03..2026-09-05`) that they read again as a whole.
         """
         from metricdef.jobs.build import job_dates, make_job
         from metricdef.jobs.outputs import write_output
+        from metricdef.jobs.state import days_to_add, restated_days
 
         project = self.definitions
         schema = project.settings.output_schema
@@ -179,12 +186,46 @@ class Project:
         names = list(experiments) or [name for name, e in project.experiments.items() if e.status == "running"]
         if not names:
             raise UsageError("no experiment is running", ["name the experiments to build"])
+        if incremental and daily:
+            raise UsageError("a daily series is not kept in a state", ["build it without `--incremental`"])
+        restated, timezone = restated_days(restate), project.settings.defaults.timezone
+        if restated and not incremental:
+            raise UsageError("`--restate` goes with `--incremental`: other jobs read all days anyway")
         jobs = []
         for at in job_dates(as_of, to):
             for name in names:
-                query = render(self.plan(name, at, daily=daily), dialect, schemas)
-                jobs.append(make_job(query, write_output(query, schema, schemas), project.settings.defaults.timezone))
+                plan, update, after = self.plan(name, at, daily=daily), tuple[str, ...](), None
+                if incremental:
+                    plan = self._kept(plan, schema, dialect, schemas)
+                    days = days_to_add(plan, timezone, restated)
+                    update, after = render_update(plan, dialect, schemas, days), days.follows
+                query = render(plan, dialect, schemas)
+                jobs.append(make_job(query, write_output(query, schema, schemas, update), timezone, after))
         return tuple(jobs)
+
+    def expired(self, profile: str | None = None, as_of: str | datetime | None = None) -> tuple[str, ...]:
+        """Tables of states to which no day was added within the project's `retention` before `as_of`, by default now."""
+        from metricdef.jobs.retention import expired_tables
+
+        settings = self.definitions.settings
+        if settings.output_schema is None or settings.retention is None:
+            raise UsageError(
+                "the project does not say how long states are kept, and where",
+                ["add `retention: 90d` and `output_schema: NAME` to project.yml"],
+            )
+        at = read_as_of(as_of, settings.defaults.timezone)
+        resolved = self._profile(profile)
+        with connect(resolved, self._session("metricdef build --drop-expired")) as warehouse:
+            found = expired_tables(
+                warehouse, settings.output_schema, dict(resolved.schemas), settings.retention.microseconds, at
+            )
+        return tuple(found)
+
+    def _kept(self, plan: Plan, schema: str, dialect: str, schemas: Mapping[str, str]) -> Plan:
+        """The plan as an incremental job has it."""
+        experiment = self.definitions.experiments[plan.experiment]
+        end = experiment.end.at(self.definitions.settings.defaults.timezone)
+        return keep_state(plan, self.plan(plan.experiment, end), schema, dialect, schemas)
 
     def ingest(self, source: str | Path, profile: str | None = None, as_of: str | datetime | None = None) -> Readout:
         """The readout of moments that a job wrote: in a table of the profile's warehouse, or exported to a file."""
@@ -200,8 +241,12 @@ class Project:
                 rows = read_table(warehouse, str(source), at)
         _, kind, schemas = profile_type(profile, project.settings.profiles, project.settings.default_profile)
 
-        def compiled(name: str, dialect: str, instant: datetime, daily: bool) -> Query:
-            return render(self.plan(name, instant, daily=daily), dialect, schemas if dialect == kind else {})
+        def compiled(name: str, dialect: str, instant: datetime, daily: bool) -> Iterator[Query]:
+            own, plan = schemas if dialect == kind else {}, self.plan(name, instant, daily=daily)
+            yield render(plan, dialect, own)
+            schema = project.settings.output_schema
+            if schema is not None and not daily and kept_columns(plan):
+                yield render(self._kept(plan, schema, dialect, own), dialect, own)
 
         query, table = match(rows, at, compiled)
         return analyse(project, query, table, revision(self.root))

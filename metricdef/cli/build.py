@@ -9,14 +9,27 @@ from pathlib import Path
 
 from metricdef.api import Project
 from metricdef.cli.output import write_file
+from metricdef.errors import UsageError
 from metricdef.jobs.build import build_manifest
+from metricdef.jobs.retention import drop_statements
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the files, the manifest last: what it names is there."""
     project = Project(options.project or ".")
+    if options.drop_expired:
+        return _drop_expired(project, options)
+    if options.as_of is None:
+        raise UsageError("jobs need `--as-of`: rows at or after it do not count")
     jobs = project.build(
-        options.experiments, options.profile, options.as_of, options.to, dialect=options.dialect, daily=options.daily
+        options.experiments,
+        options.profile,
+        options.as_of,
+        options.to,
+        dialect=options.dialect,
+        daily=options.daily,
+        incremental=options.incremental,
+        restate=options.restate,
     )
     folder = Path(options.output)
     for job in jobs:
@@ -27,4 +40,18 @@ def run(options: argparse.Namespace) -> int:
         print(manifest, end="")
     elif not options.quiet:
         print(f"wrote {len(jobs)} file(s) and {folder / 'manifest.json'}", file=sys.stderr)
+    return 0
+
+
+def _drop_expired(project: Project, options: argparse.Namespace) -> int:
+    """Write the file that drops them; nothing is dropped before it is run."""
+    if options.experiments or options.incremental or options.to or options.daily or options.dialect:
+        raise UsageError("`--drop-expired` goes by itself, with `--as-of` and `--profile`")
+    tables = list(project.expired(options.profile, options.as_of))
+    path = Path(options.output) / "drop_expired.sql"
+    write_file(path, drop_statements(tables))
+    if options.format == "json":
+        print(json.dumps({"file": str(path), "tables": tables}, indent=2))
+    elif not options.quiet:
+        print(f"{len(tables)} table(s) have expired; {path} drops them", file=sys.stderr)
     return 0

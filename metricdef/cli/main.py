@@ -223,9 +223,16 @@ def _count(text: str) -> int:
 def _add_build(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all that run")
     verb.add_argument("--dialect", metavar="NAME", help="default: that of the profile")
-    verb.add_argument("--as-of", metavar="INSTANT", required=True, help="rows at or after it do not count")
+    verb.add_argument("--as-of", metavar="INSTANT", help="rows at or after it do not count")
     verb.add_argument("--to", metavar="DATE", help="a file for every date from --as-of to this one, inclusive")
     _add_daily(verb)
+    verb.add_argument("--incremental", action="store_true", help="add the day before --as-of to a state of every unit")
+    verb.add_argument(
+        "--drop-expired",
+        action="store_true",
+        help="write a file that drops states older than the project's `retention`",
+    )
+    verb.add_argument("--restate", metavar="DAY[..DAY]", help="days that an incremental job reads again as a whole")
     verb.add_argument("-o", "--output", metavar="DIR", default="target", help="folder to write to (default: target)")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from metricdef.compiler.alternatives import any_of
@@ -53,7 +53,11 @@ def facts_of(plan: Plan) -> list[Facts]:
     """Everything that is asked of each source of events, by name."""
     found = []
     for name in plan.sources:
-        columns = tuple(c for c in plan.unit_columns if c.source == name and c.agg != "observed_days")
+        columns = tuple(
+            c
+            for c in plan.unit_columns
+            if c.source == name and c.agg != "observed_days" and not (plan.state and c.name in plan.state.columns)
+        )
         steps = tuple((s, f.bounds) for f in plan.funnels for s in f.funnel.steps if s.source == name)
         trigger = plan.trigger.filter if plan.trigger and plan.trigger.source == name else None
         if not columns and not steps and trigger is None:
@@ -72,7 +76,7 @@ def fact_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
     """Rows of every source, triggers, values per unit."""
     found = facts_of(plan)
     for facts in found:
-        yield _rows(plan, sql, facts)
+        yield rows_stage(plan, sql, facts)
     for facts in found:
         if facts.trigger is not None:
             yield _triggers(plan, sql, facts)
@@ -151,7 +155,11 @@ def _ranked(plan: Plan, sql: SqlText, facts: Facts, quantile: QuantilePlan, colu
     return Stage(values_table(quantile), (f"What {quantile.name} is a quantile of.",), body)
 
 
-def _rows(plan: Plan, sql: SqlText, facts: Facts) -> Stage:
+def rows_stage(plan: Plan, sql: SqlText, facts: Facts, only: Sequence[str] = (), *, instants: bool = False) -> Stage:
+    """The rows of a source that some value needs, of the units in md_entries, with the columns that values are made of.
+
+    `only`: further conditions over `fact_rows`. `instants`: rows have their instant, also where no value needs it.
+    """
     source = plan.sources[facts.name]
     measures = sorted({c.measure for c in facts.columns if c.measure is not None})
     inputs = [{"name": f"m_{m}", "sql": sql.column(source.measures[m], facts.name, source)} for m in measures]
@@ -182,9 +190,9 @@ def _rows(plan: Plan, sql: SqlText, facts: Facts) -> Stage:
         ],
         relation=sql.relation(facts.name, source),
         conditions=conditions,
-        needs_instant=_needs_instant(plan, facts),
+        needs_instant=instants or _needs_instant(plan, facts),
         seen=_seen(plan, sql, source),
-        wanted=f"fact_rows.ts_us - md_entries.exposed_us >= {duration(facts.earliest)}",
+        wanted=[f"fact_rows.ts_us - md_entries.exposed_us >= {duration(facts.earliest)}", *only],
     )
     return Stage(
         facts.table,

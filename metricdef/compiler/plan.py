@@ -221,6 +221,19 @@ class Offset:
 
 
 @dataclass(frozen=True, slots=True)
+class State:
+    """What is kept of every unit from one day to the next, in tables of a schema that are named `name` and an ending.
+
+    `columns` are the unit columns that are read from there; all others are made of the facts anew.
+    """
+
+    schema: str
+    name: str
+    columns: frozenset[str]
+    sources: tuple[str, ...]  # those with such columns: `values_1` holds those of the first
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One experiment at one instant. Instants are microseconds since 1970-01-01 UTC."""
 
@@ -252,6 +265,7 @@ class Plan:
     daily: bool
     sources: Mapping[str, Source]  # those used, by name
     fingerprint: str
+    state: State | None = None
 
     @property
     def as_of_us(self) -> int:

@@ -23,6 +23,7 @@ from metricdef.compiler.result import result_stage
 from metricdef.compiler.series_stages import series_stages
 from metricdef.compiler.sql_text import LINE_BREAK, SqlText
 from metricdef.compiler.stages import Stage, template
+from metricdef.compiler.state import state_stages
 from metricdef.compiler.unit_stages import unit_stages
 from metricdef.definitions.expressions import parse_query, tables_of
 from metricdef.errors import UsageError
@@ -38,9 +39,11 @@ def render(plan: Plan, dialect: str, schemas: Mapping[str, str] | None = None) -
     table = dialect_table(dialect)
     sql = SqlText(table, schemas or {})
     _refuse_clashes(plan)
-    rooms = (exposure_stages, attribute_stages, fact_stages, unit_stages, moment_stages, quantile_stages, series_stages)
-    earlier = [stage for stages in rooms for stage in stages(plan, sql)]
-    statements = _statements(earlier, result_stage(plan, sql), table)
+    units = (exposure_stages, attribute_stages, state_stages, fact_stages, unit_stages)
+    earlier = [
+        stage for stages in (*units, moment_stages, quantile_stages, series_stages) for stage in stages(plan, sql)
+    ]
+    statements = write_statements(earlier, result_stage(plan, sql), table)
     digest = hashlib.sha256("\n;\n".join((*table.session, *statements)).encode()).hexdigest()[:16]
     header = template("header").render(
         version=__version__, plan=plan, dialect=dialect, sql_hash=digest, as_of=f"{plan.as_of:%Y-%m-%d %H:%M:%S.%f} UTC"
@@ -60,10 +63,10 @@ def render_units(plan: Plan, dialect: str, names: Sequence[str]) -> list[str]:
     rooms = (exposure_stages, attribute_stages, fact_stages, unit_stages, partial(moment_stages, with_unit=True))
     earlier = [stage for stages in rooms for stage in stages(plan, sql)]
     body = template("eligible_units").render(unit=sql.text("md_entries.unit_id"), names=names)
-    return _statements(earlier, Stage("", ("Units with their values.",), body), table)
+    return write_statements(earlier, Stage("", ("Units with their values.",), body), table)
 
 
-def _statements(earlier: list[Stage], final: Stage, table: DialectTable) -> list[str]:
+def write_statements(earlier: list[Stage], final: Stage, table: DialectTable) -> list[str]:
     """Temporary tables where the engine needs them, then the statement of the final stage."""
     tables = [stage for stage in earlier if stage.shared] if not table.materialises_ctes else []
     common = [stage for stage in earlier if stage not in tables]

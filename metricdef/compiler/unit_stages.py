@@ -23,6 +23,7 @@ def unit_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
         *(["md_entry_values"] if carried else []),
         *(f"md_attributes_{n}" for n in attributes),
         *(f"md_unit_{f.name}" for f in facts if has_unit_values(plan, f)),
+        *(f"md_state_{name}" for name in (plan.state.sources if plan.state else ())),
         *(f"md_{c.agg}_{c.name}" for c in extremes),
         *(f"md_funnel_{f.name}" for f in plan.funnels),
         *(["md_triggers"] if plan.trigger else []),
@@ -64,7 +65,7 @@ def _columns(plan: Plan) -> Iterator[dict[str, str]]:
         yield {"name": f"e_{column.name}", "sql": f"{owner}.e_{column.name}"}
     for unit_column in plan.unit_columns:
         if unit_column.agg not in ("events", "observed_days"):
-            yield {"name": f"u_{unit_column.name}", "sql": f"{_owner(unit_column)}.u_{unit_column.name}"}
+            yield {"name": f"u_{unit_column.name}", "sql": f"{_owner(plan, unit_column)}.u_{unit_column.name}"}
     for fact in facts_of(plan):
         for name in counted_names(plan, fact):
             yield {"name": name, "sql": f"md_unit_{fact.name}.{name}"}
@@ -91,12 +92,14 @@ def _cluster_strata(plan: Plan, sql: SqlText) -> Iterator[dict[str, str]]:
             }
 
 
-def _owner(column: UnitColumn) -> str:
+def _owner(plan: Plan, column: UnitColumn) -> str:
+    if plan.state and column.name in plan.state.columns:
+        return f"md_state_{column.source}"
     return f"md_{column.agg}_{column.name}" if column.agg in ("first", "last") else f"md_unit_{column.source}"
 
 
 def _population(plan: Plan, sql: SqlText) -> list[str]:
-    owners = {c.name: _owner(c) for c in plan.unit_columns}
+    owners = {c.name: _owner(plan, c) for c in plan.unit_columns}
     found = []
     for condition in plan.population:
         if condition.unit_column is not None:

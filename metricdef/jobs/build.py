@@ -13,6 +13,8 @@ from metricdef import __version__
 from metricdef.analysis.settings import analysis_settings
 from metricdef.compiler.plan import Plan
 from metricdef.compiler.query import Query
+from metricdef.compiler.state import recomputed_metrics
+from metricdef.compiler.state_update import tables_of_state
 from metricdef.definitions.expressions import parse_query, tables_of
 from metricdef.definitions.project import Project
 from metricdef.errors import UsageError
@@ -28,21 +30,26 @@ class Job:
         text: The whole file.
         query: What is computed.
         output: Where it goes.
+        after: As-of of the run that an incremental job follows on, where the state is not new.
+        recomputed: Metrics of an incremental job that are made of all rows anew, in whole or in part.
     """
 
     path: str
     text: str
     query: Query
     output: Output
+    after: datetime | None = None
+    recomputed: tuple[str, ...] = ()
 
 
-def make_job(query: Query, output: Output, timezone: str) -> Job:
+def make_job(query: Query, output: Output, timezone: str, after: datetime | None = None) -> Job:
     """The file of a compiled experiment, named by the date whose midnight in `timezone` is its as-of, or the instant."""
     plan = query.plan
     local = plan.as_of.astimezone(ZoneInfo(timezone))
     day = f"{local:%Y-%m-%d}" if local.time() == time() else f"{plan.as_of:%Y-%m-%dT%H%M%SZ}"
     text = "".join(f"{statement};\n" for statement in output.statements)
-    return Job(f"{plan.experiment}/{query.dialect}/{day}.sql", text, query, output)
+    recomputed = tuple(recomputed_metrics(plan)) if plan.state else ()
+    return Job(f"{plan.experiment}/{query.dialect}/{day}.sql", text, query, output, after, recomputed)
 
 
 def job_dates(as_of: str | datetime | None, to: str | None) -> list[str | datetime | None]:
@@ -82,7 +89,21 @@ def _entry(project: Project, order: int, job: Job) -> dict[str, Any]:
         "sql": job.query.sql_hash,
         "inputs": sorted(set(_inputs(project, plan.sources))),
         "output": job.output.table,
+        "state": _state(job),
         "schedule": {"every": "1d", "from": experiment.start.text, "until": f"{_last_date(project, plan)}"},
+    }
+
+
+def _state(job: Job) -> dict[str, Any] | None:
+    """What an incremental job keeps, and whether the file of another date must have run before."""
+    state = job.query.plan.state
+    if state is None:
+        return None
+    schema = job.output.table.rpartition(".")[0]
+    return {
+        "tables": [f"{schema}.{state.name}_{ending}" for ending in tables_of_state(job.query.plan)],
+        "after": stamp_of(job.after) if job.after else None,
+        "recomputed": list(job.recomputed),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,8 @@ from metricdef.warehouses.base import Warehouse
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Compile = Callable[[str, str, datetime, bool], Query]  # experiment, dialect, as-of, daily
+# Experiment, dialect, as-of, daily: the queries that may have given the rows.
+Compile = Callable[[str, str, datetime, bool], Iterable[Query]]
 
 
 def read_file(path: Path) -> pa.Table:
@@ -87,7 +88,9 @@ def match(rows: pa.Table, as_of: datetime | None, compile_query: Compile) -> tup
         raise UsageError(f"there are no rows of one experiment as of {wanted or 'any instant'}", [held])
     at = _instant(str(wanted))
     dialect = str(stamps[chosen[0]]["md_dialect"])
-    query = compile_query(names[0], dialect, at, "day_us" in rows.column_names)
+    hashes = {str(stamps[i]["md_sql"]) for i in chosen}
+    queries = list(compile_query(names[0], dialect, at, "day_us" in rows.column_names))
+    query = next((q for q in queries if q.sql_hash in hashes), queries[0])
     own = [i for i in chosen if stamps[i]["md_sql"] == query.sql_hash]
     if not own:
         first = stamps[chosen[0]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +13,8 @@ from metricdef.compiler.plan import Plan
 from metricdef.compiler.query import Query
 from metricdef.compiler.result import Column, result_columns
 from metricdef.compiler.sql_text import SqlText
+from metricdef.compiler.state import state_table
+from metricdef.compiler.state_update import is_past
 
 # What every row says about itself.
 STAMPS = ("md_experiment", "md_as_of", "md_definitions", "md_dialect", "md_sql", "md_version")
@@ -38,11 +40,12 @@ def stamp_of(as_of: datetime) -> str:
     return f"{as_of:%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
-def write_output(query: Query, schema: str, schemas: Mapping[str, str]) -> Output:
+def write_output(query: Query, schema: str, schemas: Mapping[str, str], first: Sequence[str] = ()) -> Output:
     """Statements that put the query's rows into its table in `schema`, in place of those of an earlier run.
 
     The table is named after the experiment and the shape of its rows: changed definitions write to a new one. Before
-    the as-of nothing is written: windows would count as complete that are not.
+    the as-of nothing is written: windows would count as complete that are not. `first`: statements that come before,
+    such as those of a state, without whose run nothing is written either.
     """
     sql = SqlText(dialect_table(query.dialect), schemas)
     plan, columns = query.plan, _columns(query.plan)
@@ -55,18 +58,23 @@ def write_output(query: Query, schema: str, schemas: Mapping[str, str]) -> Outpu
         "md_sql": query.sql_hash,
         "md_version": __version__,
     }
-    header, _, first = query.statements[0].partition("\n\n")
-    *tables, final = first, *query.statements[1:]
+    header, _, head = query.statements[0].partition("\n\n")
+    *tables, final = head, *query.statements[1:]
     names = ", ".join([*STAMPS, ROWS, *(c.name for c in columns)])
     count = sql.integer("COUNT(*) OVER ()")
     own_values = (f"result_rows.{c.name}" for c in columns)
     values = ",\n  ".join([*(sql.literal(stamps[s]) for s in STAMPS), count, *own_values])
-    is_past = f"{sql.dialect.to_utc.format(x='CURRENT_TIMESTAMP')} >= {sql.instant(plan.as_of_us)}"
+    tests = [is_past(sql, plan.as_of_us)]
+    if plan.state is not None:
+        runs = f"SELECT COUNT(*) FROM {state_table(sql, plan.state, 'runs')} WHERE written_us = {plan.as_of_us}"
+        tests.append(f"({runs}) = 1")
     own = " AND ".join(f"{s} = {sql.literal(stamps[s])}" for s in ("md_experiment", "md_as_of", "md_sql"))
+    where = "\n  AND ".join(tests)
     begin, commit = ("BEGIN", "COMMIT") if sql.dialect.transactions else (None, None)
-    insert = f"INSERT INTO {name} ({names})\nSELECT\n  {values}\nFROM (\n{final}\n) AS result_rows\nWHERE {is_past}"
+    insert = f"INSERT INTO {name} ({names})\nSELECT\n  {values}\nFROM (\n{final}\n) AS result_rows\nWHERE {where}"
     statements = [
         *query.session,
+        *first,
         f"{header}\n{sql.dialect.kept_table.format(name=name)} AS\n{_empty(sql, columns)}",
         *tables,
         begin,

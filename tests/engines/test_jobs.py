@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from dataclasses import replace
+from datetime import UTC, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
+from comparison import assert_cells
 from oracle.cases import random_case
 from oracle.files import write_project
 
+from metricdef.analysis.cells import read_cells
 from metricdef.api import Project
+from metricdef.compiler.state_update import tables_of_state
 from metricdef.errors import MetricdefError
-from metricdef.warehouses import Profile
+from metricdef.jobs.build import Job
+from metricdef.warehouses import Profile, connect
 
 from .engine import Engine
 
@@ -40,6 +46,46 @@ def test_what_a_job_wrote_is_what_a_run_returns(
     if any(row.reason == "sql_refused" for row in want.estimates):
         pytest.skip(f"{engine.name} refuses a metric, which a job does not know")
     assert project.ingest(job.output.table, as_of=as_of).to_json() == want.to_json()
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_days_added_to_a_state_give_what_all_rows_give(
+    engine: Engine, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = getattr(engine, "script", None)
+    if script is None:
+        pytest.skip(f"{engine.name}: the suite has no connection that writes")
+    case = random_case(seed)
+    write_project(case, tmp_path)
+    _point_to(tmp_path / "metrics" / "project.yml", engine.profile(), monkeypatch)
+    engine.fill(case.tables)
+    project = Project(tmp_path)
+    timezone = project.definitions.settings.defaults.timezone
+    last = case.as_of.replace(tzinfo=UTC).astimezone(ZoneInfo(timezone)).date()
+    gap, *jobs = project.build([case.experiment], as_of=f"{last - timedelta(days=3)}", to=f"{last}", incremental=True)
+    script(
+        [f"DROP TABLE IF EXISTS {table}" for job in jobs for table in tables_of(job)]
+    )  # of an earlier run of the test
+    for job in jobs:
+        for _ in range(2 if job is jobs[-1] else 1):
+            script([*job.output.statements])
+        plan = job.query.plan
+        stamp = f"{plan.as_of:%Y-%m-%dT%H:%M:%S.%fZ}"
+        with connect(engine.profile()) as warehouse:
+            rows = warehouse.execute([f"SELECT * FROM {job.output.table} WHERE md_as_of = '{stamp}'"])
+        at_that_time = replace(case, as_of=plan.as_of.replace(tzinfo=None))
+        assert_cells(at_that_time, read_cells(plan, rows), timezone)
+    with pytest.raises(Exception, match="already"):
+        script([*gap.output.statements])
+    if "BEGIN" in gap.output.statements:
+        script(["ROLLBACK"])
+
+
+def tables_of(job: Job) -> list[str]:
+    """Tables of the job's state."""
+    state, schema = job.query.plan.state, job.output.table.rpartition(".")[0]
+    assert state is not None
+    return [f"{schema}.{state.name}_{ending}" for ending in tables_of_state(job.query.plan)]
 
 
 def _point_to(path: Path, profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ CLICKHOUSE = DialectTable(
     # MAX passes over what is not a number.
     largest="argMax({x}, CASE WHEN isNaN({x}) THEN inf ELSE {x} END)",
     is_not_a_number="isNaN({x})",
+    failure="CAST(assumeNotNull({x}) AS Int64)",  # of what may be NULL it would be NULL
     strict_unions=True,
     in_ignores_null=True,
     spellings={

@@ -34,6 +34,7 @@ class DialectTable:
     kept_table: str = "CREATE TABLE IF NOT EXISTS {name}"  # creates a table that stays
     transactions: bool = True  # DELETE and INSERT between BEGIN and COMMIT take effect together
     rounds_quotients: bool = False  # the quotient of two exact numbers has few decimals: 1 / 3 is 0.333333
+    failure: str = "CAST({x} AS BIGINT)"  # fails, and the message holds the text {x}
     largest: str = "MAX({x})"  # aggregate, also over a window: the largest double; not a number where one is none
     is_not_a_number: str = "{x} = CAST('NaN' AS DOUBLE)"  # of a double
     strict_unions: bool = False  # UNION ALL wants one type: no integers above doubles, none without sign above others

@@ -1,0 +1,96 @@
+"""What is kept of every unit from one day to the next, and the stages that read it back.
+
+The tables only grow. A row says when it was written: the as-of of the run that wrote it. What holds at an as-of are the rows
+written by then, of every unit since its last new start and of every day since it was last read as a whole. So a run that
+breaks off leaves what was there, and an earlier as-of can still be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from metricdef.compiler.plan import MetricPlan, Plan, State, UnitColumn
+from metricdef.compiler.sql_text import SqlText
+from metricdef.compiler.stages import Stage, template
+
+# Aggregates of which the parts that every calendar day has give the whole.
+MERGED = ("sum", "count", "min", "max", "active_days")
+
+
+def kept_columns(plan: Plan) -> tuple[UnitColumn, ...]:
+    """Unit columns that can be kept: a row adds to them once and for all, whatever the as-of.
+
+    Not windows that move with as-of, nor those that start with a trigger, which may be found later.
+    """
+    return tuple(
+        c
+        for c in plan.unit_columns
+        if c.agg in MERGED and c.bounds.floor is None and not (plan.trigger and c.bounds.anchor == "outcome")
+    )
+
+
+def recomputed_metrics(plan: Plan) -> list[str]:
+    """Metrics of which some part is made of the facts anew on every day."""
+    assert plan.state is not None  # noqa: S101 - asked of plans that have one
+    made = {c.name for c in plan.unit_columns if c.agg != "observed_days"} | {
+        n for f in plan.funnels for n in f.columns
+    }
+    return [m.name for m in plan.metrics if _read_by(plan, m) & (made - plan.state.columns)]
+
+
+def _read_by(plan: Plan, metric: MetricPlan) -> set[str]:
+    """Unit columns that a metric reads."""
+    values = {value.name: value.column for block in plan.blocks for value in block.values}
+    names = {*metric.columns, *metric.covariates, *metric.uncapped, *(metric.diluted[2] if metric.diluted else ())}
+    events = metric.quantile is not None and metric.quantile.events
+    return {values[name] for name in names} | ({metric.quantile.column} if events and metric.quantile else set())
+
+
+def state_table(sql: SqlText, state: State, ending: str) -> str:
+    """One of the state's tables, as SQL: units, days, late, runs, values_1 and so on."""
+    return f"{sql.name(sql.schemas.get(state.schema, state.schema))}.{state.name}_{ending}"
+
+
+def values_table(sql: SqlText, state: State, source: str) -> str:
+    """The table with the values made of a source."""
+    return state_table(sql, state, f"values_{state.sources.index(source) + 1}")
+
+
+def kept_units_stage(sql: SqlText, state: State, tests: str) -> Stage:
+    """The units that the runs of some time knew (`tests` of written_us), each since its last new start."""
+    body = template("kept_units").render(units=state_table(sql, state, "units"), tests=tests)
+    return Stage("md_kept_units", ("Units in the state, each since its last new start.",), body)
+
+
+def state_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
+    """One row per unit: the values of every source, merged from those of every day."""
+    state = plan.state
+    if state is None:
+        return
+    yield kept_units_stage(sql, state, f"written_us <= {sql.instant_us(plan.as_of_us)}")
+    for source in state.sources:
+        body = template("kept_values").render(
+            values=values_table(sql, state, source),
+            days=state_table(sql, state, "days"),
+            source=sql.literal(source),
+            as_of=sql.instant_us(plan.as_of_us),
+            columns=[
+                {"name": f"u_{c.name}", "sql": _merged(sql, c)}
+                for c in plan.unit_columns
+                if c.source == source and c.name in state.columns
+            ],
+        )
+        yield Stage(f"md_state_{source}", (f"One row per unit: its values from {source}, kept from day to day.",), body)
+
+
+def _merged(sql: SqlText, column: UnitColumn) -> str:
+    part = f"kept_values.u_{column.name}"
+    match column.agg:
+        case "min":
+            return f"-{sql.largest(f'-{part}')}"
+        case "max":
+            return sql.largest(part)
+        case "sum":
+            return f"SUM({part})"
+        case _:
+            return sql.integer(f"SUM({part})")

@@ -1,0 +1,385 @@
+"""Days added to a state: late and restated rows, units that move, gaps, runs that break off."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions, write_warehouse
+
+from metricdef.api import Project
+from metricdef.cli.main import main
+from metricdef.errors import UsageError, WarehouseError
+from metricdef.jobs.build import build_manifest
+
+METRIC = {"type": "mean", "source": "orders", "direction": "increase", "missing": "zero"}
+MORE = {
+    "metrics": {
+        "largest": {**METRIC, "agg": "max", "measure": "amount", "window": "7d"},
+        "smallest": {**METRIC, "agg": "min", "measure": "amount"},
+        "days": {"type": "mean", "source": "orders", "agg": "active_days", "direction": "increase"},
+        "products": {"type": "mean", "source": "orders", "agg": "count_distinct", "measure": "product", "direction": "increase"},
+    }
+}  # fmt: skip
+NAMES = ("orders_per_user", "largest", "smallest", "days", "products")
+FILL = (
+    """INSERT INTO assignments SELECT 'u' || i, 'test', CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END,
+    TIMESTAMP '2026-01-02' + INTERVAL (i % 20 * 25) HOUR, 'web' FROM range(200) AS t(i)""",
+    """INSERT INTO orders SELECT 'u' || (i * 7 % 240), TIMESTAMP '2025-12-28' + INTERVAL (i) HOUR, i % 7 + 0.1, 'p' || (i % 3), 'paid'
+    FROM range(700) AS t(i)""",
+)
+ORDER = "INSERT INTO orders VALUES ('{user}', TIMESTAMP '{at}', {amount}, 'p', 'paid')"
+
+
+def write_project(root: Path, **orders: object) -> Project:
+    sources = {"sources": {**SOURCES["sources"], "orders": {**SOURCES["sources"]["orders"], **orders}}}
+    content = experiment(
+        status="running", metrics={"primary": {"buyers": {"mde": "2%"}}, "secondary": dict.fromkeys(NAMES)}
+    )
+    only = content["experiments"]["test"]
+    only["analysis"] = {**only.get("analysis", {}), "covariates": {"lookback": "14d"}}
+    write_definitions(root, sources, METRICS, MORE, content, project={**PROJECT, "output_schema": "readouts"})
+    return Project(root)
+
+
+@pytest.fixture
+def root(tmp_path):
+    write_project(tmp_path)
+    write_warehouse(tmp_path, *TABLES, *FILL, "CREATE SCHEMA readouts")
+    return tmp_path
+
+
+def build(root, first, last=None, **options):
+    return Project(root).build(as_of=first, to=last, incremental=True, **options)
+
+
+def execute(root, statements):
+    with duckdb.connect(str(root / "warehouse.duckdb")) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def add(root, first, last=None, **options):
+    for job in build(root, first, last, **options):
+        execute(root, job.output.statements)
+    return job
+
+
+def tables(root, what="*"):
+    """Rows of the state's tables and of the moments, by the end of their names."""
+    with duckdb.connect(str(root / "warehouse.duckdb"), read_only=True) as connection:
+        found = connection.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'readouts'")
+        names = sorted(name for (name,) in found.fetchall())
+        return {
+            n.rsplit("_", 1)[-1]: connection.execute(f"SELECT {what} FROM readouts.{n} ORDER BY ALL").fetchall()
+            for n in names
+        }
+
+
+def assert_same(root, day):
+    """What the state gives is what all rows give."""
+    job = build(root, day)[0]
+    got, want = Project(root).ingest(job.output.table, as_of=day), Project(root).run("test", as_of=day)
+    assert got.provenance["sql"] == job.query.sql_hash != want.provenance["sql"]
+    assert got.arms == want.arms
+    assert got.moments
+    assert_close(got.moments, want.moments)
+
+
+def assert_close(got, want):
+    """Equal in shape and words, numbers to 1e-9."""
+    if isinstance(want, float):
+        assert got == pytest.approx(want, rel=1e-9, abs=1e-9)
+    elif isinstance(want, dict):
+        assert list(got) == list(want)
+        assert_close(list(got.values()), list(want.values()))
+    elif isinstance(want, list | tuple):
+        for ours, theirs in zip(got, want, strict=True):
+            assert_close(ours, theirs)
+    else:
+        assert got == want
+
+
+def test_day_by_day_is_all_at_once(root):
+    for day in range(5, 28):
+        add(root, f"2026-01-{day:02d}")
+        assert_same(root, f"2026-01-{day:02d}")
+    assert_same(root, "2026-01-09")  # an earlier day can still be read
+
+
+def test_a_state_may_begin_on_any_day(root):
+    add(root, "2026-01-20", "2026-01-22")
+    assert_same(root, "2026-01-20")
+    assert_same(root, "2026-01-22")
+
+
+def test_what_is_made_anew_is_named(root):
+    (job,) = build(root, "2026-01-20")
+    assert job.recomputed == ("products",)
+    (entry,) = build_manifest(Project(root).definitions, [job])["jobs"]
+    state = entry["state"]
+    assert (state["after"], state["recomputed"]) == ("2026-01-19T00:00:00.000000Z", ["products"])
+    execute(root, job.output.statements)
+    with duckdb.connect(str(root / "warehouse.duckdb"), read_only=True) as connection:
+        assert all(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchall() for table in state["tables"])
+
+
+def test_a_day_that_runs_again_leaves_the_same_rows(root):
+    add(root, "2026-01-10", "2026-01-12")
+    once = tables(root)
+    add(root, "2026-01-12")
+    assert tables(root) == once
+
+
+def test_a_gap_is_refused_with_the_command_that_fills_it(root):
+    add(root, "2026-01-10", "2026-01-12")
+    once = tables(root)
+    (job,) = build(root, "2026-01-15")
+    with pytest.raises(duckdb.Error, match="metricdef build test --incremental --as-of 2026-01-12 --to 2026-01-15"):
+        execute(root, job.output.statements)
+    assert tables(root) == once
+    add(root, "2026-01-12", "2026-01-15")
+    assert_same(root, "2026-01-15")
+
+
+def test_a_day_of_the_past_is_refused(root):
+    add(root, "2026-01-10", "2026-01-12")
+    once = tables(root)
+    (job,) = build(root, "2026-01-11")
+    with pytest.raises(duckdb.Error, match="is at 2026-01-12 already"):
+        execute(root, job.output.statements)
+    assert tables(root) == once
+
+
+@pytest.mark.parametrize("day", ["2026-01-11", "2026-01-15"])
+def test_a_client_that_goes_on_after_the_refusal_changes_nothing(root, day):
+    add(root, "2026-01-10", "2026-01-12")
+    once = tables(root)
+    failed = 0
+    with duckdb.connect(str(root / "warehouse.duckdb")) as connection:
+        for statement in build(root, day)[0].output.statements:
+            try:
+                connection.execute(statement)
+            except duckdb.Error:
+                failed += 1
+    assert failed
+    assert_close(tables(root), once)
+
+
+def test_a_run_before_its_as_of_records_nothing(root, monkeypatch):
+    statements = [
+        s.replace("CURRENT_TIMESTAMP", "TIMESTAMP '2026-01-12'") for s in build(root, "2026-01-13")[0].output.statements
+    ]
+    execute(root, statements)
+    assert tables(root)["runs"] == []
+
+
+def test_two_runs_at_the_same_time_are_noticed_by_the_next(root):
+    add(root, "2026-01-10", "2026-01-12")
+    last = build(root, "2026-01-12")[0].output.statements
+    execute(root, [s for s in last if not s.startswith("DELETE")])  # as if neither had seen the other
+    (job,) = build(root, "2026-01-13")
+    with pytest.raises(duckdb.Error, match="metricdef build test"):
+        execute(root, job.output.statements)
+    add(root, "2026-01-12", "2026-01-13")
+    assert_same(root, "2026-01-13")
+
+
+def test_late_rows_are_read_and_counted_where_they_say_when_they_came(root):
+    write_warehouse(root, "ALTER TABLE orders ADD COLUMN loaded_at TIMESTAMP", "UPDATE orders SET loaded_at = happened_at + INTERVAL 1 HOUR",
+                    "UPDATE orders SET loaded_at = happened_at + INTERVAL 60 HOUR WHERE hash(happened_at) % 10 = 0")  # fmt: skip
+    write_project(root, loaded_at="loaded_at")
+    for day in range(5, 28):
+        add(root, f"2026-01-{day:02d}")
+        assert_same(root, f"2026-01-{day:02d}")
+    with duckdb.connect(str(root / "warehouse.duckdb")) as connection:
+        ((before, now),) = connection.execute(
+            "SELECT rows_before, rows_now FROM (SELECT rows_before, rows_now FROM readouts.{} WHERE rows_now > rows_before) LIMIT 1".format(
+                next(
+                    n
+                    for (n,) in connection.execute("SELECT table_name FROM information_schema.tables").fetchall()
+                    if n.endswith("_late")
+                )
+            )
+        ).fetchall()
+    assert now > before
+
+
+def test_late_rows_are_read_as_long_as_a_source_may_settle(root):
+    write_project(root, settles_after="48h")
+    add(root, "2026-01-10", "2026-01-12")
+    write_warehouse(root, ORDER.format(user="u0", at="2026-01-09 12:00", amount=1e3))
+    add(root, "2026-01-13")
+    with pytest.raises(AssertionError):
+        assert_same(root, "2026-01-13")  # came later than the source says
+    write_warehouse(
+        root,
+        ORDER.format(user="u0", at="2026-01-12 12:00", amount=1e3),
+        "DELETE FROM orders WHERE amount = 1e3 AND happened_at < '2026-01-10'",
+    )
+    add(root, "2026-01-14")
+    assert_same(root, "2026-01-14")
+
+
+def test_restated_days_are_read_again_and_counted(root):
+    add(root, "2026-01-10", "2026-01-15")
+    day = "CAST(happened_at AS DATE) = '2026-01-11'"
+    rows = rows_of_day(root, "2026-01-15")
+    write_warehouse(root, f"DELETE FROM orders WHERE {day} AND user_id LIKE '%3'", f"DELETE FROM orders WHERE {day} AND user_id LIKE '%5'", f"UPDATE orders SET amount = amount * 2 WHERE {day}",
+                    ORDER.format(user="u1", at="2026-01-11 23:59:59.999999", amount=1e3))  # fmt: skip
+    add(root, "2026-01-16")
+    with pytest.raises(AssertionError):
+        assert_same(root, "2026-01-16")
+    add(root, "2026-01-17", restate="2026-01-11")
+    assert_same(root, "2026-01-17")
+    add(root, "2026-01-18")
+    assert_same(root, "2026-01-18")
+    ((_, _, _, *counts),) = tables(root)["late"]
+    early, all_units = rows_of_day(root, "2026-01-15"), rows_of_day(root, "2026-01-16")
+    assert counts == [rows + all_units - early, all_units]  # whoever came on the 15th was read when the day had changed
+    assert counts[0] != counts[1]
+
+
+def rows_of_day(root, by):
+    """Rows of January 11 of the units that had come `by` some day."""
+    with duckdb.connect(str(root / "warehouse.duckdb"), read_only=True) as connection:
+        ((count,),) = connection.execute(
+            "SELECT COUNT(*) FROM orders WHERE CAST(happened_at AS DATE) = '2026-01-11' AND user_id IN"
+            f" (SELECT user_id FROM assignments WHERE happened_at < '{by}')"
+        ).fetchall()
+    return count
+
+
+def test_units_that_move_vanish_and_come_back(root):
+    add(root, "2026-01-10", "2026-01-12")
+    write_warehouse(
+        root,
+        "INSERT INTO assignments VALUES ('u3', 'test', 'treatment', '2026-01-01 06:00', 'web')",  # earlier than known
+        "CREATE TABLE aside AS SELECT * FROM assignments WHERE user_id IN ('u4', 'u5')",
+        "DELETE FROM assignments WHERE user_id IN ('u4', 'u5', 'u6')",
+        "INSERT INTO assignments VALUES ('late', 'test', 'control', '2026-01-02', 'web')",
+        ORDER.format(user="late", at="2026-01-05 10:00", amount=50),
+    )
+    add(root, "2026-01-13", "2026-01-14")
+    assert_same(root, "2026-01-14")
+    write_warehouse(root, "INSERT INTO assignments SELECT * FROM aside")
+    add(root, "2026-01-15", "2026-01-16")
+    assert_same(root, "2026-01-16")
+
+
+def test_definitions_that_change_what_is_kept_start_another_state(root):
+    name = build(root, "2026-01-10")[0].query.plan.state.name
+    write_project(root, description="what it is")
+    assert build(root, "2026-01-10")[0].query.plan.state.name == name
+    write_project(root, filter="status = 'paid'")
+    assert build(root, "2026-01-10")[0].query.plan.state.name != name
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"as_of": "2026-01-10T12:00:00Z"}, "begins no day in UTC"),
+        ({"as_of": "2026-01-10", "restate": "2026-01-10"}, "no day before 2026-01-10"),
+        ({"as_of": "2026-01-10", "restate": "January"}, "`January` is no day"),
+        ({"as_of": "2026-01-10", "restate": "2026-01-09..2026-01-08"}, "before they start"),
+        ({"as_of": "2026-01-10", "daily": True}, "daily series"),
+        ({"as_of": "2026-01-10", "incremental": False, "restate": "2026-01-09"}, "goes with"),
+    ],
+)
+def test_mistakes(root, options, message):
+    with pytest.raises(UsageError, match=message):
+        Project(root).build(["test"], **{"incremental": True, **options})
+
+
+def test_states_are_dropped_when_the_project_keeps_them_no_longer(root, capsys):
+    add(root, "2026-01-10", "2026-01-12")
+    add_other = build(root, "2026-01-10")[0].output.table
+    write_definitions(root, project={**PROJECT, "output_schema": "readouts", "retention": "30d"})
+    words = ["--project", str(root), "build", "--drop-expired", "-o", str(root / "target"), "--as-of"]
+    assert main([*words, "2026-02-10"]) == 0
+    assert (root / "target" / "drop_expired.sql").read_text() == ""
+    assert main([*words, "2026-02-11"]) == 0
+    assert "5 table(s) have expired" in capsys.readouterr().err
+    execute(root, (root / "target" / "drop_expired.sql").read_text().splitlines())
+    with duckdb.connect(str(root / "warehouse.duckdb")) as connection:
+        left = connection.execute(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'readouts'"
+        ).fetchall()
+    assert [f"readouts.{name}" for (name,) in left] == [add_other]
+    assert main([*words, "2026-02-11", "--incremental"]) == 2
+    assert main(["--project", str(root), "build", "test"]) == 2
+    assert "--as-of" in capsys.readouterr().err
+
+
+def test_rows_of_another_state_are_refused(root):
+    job = add(root, "2026-01-10")
+    write_project(root, filter="status = 'paid'")
+    with pytest.raises(WarehouseError, match="other definitions"):
+        Project(root).ingest(job.output.table)
+
+
+@pytest.mark.parametrize("transactions", [True, False])
+def test_a_run_that_breaks_off_at_any_statement_leaves_the_state_and_is_run_again(root, transactions):
+    """Also where an engine has no transactions: what was written counts for nothing, and is written anew."""
+    add(root, "2026-01-10", "2026-01-12")
+    (job,) = build(root, "2026-01-13")
+    statements = [s for s in job.output.statements if transactions or s not in ("BEGIN", "COMMIT")]
+    before = tables(root)
+    for until in range(1, len(statements)):
+        execute(root, statements[:until])
+        broken = tables(root)
+        if transactions and "INSERT INTO readouts.moments" not in "".join(statements[: until + 1]):
+            assert broken == before or len(broken["runs"]) == 4, until
+    execute(root, statements)
+    assert_same(root, "2026-01-13")
+    clean = tables(root)
+    execute(root, statements)
+    assert tables(root) == clean
+    add(root, "2026-01-14")
+    assert_same(root, "2026-01-14")
+
+
+RUN = """
+import duckdb, sys
+with duckdb.connect(sys.argv[1]) as connection:
+    for statement in open(sys.argv[2]).read().split(chr(0)):
+        connection.execute(statement)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_killed_at_random_moments(root):
+    """A process that is killed leaves the state as it was, or with the day in it; the run after it puts all right."""
+    write_warehouse(
+        root,
+        "INSERT INTO orders SELECT 'u' || (i * 13 % 240), TIMESTAMP '2026-01-01' + INTERVAL (i) SECOND, 1, 'p', 'paid' FROM range(400000) AS t(i)",
+    )
+    add(root, "2026-01-04")
+    file = root / "statements"
+    (job,) = build(root, "2026-01-05")
+    file.write_text("\0".join(job.output.statements))
+    arguments = [sys.executable, "-c", RUN, str(root / "warehouse.duckdb"), str(file)]
+    started = time.monotonic()
+    subprocess.run(arguments, check=True)
+    whole = time.monotonic() - started
+    want = tables(root)
+    write_warehouse(root, *(s for s in job.output.statements if s.startswith("DELETE")))
+    assert tables(root) != want
+    rng = random.Random(1)
+    for _ in range(int(os.environ.get("METRICDEF_KILLS", "12"))):
+        process = subprocess.Popen(arguments)
+        time.sleep(rng.uniform(0, whole * 1.1))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        runs = len(tables(root)["runs"])
+        assert runs in (1, 2)
+    subprocess.run(arguments, check=True)
+    assert_close(tables(root), want)
+    assert_same(root, "2026-01-05")
