@@ -31,6 +31,7 @@ class Settings:
     database: Path
     threads: int = 2
     memory: str = "6GB"
+    state: Path | None = None  # a file for what incremental jobs write, beside the data that are only read
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def run(statements: Sequence[str], settings: Settings) -> Cost:
         "database": str(settings.database),
         "threads": settings.threads,
         "memory": settings.memory,
+        "state": str(settings.state) if settings.state else None,
         "statements": list(statements),
     }
     done = subprocess.run(
@@ -128,13 +130,16 @@ def _connect(settings: Settings, spill: str | None) -> duckdb.DuckDBPyConnection
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET threads = {settings.threads}")
     connection.execute(f"SET memory_limit = '{settings.memory}'")
+    if settings.state:
+        connection.execute(f"ATTACH '{settings.state}' AS readouts (READ_WRITE)")
     if spill:
         connection.execute(f"SET temp_directory = '{spill}'")
     return connection
 
 
 def _work(job: Mapping[str, Any]) -> Cost:
-    settings = Settings(Path(job["database"]), int(job["threads"]), str(job["memory"]))
+    state = Path(job["state"]) if job["state"] else None
+    settings = Settings(Path(job["database"]), int(job["threads"]), str(job["memory"]), state)
     with tempfile.TemporaryDirectory() as spill, _connect(settings, spill) as connection:
         before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
         for statement in job["statements"]:

@@ -12,16 +12,16 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import duckdb
 
-from benchmarks import agreement, alternatives, document
+from benchmarks import agreement, alternatives, document, incremental
 from benchmarks.measure import Cost, Settings, execute, ratio, scans, take_turns
-from benchmarks.warehouse import SEED, VERSION, warehouse
+from benchmarks.warehouse import END, SEED, VERSION, warehouse
 from benchmarks.workload import Supported, compiled, compiled_daily, supported
 from metricdef import __version__
 from metricdef.compiler.query import Query
@@ -63,6 +63,14 @@ def programs(work: Supported, skipped: dict[str, str]) -> tuple[Programs, Query]
     return found, query
 
 
+def programs_by_day(work: Supported, settings: Settings) -> Programs:
+    """What an incremental job does on day 28, once the state has the days before; run again it replaces its own rows."""
+    *_, last = incremental.jobs(work.project, first=END - timedelta(days=1))
+    incremental.add_days(work.project, settings, first=END - timedelta(days=1), last=END - timedelta(days=1))
+    statements = list(last.output.statements)
+    return {"add_day": statements[: statements.index("COMMIT") + 1], "day_job": statements}
+
+
 def agree(work: Supported, query: Query, found: Programs, settings: Settings) -> float:
     """Hold every implementation to metricdef's numbers. Returns the largest difference, raises Disagreement."""
     names = work.metrics("w")
@@ -82,6 +90,7 @@ def measure(work: Supported, settings: Settings, repeats: int) -> Outcome:
     skipped: dict[str, str] = {}
     found, query = programs(work, skipped)
     say(f"agreement: {agree(work, query, found, settings):.1e} (bound {agreement.TOLERANCE:g})")
+    found |= programs_by_day(work, settings)
     outcome = Outcome(take_turns(found, settings, repeats, say), skipped=skipped)
     costs = outcome.costs
 
@@ -97,6 +106,8 @@ def measure(work: Supported, settings: Settings, repeats: int) -> Outcome:
     put(outcome.ratios, "dims_over_w", "w_dimensions", "w_without_quantile")
     put(outcome.ratios, "daily_over_w", "daily_28", "w_daily")
     put(outcome.ratios, "days28_over_days14", "daily_28", "daily_14")
+    put(outcome.ratios, "incremental_over_full", "add_day", "w_daily")
+    put(outcome.more, "day_job_over_full", "day_job", "w_daily")
     put(outcome.ratios, "extra_metric_over_w", "w_extra", "w")
     put(outcome.more, "metrics19_over_metrics2", "w_without_quantile", "w_two")
     outcome.ratios["fact_scans"] = scans(query.statements, "events", settings)
@@ -157,8 +168,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.repeats < 1 or not arguments.scale > 0:
         parser.error("--repeats must be at least 1, --scale more than 0")
-    settings = Settings(warehouse(arguments.scale))
     with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(warehouse(arguments.scale), state=Path(folder) / "state.duckdb")
         work = supported(Path(folder))
         for name, reason in (work.dropped | work.skipped).items():
             say(f"left out: {name} ({reason})")

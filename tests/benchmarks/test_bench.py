@@ -2,15 +2,17 @@
 
 import dataclasses
 import json
+import shutil
 
 import duckdb
 import numpy as np
 import pytest
 
 from benchmarks import agreement, alternatives, bars, document, measure
+from benchmarks.incremental import day_by_day
 from benchmarks.measure import Cost, Settings
 from benchmarks.metrics import SPECS
-from benchmarks.run import agree, programs
+from benchmarks.run import agree, programs, programs_by_day
 from benchmarks.warehouse import SEED, warehouse
 from benchmarks.workload import compiled, supported
 from metricdef.api import Project
@@ -211,3 +213,26 @@ def test_the_page_is_written_between_its_markers(tmp_path):
     page.write_text("no markers")
     with pytest.raises(ValueError, match="markers"):
         document.write(result(), page)
+
+
+@pytest.mark.parametrize("restate", [True, False])
+def test_days_added_one_by_one_are_all_at_once(settings, tmp_path, restate):
+    copy = tmp_path / "warehouse.duckdb"
+    shutil.copy(settings.database, copy)
+    own = dataclasses.replace(settings, database=copy, state=tmp_path / "state.duckdb")
+    if restate:
+        assert day_by_day(own, tmp_path / "project") <= agreement.TOLERANCE
+    else:
+        with pytest.raises(agreement.Disagreement):
+            day_by_day(own, tmp_path / "project", restate=False)
+
+
+def test_the_measured_day_is_added_to_what_is_there(settings, work, tmp_path):
+    own = dataclasses.replace(settings, state=tmp_path / "state.duckdb")
+    found = programs_by_day(work, own)
+    for _ in range(2):
+        measure.run(found["day_job"], own)
+    with duckdb.connect(str(own.state)) as connection:
+        names = [name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
+        runs = next(name for name in names if name.endswith("_runs"))
+        assert connection.execute(f"SELECT COUNT(*) FROM {runs}").fetchall() == [(2,)]
