@@ -79,6 +79,26 @@ class WarehouseUnavailable(MetricdefError):
     exit_code = 3
 
 
+class RecordBroken(MetricdefError):
+    """The record of an experiment is not what was written to it (exit code 1); `faults` are (line, what is wrong)."""
+
+    exit_code = 1
+
+    def __init__(self, file: str, faults: Sequence[tuple[int, str]]) -> None:
+        self.faults = tuple(faults)
+        shown = "; ".join(f"line {line}: {what}" for line, what in self.faults[:5])
+        super().__init__(
+            f"the record {file} was changed: {shown}",
+            ["`git log -p` shows when; put the lines back as they were written"],
+        )
+
+
+class RecordMoved(MetricdefError):
+    """Another process wrote to the record in between (exit code 3): reading it anew and trying again can help."""
+
+    exit_code = 3
+
+
 class NotComputable(MetricdefError):
     """A statistic has no defined value on these numbers; `reason` is a stable word, the message says why."""
 
