@@ -17,7 +17,7 @@ from metricdef.compiler.refusals import refuse
 from metricdef.compiler.render import render
 from metricdef.compiler.state import kept_columns
 from metricdef.compiler.state_update import keep_state, render_update
-from metricdef.definitions.load import find_project, load_project
+from metricdef.definitions.load import find_project, load_project, with_severities
 from metricdef.definitions.lookup import source_columns
 from metricdef.definitions.project import Loaded
 from metricdef.definitions.project import Project as Definitions
@@ -29,6 +29,7 @@ from metricdef.warehouses.profile import profile_type
 if TYPE_CHECKING:
     from metricdef.analysis.metric_tests import CaseResult
     from metricdef.analysis.readout import Readout
+    from metricdef.governance.freeze import Locked
     from metricdef.jobs.build import Job
 
 Progress = Callable[[str], None]
@@ -54,7 +55,7 @@ class Project:
         """Everything wrong with the definitions; `live` also asks the warehouse for tables, columns and types."""
         if self.loaded.project is None or self.loaded.errors:
             return self.loaded.diagnostics
-        found = {*self.loaded.diagnostics, *self._refusals()}
+        found = {*self.loaded.diagnostics, *self._refusals(), *self._protocol_findings()}
         if not live:
             return tuple(sorted(found, key=lambda d: d.order))
         from metricdef.warehouses.inspect import inspect_sources
@@ -69,6 +70,29 @@ class Project:
         """What `run` would refuse, as warnings: the definitions are right, this version is not there yet."""
         project = self.definitions
         return [replace(d, severity="warning") for name in project.experiments for d in refuse(project, name)]
+
+    def _protocol_findings(self) -> list[Diagnostic]:
+        from metricdef.governance.findings import check_protocols
+
+        return with_severities(self.definitions.settings, check_protocols(self.definitions))
+
+    def _refuse_changes(self, experiment: str) -> None:
+        """Raise DefinitionErrors where the protocol is locked and not what the definitions say."""
+        from metricdef.governance.findings import check_protocol
+
+        self.definitions.experiment(experiment)
+        errors = [d for d in check_protocol(self.definitions, experiment) if d.severity == "error"]
+        if errors:
+            raise DefinitionErrors(errors)
+
+    def lock(self, experiment: str) -> Locked:
+        """Freeze the experiment's protocol in metrics/.protocol.lock.json; after amendments, its next state.
+
+        Raises DefinitionErrors where the definitions have errors or a change is not covered by an amendment.
+        """
+        from metricdef.governance.freeze import lock_protocol
+
+        return lock_protocol(self.definitions, experiment)
 
     def without_columns(self) -> list[str]:
         """Sources whose columns are not known without asking the warehouse."""
@@ -128,9 +152,11 @@ class Project:
     ) -> Readout:
         """Compile, execute and analyse; `daily` with the cumulative estimates of every day. Raises MetricdefError with what to do about it."""
         from metricdef.analysis.analyse import analyse
+        from metricdef.governance.deviations import with_protocol
         from metricdef.warehouses.isolate import Run, execute_isolated
 
         project = self.definitions
+        self._refuse_changes(experiment)
         plan = self.plan(experiment, as_of, daily=daily)
         if plan.as_of > datetime.now(UTC):
             raise UsageError(
@@ -146,7 +172,7 @@ class Project:
             finally:
                 self._running.remove(warehouse)
         progress("analysing")
-        return analyse(project, *found, revision(self.root))
+        return with_protocol(analyse(project, *found, revision(self.root)), project)
 
     def cancel(self) -> None:
         """Stop the statements that `run` executes in other threads; it raises WarehouseTimeout there."""
@@ -191,6 +217,8 @@ class Project:
         restated, timezone = restated_days(restate), project.settings.defaults.timezone
         if restated and not incremental:
             raise UsageError("`--restate` goes with `--incremental`: other jobs read all days anyway")
+        for name in names:
+            self._refuse_changes(name)
         jobs = []
         for at in job_dates(as_of, to):
             for name in names:
@@ -230,6 +258,7 @@ class Project:
     def ingest(self, source: str | Path, profile: str | None = None, as_of: str | datetime | None = None) -> Readout:
         """The readout of moments that a job wrote: in a table of the profile's warehouse, or exported to a file."""
         from metricdef.analysis.analyse import analyse
+        from metricdef.governance.deviations import with_protocol
         from metricdef.jobs.ingest import match, read_file, read_table
 
         project = self.definitions
@@ -249,7 +278,8 @@ class Project:
                 yield render(self._kept(plan, schema, dialect, own), dialect, own)
 
         query, table = match(rows, at, compiled)
-        return analyse(project, query, table, revision(self.root))
+        self._refuse_changes(query.plan.experiment)
+        return with_protocol(analyse(project, query, table, revision(self.root)), project)
 
     def test(self, select: Iterable[str] = ()) -> tuple[CaseResult, ...]:
         """Run the unit tests whose name, or whose metric's name, matches one of `select`; without any all of them."""

@@ -62,7 +62,7 @@ EXPERIMENT = """\
 experiments:
   checkout:
     owners: [growth]
-    status: stopped
+    status: draft
     hypothesis: Fewer pages sell more.
     exposure: {source: assignments}
     arms:

@@ -64,7 +64,7 @@ def analyse(project: Project, query: Query, table: pa.Table, revision: str | Non
         as_of=_iso(plan.as_of),
         window={"start": _iso_us(plan.start), "end": _iso_us(plan.end), "planned_end": _iso(settings.planned_end)},
         look=None,
-        provenance=_provenance(query, settings, revision),
+        provenance=_provenance(query, revision),
         arms=arms,
         health=health,
         estimates=(*rows, *split),
@@ -157,15 +157,14 @@ def _sensitivity(view: View, settings: Settings, dropped: Sequence[EstimateRow])
     return found
 
 
-def _provenance(query: Query, settings: Settings, revision: str | None) -> dict[str, Any]:
+def _provenance(query: Query, revision: str | None) -> dict[str, Any]:
+    """What made the numbers; what was promised about them is added where the lock is known."""
     return {
         "definitions": query.plan.fingerprint,
         "sql": query.sql_hash,
         "metricdef": __version__,
         "dialect": query.dialect,
         "revision": revision,
-        "locked": False,
-        "deviations": list(settings.deviations),
     }
 
 

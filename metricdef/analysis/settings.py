@@ -31,7 +31,6 @@ class Settings:
     prefer: tuple[str, ...]
     shown_from: datetime
     planned_end: datetime
-    deviations: tuple[dict[str, str], ...] = field(default_factory=tuple)
     declared: dict[Role, Correction] = field(default_factory=dict)
     min_units: int = 0  # of an arm at a level of a breakdown, below which its figures are not shown
 
@@ -86,7 +85,6 @@ def analysis_settings(project: Project, plan: Plan) -> Settings:
         prefer=experiment.prefer,
         shown_from=start + timedelta(microseconds=hold.microseconds if hold else 0),
         planned_end=experiment.end.at(defaults.timezone) + timedelta(microseconds=_longest_wait(project, plan)),
-        deviations=tuple({"on": a.on.text, "by": a.by, "what": a.what, "why": a.why} for a in experiment.amendments),
         declared=declared,
         min_units=project.settings.min_units or 0,
     )

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from metricdef import __version__
 
-VERBS = ("init", "check", "compile", "test", "run", "build", "ingest")
+VERBS = ("init", "check", "compile", "test", "run", "build", "ingest", "lock")
 _OVERVIEW = {
     "init": "start a project; --demo brings a finished experiment on real data",
     "check": "validate all definitions",
@@ -26,6 +26,7 @@ _OVERVIEW = {
     "run": "compile, execute and analyse an experiment; prints the readout",
     "build": "write dated SQL files for a scheduler, which put moments into tables",
     "ingest": "the readout of moments that a job wrote",
+    "lock": "freeze an experiment's protocol; later changes need an amendment",
 }
 
 
@@ -240,6 +241,10 @@ def _add_ingest(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("source", metavar="FILE|TABLE", help="a .parquet or .csv file, or the table that the job wrote")
     verb.add_argument("--as-of", metavar="INSTANT", help="of the rows (default: the latest)")
     _add_readout(verb)
+
+
+def _add_lock(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("experiment", metavar="EXPERIMENT")
 
 
 def _add_readout(verb: argparse.ArgumentParser) -> None:

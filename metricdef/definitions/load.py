@@ -74,7 +74,7 @@ def load_project(root: Path, *, snapshot: bool = True) -> Loaded:
         read_schema(root) if snapshot else {},
     )
     diagnostics = _without_consequences(documents, [*diagnostics, *link(project)])
-    return Loaded(project, _sorted(_with_severities(settings, diagnostics)))
+    return Loaded(project, _sorted(with_severities(settings, diagnostics)))
 
 
 def read_schema(root: Path) -> dict[str, Columns]:
@@ -220,8 +220,8 @@ def _singular(kind: str) -> str:
     return kind.removesuffix("s").replace("_", " ")
 
 
-def _with_severities(settings: ProjectSettings, diagnostics: list[Diagnostic]) -> list[Diagnostic]:
-    """Warnings may be switched off or raised in project.yml; errors guard numbers and stay."""
+def with_severities(settings: ProjectSettings, diagnostics: list[Diagnostic]) -> list[Diagnostic]:
+    """The findings as the project wants them: warnings may be switched off or raised in project.yml; errors guard numbers and stay."""
     kept = []
     for item in diagnostics:
         wanted = settings.lint.get(item.rule)

@@ -263,11 +263,11 @@ class Decision(Strict):
 
 
 class Amendment(Strict):
-    """A change of the protocol after the start, with its reason."""
+    """A change of the protocol after the start, with its reason; `what` may list several."""
 
     on: InstantField
     by: str
-    what: str
+    what: Names
     why: str
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from metricdef.analysis.readout import EstimateRow, Readout
-from metricdef.reports import notes, words
+from metricdef.reports import deviations, notes, words
 from metricdef.reports.comparison_table import ComparisonTable
 from metricdef.reports.lines import GAP, Pen, display_width, flow, visible, wrap
 
@@ -25,9 +25,12 @@ def render_estimates(readout: Readout, width: int, pen: Pen, verbose: bool) -> l
         members = [row for row in rows if row.role == role]
         if not members:
             continue
-        lines += ["", *_heading(role, members, len(levels) > 1, width, pen), *table.head()]
+        lines += ["", *_heading(role, members, len(levels) > 1, width, pen)]
+        lines += [line for found in deviations.of_role(readout, role) for line in wrap(found, width, GAP, GAP * 2)]
+        lines += table.head()
         for metric in dict.fromkeys(row.metric for row in members):
-            lines += _block([row for row in members if row.metric == metric], table, verbose)
+            deviating = list(deviations.of_metric(readout, metric))
+            lines += _block([row for row in members if row.metric == metric], table, verbose, deviating)
     return lines
 
 
@@ -72,12 +75,16 @@ def _headed(name: str, parts: Sequence[str], width: int, pen: Pen) -> list[str]:
     return [pen(name, "bold") + line.removeprefix(name) if i == 0 else line for i, line in enumerate(lines)]
 
 
-def _block(rows: Sequence[EstimateRow], table: ComparisonTable, verbose: bool) -> Iterator[str]:
-    """One metric: its name, its arms, its notes."""
+def _block(
+    rows: Sequence[EstimateRow], table: ComparisonTable, verbose: bool, deviating: Sequence[str]
+) -> Iterator[str]:
+    """One metric: its name, its arms, how it deviates from the protocol, its notes."""
     title = metric_name(rows[0])
     yield from (table.pen(line, "bold") for line in wrap(title, table.width, GAP))
     for row in rows:
         yield from table.lines(row)
+    for deviation in deviating:
+        yield from wrap(deviation, table.width, GAP * 2, GAP * 3)
     for note in notes.of_metric(rows, table.notes(rows), verbose):
         yield from (table.pen(line, "dim") for line in wrap(note, table.width, GAP * 2, GAP * 3))
 

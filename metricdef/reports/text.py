@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from metricdef.analysis.readout import ArmRow, HealthRow, Readout
-from metricdef.reports import words
+from metricdef.reports import deviations, words
 from metricdef.reports.breakdowns import render_breakdowns
 from metricdef.reports.comparisons import render_estimates
 from metricdef.reports.lines import GAP, Pen, flow, table, visible, wrap
@@ -78,6 +78,8 @@ def _decision(readout: Readout, width: int, pen: Pen) -> Iterator[str]:
         yield from flow(
             [f"{visible(arm)} {visible(what)}" for arm, what in decision.by_arm.items()], width, "by arm    "
         )
+    for deviation in deviations.of_everything(readout):
+        yield from wrap(deviation, width, rest=GAP)
 
 
 def _recommendation(readout: Readout) -> tuple[str, str]:
@@ -177,27 +179,17 @@ def _share(value: float | None) -> str:
 
 
 def _remarks(readout: Readout, width: int) -> Iterator[str]:
-    """What else belongs to the result: sensitivity, exclusions, deviations, error budget."""
+    """What else belongs to the result: sensitivity, exclusions, error budget."""
     for line in _sensitivity(readout):
         yield from wrap(line, width, rest=GAP)
     clusters = any(arm.clusters is not None for arm in readout.arms)
     left_out = [words.excluded(reason, n, clusters) for reason, n in readout.excluded_units.items() if n]
     if left_out:
         yield from wrap(f"Left out: {'; '.join(left_out)}.", width, rest=GAP)
-    for deviation in readout.provenance.get("deviations") or ():
-        yield from wrap(_deviation(deviation), width, rest=GAP)
     budget = [f"{what} at most {percent(rate)}" for key, what in (("false_ship", "a false ship"), ("false_stop", "a false stop"), ("block_good_change", "with the standard errors seen here a good change held back"))
               if isinstance(rate := readout.ledger.get(key), float) and rate < 1]  # fmt: skip
     if budget:
         yield from wrap(f"Error budget of the decision rule: {', '.join(budget)}.", width, rest=GAP)
-
-
-def _deviation(found: Any) -> str:
-    if not isinstance(found, dict):
-        return f"Deviation from the protocol: {visible(found)}"
-    who = ", ".join(visible(found[key]) for key in ("on", "by") if found.get(key))
-    why = f" Reason: {visible(found['why'])}" if found.get("why") else ""
-    return f"Deviation from the protocol ({who}): {visible(found.get('what', '')).rstrip('.')}.{why}"
 
 
 def _sensitivity(readout: Readout) -> Iterator[str]:
@@ -226,4 +218,7 @@ def _provenance(provenance: dict[str, Any], width: int) -> list[str]:
              ("dialect", "dialect", 20), ("revision", "revision", 12)) if provenance.get(key)]  # fmt: skip
     if "locked" in provenance:
         parts.append("protocol locked" if provenance["locked"] else "protocol not locked")
+    if record := provenance.get("record"):
+        rows = f"{count(record['entries'])} row{'' if record['entries'] == 1 else 's'}"
+        parts.append(f"record of {rows}, head {visible(record['head'])[:16]}")
     return flow(parts, width) if parts else []

@@ -67,18 +67,24 @@ def invalid():
 
 
 def several_arms():
-    """Three arms, another verdict in the sensitivity analysis, an amendment."""
+    """Three arms, another verdict in the sensitivity analysis, amendments of everything, a role, a metric, one that is gone."""
     rows = [replace(r, arm=arm) for r in (row(), REVENUE) for arm in ("new", "newer")]
     other = {"analysis": "mixed_first_arm", "units": (1, 2), "absolute": None, "p_value": 0.1, "reason": None}
     sensitivity = [other | {"metric": r.metric, "arm": r.arm, "verdict": r.verdict} for r in rows[:-1]]
     sensitivity.append(other | {"metric": "revenue", "arm": "newer", "verdict": "superior"})
     base = readout(*rows)
-    amendment = {"on": "2026-09-10", "by": "ana", "what": "end moved to 2026-09-29", "why": "a holiday"}
+    who = {"on": "2026-09-10", "by": "ana"}
+    amendments = [
+        who | {"what": "end moved to 2026-09-29", "why": "a holiday"},
+        who | {"what": "multiplicity", "why": "bh", "scope": "role", "role": "primary", "metrics": ["conversion"]},
+        who | {"what": "cap", "why": "one order", "scope": "metric", "role": None, "metrics": ["revenue"]},
+        who | {"what": "gone", "why": "dropped", "scope": "metric", "role": None, "metrics": ["latency"]},
+    ]
     return replace(
         base,
         arms=(*base.arms, ArmRow("newer", 9_990, 0.0, None, 9_990, 0, 9_990)),
         sensitivity=tuple(sensitivity),
-        provenance=base.provenance | {"deviations": [amendment], "locked": True},
+        provenance=base.provenance | {"deviations": amendments, "locked": True},
         decision=DecisionRow("ship", "new", ("new: primary conversion superior",), {"new": "ship", "newer": "hold"}),
     )
 

@@ -1,0 +1,136 @@
+"""What is wrong between the definitions, the lock file and the record."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from metricdef.definitions.project import Project
+from metricdef.errors import Diagnostic, Place, RecordBroken
+from metricdef.governance.changes import Change, amendments_of, changes, uncovered
+from metricdef.governance.lock import Lock, LockBroken, lock_path, read_entries, read_lock
+from metricdef.governance.places import change_place
+from metricdef.governance.protocol import read_protocol
+from metricdef.governance.record import read, record_path
+
+
+def check_protocols(project: Project) -> list[Diagnostic]:
+    """Every finding about every experiment of a valid project."""
+    try:
+        entries = read_entries(project.root)
+    except LockBroken as broken:
+        return [unreadable(project.root, str(broken))]
+    return [finding for name in project.experiments for finding in _check(project, name, entries)]
+
+
+def check_protocol(project: Project, name: str) -> list[Diagnostic]:
+    """The findings about one experiment of a valid project."""
+    try:
+        return list(_check(project, name, read_entries(project.root)))
+    except LockBroken as broken:
+        return [unreadable(project.root, str(broken))]
+
+
+def _check(project: Project, name: str, entries: dict[str, object]) -> Iterator[Diagnostic]:
+    experiment = project.experiments[name]
+    place = project.place("experiments", name, key=True)
+    lock = None
+    if name in entries:
+        try:
+            lock = read_lock(name, entries[name])
+        except LockBroken as broken:
+            yield _entry_broken(project.root, name, str(broken))
+            return
+        yield from _check_changes(project, name, lock)
+    elif experiment.status != "draft":
+        yield Diagnostic(
+            "not-locked",
+            f"experiment `{name}` is {experiment.status}, and its protocol is not locked",
+            place,
+            (f"freeze it with `metricdef lock {name}`, and commit {_shown(lock_path(project.root))}",),
+            "warning",
+        )
+    yield from _check_record(project, name, lock, place)
+
+
+def _check_changes(project: Project, name: str, lock: Lock) -> Iterator[Diagnostic]:
+    amendments = amendments_of(project.experiments[name])
+    for gone in (a for a in lock.amendments if a not in amendments):
+        yield Diagnostic(
+            "amendment-removed",
+            f"experiment `{name}`: the amendment of {gone['on']} by {gone['by']} was locked, and is no longer in the file",
+            project.place("experiments", name, "amendments", key=True),
+            (f"put it back as it was: {entry_text(gone['what'], gone['on'], gone['by'], gone['why'])}",),
+        )
+    new = [amendment for amendment in amendments if amendment not in lock.amendments]
+    for change in uncovered(changes(lock.frozen, read_protocol(project, name).frozen), new):
+        yield _changed(project, name, change)
+
+
+def _changed(project: Project, name: str, change: Change) -> Diagnostic:
+    return Diagnostic(
+        "protocol-changed",
+        f"the protocol of `{name}` is locked, and {change.what.replace(change.name, f'`{change.name}` changed', 1)}",
+        change_place(project, name, change),
+        (f"put it back, or add to `amendments` of `{name}`: - {entry_text([change.what], 'DATE', 'NAME', 'REASON')}",),
+    )
+
+
+def entry_text(what: list[str], on: str, by: str, why: str) -> str:
+    """An amendment as YAML on one line."""
+    told = ", ".join(_quoted(text) for text in what)
+    return f"{{on: {on}, by: {_quoted(by)}, what: {f'[{told}]' if len(what) > 1 else told}, why: {_quoted(why)}}}"
+
+
+def _quoted(text: str) -> str:
+    return text if text.isalnum() else f"'{text.replace(chr(39), chr(39) * 2)}'"
+
+
+def _check_record(project: Project, name: str, lock: Lock | None, place: Place) -> Iterator[Diagnostic]:
+    """The record must verify, and every lock that it knows must be in the lock file."""
+    path = record_path(project.root, name)
+    try:
+        record = read(path)
+    except RecordBroken as broken:
+        for line, what in broken.faults:
+            yield Diagnostic(
+                "record-changed",
+                f"the record of experiment `{name}` was changed: {what}",
+                Place(_shown(path), line, 1),
+                ("put its lines back as they were written: `git log -p` has them",),
+            )
+        return
+    known = lock.hashes if lock else ()
+    for entry in record.entries:
+        if entry.kind == "lock" and entry.payload.get("hash") not in known:
+            yield Diagnostic(
+                "lock-gone",
+                f"experiment `{name}` was locked on {entry.at[:10]}, and the lock file does not have that state",
+                place,
+                (f"put its entry in {_shown(lock_path(project.root))} back as it was: `git log -p` has it",),
+            )
+
+
+def unreadable(root: Path, why: str) -> Diagnostic:
+    """The finding that the lock file as a whole is no lock file."""
+    place = Place(_shown(lock_path(root)), 1, 1)
+    return Diagnostic("lock-file", f"the lock file cannot be used: {why}", place, ("restore it from git",))
+
+
+def _entry_broken(root: Path, name: str, where: str) -> Diagnostic:
+    path = lock_path(root)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    line = next((i for i, text in enumerate(lines, 1) if text.strip().startswith(f'"{name}": {{')), 1)
+    return Diagnostic(
+        "lock-file",
+        f"the entry of `{name}` was edited by hand: {where}",
+        Place(_shown(path), line, 1, 1, lines[line - 1]),
+        ("restore it from git; a changed protocol takes an amendment, then `metricdef lock`",),
+    )
+
+
+def _shown(path: Path) -> str:
+    """A path as a person at the prompt would type it."""
+    relative = os.path.relpath(path)
+    return path.as_posix() if relative.startswith("..") else Path(relative).as_posix()

@@ -1,0 +1,72 @@
+"""Locking: the entry in the lock file, and the rows of the record that say when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from metricdef.definitions.project import Project
+from metricdef.errors import DefinitionErrors
+from metricdef.governance.changes import amendments_of
+from metricdef.governance.findings import check_protocol, unreadable
+from metricdef.governance.lock import Lock, LockBroken, add_state
+from metricdef.governance.protocol import digest, read_protocol
+from metricdef.governance.record import append, read, record_path
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """What `lock` did: the protocol's fingerprint, how many states the entry has, and whether this call added the last."""
+
+    experiment: str
+    protocol: str
+    states: int
+    is_new: bool
+
+
+def lock_protocol(project: Project, name: str) -> Locked:
+    """Freeze the protocol of an experiment of a valid project, or its next state where amendments cover what changed.
+
+    Amendments and the outcome go to the record too, each once. Raises DefinitionErrors where a change is not covered or
+    the entry or the record was tampered with.
+    """
+    project.experiment(name)
+    errors = [finding for finding in check_protocol(project, name) if finding.severity == "error"]
+    if errors:
+        raise DefinitionErrors(errors)
+    path = record_path(project.root, name)
+    before = read(path)
+    amendments = amendments_of(project.experiments[name])
+    try:
+        lock, is_new = add_state(
+            project.root,
+            name,
+            read_protocol(project, name),
+            amendments,
+            {"entries": len(before.entries), "head": before.head},
+        )
+    except LockBroken as broken:
+        raise DefinitionErrors([unreadable(project.root, str(broken))]) from None
+    _write_rows(project, name, lock, amendments)
+    return Locked(name, lock.states[-1]["fingerprints"]["protocol"][:16], len(lock.states), is_new)
+
+
+def _write_rows(project: Project, name: str, lock: Lock, amendments: list[dict[str, Any]]) -> None:
+    """Every state, amendment and outcome that the record lacks: also those of a call that was killed before this."""
+    path = record_path(project.root, name)
+    for amendment in amendments:
+        append(path, "amendment", digest(amendment), amendment)
+    for number, state in enumerate(lock.states, 1):
+        append(path, "lock", state["hash"], {"state": number, "hash": state["hash"], **state["fingerprints"]})
+    outcome = outcome_of(project, name)
+    if outcome is not None:
+        append(path, "decision", digest(outcome), outcome)
+
+
+def outcome_of(project: Project, name: str) -> dict[str, Any] | None:
+    """What was decided, as plain data."""
+    outcome = project.experiments[name].outcome
+    if outcome is None:
+        return None
+    note = " ".join(outcome.note.split()) if outcome.note else None
+    return {"decided": outcome.decided.text, "arm": outcome.arm, "note": note}
