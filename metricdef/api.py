@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from metricdef.analysis.metric_tests import CaseResult
     from metricdef.analysis.readout import Readout
     from metricdef.governance.freeze import Locked
+    from metricdef.governance.log import Log
+    from metricdef.governance.verify import Verified
     from metricdef.jobs.build import Job
 
 Progress = Callable[[str], None]
@@ -93,6 +95,28 @@ class Project:
         from metricdef.governance.freeze import lock_protocol
 
         return lock_protocol(self.definitions, experiment)
+
+    def log(self, experiment: str | None = None) -> tuple[Log, ...]:
+        """What happened to an experiment, by default to each: locks, looks, amendments, decisions. Raises RecordBroken."""
+        from metricdef.governance.log import read_log
+
+        names = [experiment] if experiment else list(self.definitions.experiments)
+        return tuple(read_log(self.definitions, name) for name in names)
+
+    def verify_log(self, experiment: str | None = None, head: str | None = None) -> tuple[Verified, ...]:
+        """Whether the record of an experiment, by default of each, is what was written to it.
+
+        `head`: the hash of a row that must be there, or its beginning, as a readout has it. The definitions may have errors.
+        """
+        from metricdef.governance.record import recorded
+        from metricdef.governance.verify import verify_record
+
+        known = sorted(
+            {*recorded(self.root), *(self.loaded.project.declared("experiments") if self.loaded.project else ())}
+        )
+        if experiment and experiment not in known:
+            self.definitions.experiment(experiment)
+        return tuple(verify_record(self.root, name, head) for name in ([experiment] if experiment else known))
 
     def without_columns(self) -> list[str]:
         """Sources whose columns are not known without asking the warehouse."""

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from metricdef import __version__
 
-VERBS = ("init", "check", "compile", "test", "run", "build", "ingest", "lock")
+VERBS = ("init", "check", "compile", "test", "run", "build", "ingest", "lock", "log")
 _OVERVIEW = {
     "init": "start a project; --demo brings a finished experiment on real data",
     "check": "validate all definitions",
@@ -27,6 +27,7 @@ _OVERVIEW = {
     "build": "write dated SQL files for a scheduler, which put moments into tables",
     "ingest": "the readout of moments that a job wrote",
     "lock": "freeze an experiment's protocol; later changes need an amendment",
+    "log": "locks, looks, amendments and decisions of experiments; --verify proves their record",
 }
 
 
@@ -245,6 +246,14 @@ def _add_ingest(verb: argparse.ArgumentParser) -> None:
 
 def _add_lock(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("experiment", metavar="EXPERIMENT")
+
+
+def _add_log(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("experiment", nargs="?", metavar="EXPERIMENT", help="default: all")
+    verb.add_argument("--verify", action="store_true", help="prove that the record is what was written to it")
+    verb.add_argument(
+        "--head", metavar="HASH", help="with --verify: the hash of a row, as a readout shows it, must be there"
+    )
 
 
 def _add_readout(verb: argparse.ArgumentParser) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
+
+from metricdef.errors import UsageError
 
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[FileIO]:
     """The file, made if need be, open for reading and writing by nobody else until the block ends."""
-    import fcntl  # no such module on Windows: imported by who writes
-
+    try:
+        import fcntl
+    except ImportError:
+        raise UsageError("locks and records are written on Linux and macOS only") from None
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         is_new = not path.exists()
@@ -31,11 +35,12 @@ def exclusive(path: Path) -> Iterator[FileIO]:
 
 def read_whole(path: Path) -> bytes:
     """The file's content while nobody writes to it; empty where there is none."""
-    import fcntl
-
     try:
         with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH)
+            with suppress(ImportError):  # on Windows, where nobody writes
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_SH)
             return file.read()
     except FileNotFoundError:
         return b""

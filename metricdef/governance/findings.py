@@ -21,7 +21,8 @@ def check_protocols(project: Project) -> list[Diagnostic]:
         entries = read_entries(project.root)
     except LockBroken as broken:
         return [unreadable(project.root, str(broken))]
-    return [finding for name in project.experiments for finding in _check(project, name, entries)]
+    orphans = [_orphan(project.root, name) for name in entries if name not in project.experiments]
+    return [*orphans, *(finding for name in project.experiments for finding in _check(project, name, entries))]
 
 
 def check_protocol(project: Project, name: str) -> list[Diagnostic]:
@@ -119,15 +120,29 @@ def unreadable(root: Path, why: str) -> Diagnostic:
 
 
 def _entry_broken(root: Path, name: str, where: str) -> Diagnostic:
-    path = lock_path(root)
-    lines = path.read_text(encoding="utf-8").splitlines()
-    line = next((i for i, text in enumerate(lines, 1) if text.strip().startswith(f'"{name}": {{')), 1)
     return Diagnostic(
         "lock-file",
         f"the entry of `{name}` was edited by hand: {where}",
-        Place(_shown(path), line, 1, 1, lines[line - 1]),
+        _entry_place(root, name),
         ("restore it from git; a changed protocol takes an amendment, then `metricdef lock`",),
     )
+
+
+def _orphan(root: Path, name: str) -> Diagnostic:
+    return Diagnostic(
+        "lock-orphan",
+        f"experiment `{name}` is locked, and no longer defined",
+        _entry_place(root, name),
+        ("a locked experiment keeps its name: put it back, or remove its entry and its record together",),
+        "warning",
+    )
+
+
+def _entry_place(root: Path, name: str) -> Place:
+    path = lock_path(root)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    line = next((i for i, text in enumerate(lines, 1) if text.strip().startswith(f'"{name}": {{')), 1)
+    return Place(_shown(path), line, 1, 1, lines[line - 1])
 
 
 def _shown(path: Path) -> str:

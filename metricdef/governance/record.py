@@ -60,6 +60,11 @@ def record_path(root: Path, experiment: str) -> Path:
     return root / "metrics" / FOLDER / f"{experiment}.jsonl"
 
 
+def recorded(root: Path) -> list[str]:
+    """Experiments that have a record."""
+    return sorted(path.stem for path in (root / "metrics" / FOLDER).glob("*.jsonl"))
+
+
 def read(path: Path) -> Record:
     """The record, verified; empty where there is no file. Raises RecordBroken, with the lines, where it was changed."""
     return _verified(path, read_whole(path))[0]

@@ -315,6 +315,15 @@ def test_an_entry_that_was_made_anew_is_missed_by_the_record(locked):
     assert rules(locked, changed(SHOP, MARGIN, "0.8pp")) == ["lock-gone"]
 
 
+def test_a_locked_experiment_that_got_another_name_is_a_warning(locked):
+    shop = copy.deepcopy(SHOP)
+    shop["experiments"] = {"checkout_v2": shop["experiments"]["checkout"]}
+    findings = found(locked, shop)
+    assert {(d.rule, d.severity) for d in findings} == {("lock-orphan", "warning"), ("not-locked", "warning")}
+    orphan = next(d for d in findings if d.rule == "lock-orphan")
+    assert orphan.place.text.strip() == '"checkout": {'
+
+
 def test_a_record_that_was_changed_is_found_by_check(locked):
     path = record_path(locked, "checkout")
     append(path, "look", "1", {"as_of": "2026-01-20"})
