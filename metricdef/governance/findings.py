@@ -85,7 +85,7 @@ def entry_text(what: list[str], on: str, by: str, why: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    return text if text.isalnum() else f"'{text.replace(chr(39), chr(39) * 2)}'"
+    return f"'{text.replace(chr(39), chr(39) * 2)}'"
 
 
 def _check_record(project: Project, name: str, lock: Lock | None, place: Place) -> Iterator[Diagnostic]:

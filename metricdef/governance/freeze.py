@@ -11,7 +11,7 @@ from metricdef.governance.changes import amendments_of
 from metricdef.governance.findings import check_protocol, unreadable
 from metricdef.governance.lock import Lock, LockBroken, add_state
 from metricdef.governance.protocol import digest, read_protocol
-from metricdef.governance.record import append, read, record_path
+from metricdef.governance.record import Record, append, read, record_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +58,19 @@ def _write_rows(project: Project, name: str, lock: Lock, amendments: list[dict[s
         append(path, "amendment", digest(amendment), amendment)
     for number, state in enumerate(lock.states, 1):
         append(path, "lock", state["hash"], {"state": number, "hash": state["hash"], **state["fingerprints"]})
-    outcome = outcome_of(project, name)
-    if outcome is not None:
-        append(path, "decision", digest(outcome), outcome)
+    decision = new_decision(project, name, read(path))
+    if decision is not None:
+        append(path, "decision", *decision)
 
 
-def outcome_of(project: Project, name: str) -> dict[str, Any] | None:
-    """What was decided, as plain data."""
+def new_decision(project: Project, name: str, record: Record) -> tuple[str, dict[str, Any]] | None:
+    """Key and payload of the outcome, where it is another than the last one recorded. A decision may be taken back."""
     outcome = project.experiments[name].outcome
     if outcome is None:
         return None
     note = " ".join(outcome.note.split()) if outcome.note else None
-    return {"decided": outcome.decided.text, "arm": outcome.arm, "note": note}
+    payload = {"decided": outcome.decided.text, "arm": outcome.arm, "note": note}
+    last = next((entry for entry in reversed(record.entries) if entry.kind == "decision"), None)
+    if last is not None and last.payload == payload:
+        return None
+    return digest([payload, last.hash if last else None]), payload

@@ -9,7 +9,7 @@ from typing import Any
 
 from metricdef.definitions.project import Project
 from metricdef.governance.changes import amendments_of
-from metricdef.governance.freeze import outcome_of
+from metricdef.governance.freeze import new_decision
 from metricdef.governance.protocol import digest
 from metricdef.governance.record import Kind, Record, read, record_path
 from metricdef.metrics.fields import Instant
@@ -62,9 +62,10 @@ def _not_recorded(project: Project, name: str, record: Record) -> Iterator[Event
     for amendment in amendments_of(project.experiments[name]):
         if record.find("amendment", digest(amendment)) is None:
             yield Event(amendment["on"], "amendment", digest(amendment), None, amendment)
-    outcome = outcome_of(project, name)
-    if outcome is not None and record.find("decision", digest(outcome)) is None:
-        yield Event(outcome["decided"], "decision", digest(outcome), None, outcome)
+    decision = new_decision(project, name, record)
+    if decision is not None:
+        key, payload = decision
+        yield Event(payload["decided"], "decision", key, None, payload)
 
 
 def _moment(text: str, timezone: str) -> datetime:

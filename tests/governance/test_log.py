@@ -90,6 +90,10 @@ def test_an_outcome_that_was_changed_is_shown_beside_the_first(history):
     write_shop(history, changed(other, (*OWN, "outcome"), {**OUTCOME, "arm": "control"})).lock("checkout")
     (log,) = Project(history).log("checkout")
     assert [e.payload["arm"] for e in log.events if e.kind == "decision"] == ["new", "control"]
+    for _ in range(2):  # and taken back
+        write_shop(history, changed(other, (*OWN, "outcome"), OUTCOME)).lock("checkout")
+    (log,) = Project(history).log("checkout")
+    assert [e.payload["arm"] for e in log.events if e.kind == "decision"] == ["new", "control", "new"]
 
 
 def test_json(history, capsys):
