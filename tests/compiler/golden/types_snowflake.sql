@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect snowflake
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions e9d4a955851da034, sql 24d085f68e24f7f1
+-- definitions e9d4a955851da034, sql b5993e0fc23c3f6e
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -181,7 +181,7 @@ md_funnel_paid__placed AS (
         step_1,
         step_2,
         reached_1,
-        MAX(CASE WHEN reached_1 = 1 THEN at_us END) OVER (PARTITION BY unit ORDER BY at_us RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS last_us
+        MAX(CASE WHEN reached_1 = 1 THEN at_us END) OVER (PARTITION BY unit ORDER BY at_us, reached_1 DESC ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS last_us
       FROM (
         SELECT
           unit,
