@@ -180,7 +180,7 @@ def _add_check(verb: argparse.ArgumentParser) -> None:
 
 def _add_compile(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("experiment", metavar="EXPERIMENT")
-    dialects = "duckdb, snowflake, postgres, spark or clickhouse"
+    dialects = "duckdb, snowflake, postgres, spark, clickhouse, bigquery, redshift or trino"
     verb.add_argument("--dialect", metavar="NAME", help=f"{dialects} (default: that of the profile)")
     verb.add_argument("--as-of", metavar="INSTANT", help="rows at or after it do not count (default: now)")
     _add_daily(verb)

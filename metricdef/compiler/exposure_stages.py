@@ -88,7 +88,7 @@ def _entries(plan: Plan, sql: SqlText, instants: Mapping[str, object]) -> Iterat
         ("One row per unit: its first exposure; mixed where it saw more than one arm.",),
         template("entries").render(
             number=sql.dialect.numbered.format(x="unit"),
-            arms=plan.arms,
+            arm=_earliest_arm(plan, sql, "ts_us", "arm_code"),
             epochs=epochs,
             clustered=plan.cluster is not None,
             **instants,
@@ -108,7 +108,9 @@ def _entries(plan: Plan, sql: SqlText, instants: Mapping[str, object]) -> Iterat
     yield Stage(
         "md_clusters",
         ("One row per cluster: its earliest exposure; mixed where its units saw more than one arm.",),
-        template("clusters").render(arms=plan.arms),
+        template("clusters").render(
+            arm=_earliest_arm(plan, sql, "md_entries_of_units.exposed_us", "md_entries_of_units.arm")
+        ),
     )
     yield Stage(
         "md_entries",
@@ -116,6 +118,12 @@ def _entries(plan: Plan, sql: SqlText, instants: Mapping[str, object]) -> Iterat
         template("clustered_entries").render(epochs=epochs),
         shared=True,
     )
+
+
+def _earliest_arm(plan: Plan, sql: SqlText, instant: str, code: str) -> str:
+    """The arm of the earliest of several rows, of rows at one instant the smallest: one number holds both."""
+    count = len(plan.arms)
+    return sql.remainder(f"MIN({instant} * {count} + {code})", count) if count > 1 else f"MIN({code})"
 
 
 def _smallest(sql: SqlText, table: str, name: str) -> dict[str, str]:

@@ -314,7 +314,7 @@ def aggregate(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> str
         case "count_distinct":
             return f"COUNT(DISTINCT {when} {measure} END)"
         case "active_days":
-            return f"COUNT(DISTINCT {when} {local_day(plan, 'ts_us')} END)"
+            return f"COUNT(DISTINCT {when} {local_day(plan, sql, 'ts_us')} END)"
         case "sum" | "min" | "max":
             return total(sql, column, when, sql.double(measure))
         case _:
@@ -358,7 +358,7 @@ def bound_tests(plan: Plan, sql: SqlText, facts: Facts, bounds: Bounds) -> list[
     return tests
 
 
-def local_day(plan: Plan, instant: str) -> str:
+def local_day(plan: Plan, sql: SqlText, instant: str) -> str:
     """The start of an instant's calendar day in the project's time zone, as local microseconds: a key of the day."""
     local = instant
     if len(plan.offsets) > 1:
@@ -366,7 +366,7 @@ def local_day(plan: Plan, instant: str) -> str:
         local = f"({instant} + CASE {cases} ELSE {plan.offsets[0].distance} END)"
     elif plan.offsets[0].distance:
         local = f"({instant} + {plan.offsets[0].distance})"
-    return f"({local} - {local} % {DAY})"
+    return f"({local} - {sql.remainder(local, DAY)})"
 
 
 def duration(us: int) -> str:

@@ -42,7 +42,7 @@ def moment_stages(plan: Plan, sql: SqlText, *, with_unit: bool = False) -> Itera
     keys = [{"name": key_name(i), "sql": _level(plan, sql, i, d)} for i, d in enumerate(plan.dimensions)]
     blocks = [{"name": b.name, "sql": _in_block(plan, sql, b)} for b in plan.blocks]
     clustered = plan.cluster is not None
-    days = [] if clustered or not plan.daily else _maturity_days(plan)
+    days = [] if clustered or not plan.daily else _maturity_days(plan, sql)
     yield Stage(
         "md_eligible_units" if clustered else "md_eligible",
         ("Values of the units whose window is complete; NULL for the others.",),
@@ -103,10 +103,10 @@ def moment_stages(plan: Plan, sql: SqlText, *, with_unit: bool = False) -> Itera
         )
 
 
-def _maturity_days(plan: Plan) -> list[dict[str, str]]:
+def _maturity_days(plan: Plan, sql: SqlText) -> list[dict[str, str]]:
     """For a daily series: the day at whose end a unit counts for the first time, by block."""
     return [
-        {"name": f"day_{b.name}", "sql": local_day(plan, f"({anchor_us(plan, b)} + {duration(b.horizon)} - 1)")}
+        {"name": f"day_{b.name}", "sql": local_day(plan, sql, f"({anchor_us(plan, b)} + {duration(b.horizon)} - 1)")}
         for b in plan.blocks
         if b.horizon is not None and b.anchor == "outcome"
     ]

@@ -153,7 +153,7 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
         template("unit_changes").render(
             columns=order,
             branches=branches,
-            entry_day=local_day(plan, anchor_us(plan, block)),
+            entry_day=local_day(plan, sql, anchor_us(plan, block)),
             nulls=_nulls(sql, columns, steps),
         ),
     )
@@ -257,7 +257,7 @@ def _series_value(plan: Plan, sql: SqlText, block: Block, position: int) -> dict
         return {"name": value.name, "sql": now, "before": before, "centre": sql.number(0)}
     column = next((c for c in plan.unit_columns if c.name == value.column), None)
     if column is not None and column.agg == "observed_days":
-        days = f"({local_day(plan, str(plan.start))} - {local_day(plan, anchor_us(plan, block))}) / {DAY}"
+        days = f"({local_day(plan, sql, str(plan.start))} - {local_day(plan, sql, anchor_us(plan, block))}) / {DAY}"
         return {"name": value.name, "sql": sql.double(days), "before": sql.double(days), "centre": sql.number(0)}
     now = before = rendered_value(plan, sql, block, value)["sql"]
     if _mode(plan, block, value) != "still":
@@ -272,7 +272,7 @@ def _branches(
         own = [c for c in columns if c.source == facts.name]
         plain = [c for c in own if c.agg in ("sum", "count", "min", "max")]
         if plain:
-            yield _branch(plan, facts, "seen_us", {c.name: _partial(plan, sql, facts, c) for c in plain})
+            yield _branch(plan, sql, facts, "seen_us", {c.name: _partial(plan, sql, facts, c) for c in plain})
         for width in sorted({_width(plan, c) for c in plain if c.bounds.floor is not None}):
             leaving = {
                 c.name: f"-({_partial(plan, sql, facts, c)})"
@@ -280,7 +280,12 @@ def _branches(
                 if c.bounds.floor is not None and _width(plan, c) == width
             }
             yield _branch(
-                plan, facts, _later(f"ts_us + {duration(width)}", "seen_us"), leaving, before=plan.enrolment_end - width
+                plan,
+                sql,
+                facts,
+                _later(f"ts_us + {duration(width)}", "seen_us"),
+                leaving,
+                before=plan.enrolment_end - width,
             )
         for column in own:
             if column.agg in ("count_distinct", "active_days"):
@@ -296,7 +301,7 @@ def _branches(
                     "kind": "step",
                     "table": f"md_funnel_{funnel.name}",
                     "column": step,
-                    "day": local_day(plan, f"({at})"),
+                    "day": local_day(plan, sql, f"({at})"),
                 }
 
 
@@ -310,12 +315,12 @@ def _width(plan: Plan, column: UnitColumn) -> int:
 
 
 def _branch(
-    plan: Plan, facts: Facts, instant: str, partials: dict[str, str], before: int | None = None
+    plan: Plan, sql: SqlText, facts: Facts, instant: str, partials: dict[str, str], before: int | None = None
 ) -> dict[str, Any]:
     return {
         "kind": "rows",
         "table": facts.table,
-        "day": local_day(plan, instant),
+        "day": local_day(plan, sql, instant),
         "partials": partials,
         "before": before,
         "since": since(plan, Bounds(0)),
@@ -340,14 +345,14 @@ def _series_tests(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) ->
 
 def _new_values(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> dict[str, Any]:
     """Distinct values by the day on which each was first seen."""
-    value = local_day(plan, "ts_us") if column.agg == "active_days" else f"m_{column.measure}"
+    value = local_day(plan, sql, "ts_us") if column.agg == "active_days" else f"m_{column.measure}"
     return {
         "kind": "distinct",
         "table": facts.table,
         "column": column.name,
         "count": sql.aligned("integer", "COUNT(*)"),
         "value": value,
-        "day": f"MIN({local_day(plan, 'seen_us')})",
+        "day": f"MIN({local_day(plan, sql, 'seen_us')})",
         "tests": _series_tests(plan, sql, facts, column) + ([f"{value} IS NOT NULL"] if column.measure else []),
         "triggered": plan.trigger is not None,
     }
@@ -360,7 +365,7 @@ def _extreme_changes(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn)
         "table": facts.table,
         "column": column.name,
         "measure": sql.double(f"m_{column.measure}"),
-        "day": local_day(plan, "ts_us"),
+        "day": local_day(plan, sql, "ts_us"),
         "tests": [*_series_tests(plan, sql, facts, column), f"m_{column.measure} IS NOT NULL"],
         "triggered": plan.trigger is not None,
     }

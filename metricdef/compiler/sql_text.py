@@ -188,7 +188,20 @@ class SqlText:
 
     def number(self, value: float) -> str:
         """A double literal that reads back as the same double."""
-        return self.double(repr(float(value)))
+        return (self.dialect.number or self.dialect.double).format(x=repr(float(value)))
+
+    def remainder(self, integer: str, of: object) -> str:
+        """The remainder of a positive integer."""
+        return self.dialect.remainder.format(x=integer, y=of)
+
+    def kept_table(self, name: str) -> str:
+        """The start of a statement that creates a table that stays. Raises UsageError for a dialect without jobs."""
+        if self.dialect.kept_table is None:
+            raise UsageError(
+                f"jobs for {self.dialect.name} are not written: their statements were never executed there",
+                [f"metricdef compile EXPERIMENT --dialect {self.dialect.name}, and write the result yourself"],
+            )
+        return self.dialect.kept_table.format(name=name)
 
     def is_not_a_number(self, double: str) -> str:
         """Whether a double is no number."""
@@ -212,7 +225,7 @@ class SqlText:
 
     def date(self, us: int) -> str:
         """A date literal: the UTC day of an instant."""
-        return f"CAST('{_moment(us):%Y-%m-%d}' AS DATE)"
+        return self.dialect.date.format(x=f"{_moment(us):%Y-%m-%d}")
 
     def double(self, sql: str) -> str:
         """A value as a double."""
@@ -292,6 +305,10 @@ class SqlText:
             for quotient in list(tree.find_all(exp.Div)):
                 # Not of a copy: a quotient may stand in it.
                 quotient.set("this", exp.cast(quotient.this, exp.DType.DOUBLE, copy=False))
+        if self.dialect.trims_whitespace:
+            for trim in tree.find_all(exp.Trim):
+                if trim.args.get("expression") is None:
+                    trim.set("expression", exp.Literal.string(" "))
         return spelled(tree, self.dialect, tested=tested)
 
     def relation(self, source_name: str, source: Source) -> str:

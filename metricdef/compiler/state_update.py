@@ -161,7 +161,7 @@ class _Writer:
     def tables(self) -> Iterator[str]:
         relation = self.sql.relation(self.plan.exposure_source, self.plan.sources[self.plan.exposure_source])
         for ending in tables_of_state(self.plan):
-            create = self.sql.dialect.kept_table.format(name=self.table(ending))
+            create = self.sql.kept_table(self.table(ending))
             listed = ",\n  ".join(f"{empty} AS {name}" for name, empty in self.columns(ending))
             yield f"{create} AS\nSELECT\n  {listed}\nFROM {relation}\nWHERE 1 = 0".replace(LINE_BREAK, "\n")
 
@@ -218,7 +218,7 @@ class _Writer:
                     as_of=self.sql.integer(self.as_of),
                     days=[self.sql.integer(str(day)) for day in self.days.again[facts.name]],
                     relation=self.sql.relation(facts.name, source),
-                    day=self.sql.integer(local_day(self.plan, ts_us(self.sql, source))),
+                    day=self.sql.integer(local_day(self.plan, self.sql, ts_us(self.sql, source))),
                     arrived=arrived,
                 )
                 .replace(LINE_BREAK, "\n")
@@ -229,7 +229,7 @@ class _Writer:
         plan = _bare(self.plan)
         for facts in facts_of(plan):
             known = f"SELECT day_us FROM {self._own_days(facts)}"
-            some = f"{local_day(plan, 'fact_rows.ts_us')} IN ({known})"
+            some = f"{local_day(plan, self.sql, 'fact_rows.ts_us')} IN ({known})"
             recent = facts
             if not plan.sources[facts.name].loaded_at:
                 recent = replace(facts, span=(max(facts.span[0], self.days.since[facts.name]), facts.span[1]))
@@ -241,7 +241,7 @@ class _Writer:
                 ]
                 body = template("state_rows").render(
                     facts=facts.table,
-                    day=local_day(plan, "ts_us"),
+                    day=local_day(plan, self.sql, "ts_us"),
                     as_of=self.as_of,
                     parts=_parts(plan, self.sql, facts),
                 )

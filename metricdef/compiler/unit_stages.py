@@ -45,11 +45,10 @@ def unit_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
         audit = template("cluster_audit").render()
         yield Stage("md_cluster_audit", ("Units that belong to no cluster.",), audit)
     if plan.percentiles:
-        body = template("percentiles").render(percentiles=[_percentile(plan, sql, p) for p in plan.percentiles])
         yield Stage(
             "md_percentiles",
             ("Limits from the data: p the percentile over all arms, h the median of what is not 0.",),
-            body,
+            _percentiles(plan, sql),
             shared=True,
         )
 
@@ -212,22 +211,41 @@ def _observed_days(plan: Plan, sql: SqlText, block: Block, column: UnitColumn) -
         end = f"{anchor} + {duration(bounds.end)}"
         last = f"CASE WHEN {end} < {last} THEN {end} ELSE {last} END"
     first, last = f"({first})", f"({last} - 1)"
-    days = f"({local_day(plan, last)} - {local_day(plan, first)}) / {DAY} + 1"
+    days = f"({local_day(plan, sql, last)} - {local_day(plan, sql, first)}) / {DAY} + 1"
     return f"CASE WHEN {first} <= {last} THEN {sql.double(days)} ELSE {sql.number(0)} END"
 
 
-def _percentile(plan: Plan, sql: SqlText, percentile: Percentile) -> dict[str, str]:
+def _percentiles(plan: Plan, sql: SqlText) -> str:
+    """Every limit and its median: by the engine's exact aggregate, or by rank."""
+    quantiles = [quantile for p in plan.percentiles for quantile in _quantiles(plan, sql, p)]
+    if sql.dialect.quantile is None:
+        ranked = [
+            {
+                "name": name,
+                "value": value,
+                "rank": f"1 + ({sql.double(f'total_{name}')} - 1) * {sql.number(fraction)}",
+                "largest": sql.largest(f"value_{name}"),
+                "is_not_a_number": sql.is_not_a_number(sql.largest(f"value_{name}")),
+            }
+            for name, fraction, value in quantiles
+        ]
+        return template("percentiles_by_rank").render(quantiles=ranked)
+    exact = [
+        {"name": name, "sql": sql.dialect.quantile.format(x=value, q=repr(fraction))}
+        for name, fraction, value in quantiles
+    ]
+    return template("percentiles").render(quantiles=exact)
+
+
+def _quantiles(plan: Plan, sql: SqlText, percentile: Percentile) -> Iterator[tuple[str, float, str]]:
+    """Name, fraction and values of a percentile's two quantiles."""
     block = plan.block(percentile.block)
     raw, present = _source_of(plan, sql, block, percentile.column)
     base = [*eligible(plan, sql, block), *([present] if percentile.present else [])]
     nonzero = [*base, f"{raw} <> 0"]
 
-    def quantile(fraction: float, tests: list[str]) -> str:
-        inner = f"CASE WHEN {' AND '.join(tests)} THEN {raw} END" if tests else raw
-        return sql.dialect.quantile.format(x=inner, q=repr(fraction))
+    def values(tests: list[str]) -> str:
+        return f"CASE WHEN {' AND '.join(tests)} THEN {raw} END" if tests else raw
 
-    return {
-        "name": percentile.name,
-        "limit": quantile(percentile.fraction, nonzero if percentile.nonzero else base),
-        "median": quantile(0.5, nonzero),
-    }
+    yield f"p_{percentile.name}", percentile.fraction, values(nonzero if percentile.nonzero else base)
+    yield f"h_{percentile.name}", 0.5, values(nonzero)

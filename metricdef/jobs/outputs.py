@@ -45,7 +45,7 @@ def write_output(query: Query, schema: str, schemas: Mapping[str, str], first: S
 
     The table is named after the experiment and the shape of its rows: changed definitions write to a new one. Before
     the as-of nothing is written: windows would count as complete that are not. `first`: statements that come before,
-    such as those of a state, without whose run nothing is written either.
+    such as those of a state, without whose run nothing is written either. Raises UsageError for a dialect without jobs.
     """
     sql = SqlText(dialect_table(query.dialect), schemas)
     plan, columns = query.plan, _columns(query.plan)
@@ -75,7 +75,7 @@ def write_output(query: Query, schema: str, schemas: Mapping[str, str], first: S
     statements = [
         *query.session,
         *first,
-        f"{header}\n{sql.dialect.kept_table.format(name=name)} AS\n{_empty(sql, columns)}",
+        f"{header}\n{sql.kept_table(name)} AS\n{_empty(sql, columns)}",
         *tables,
         begin,
         f"DELETE FROM {name} WHERE {own}",

@@ -25,14 +25,20 @@ class DialectTable:
     text: str
     numbered: str  # tells the rows apart that differ in {x}: by a number where that is cheap, in whatever order
     integer: str  # 64 bits
-    quantile: str  # aggregate: the exact quantile {q} of {x}, linear between neighbours (type 7)
+    # Aggregate: the exact quantile {q} of {x}, linear between neighbours (type 7). None: there is none that may stand
+    # beside others, so that values are ranked instead.
+    quantile: str | None
     smallest: str  # aggregate: the smallest non-NULL value of any type, booleans too
     quoted_case: Literal["upper", "lower", "as_is"]  # the case of an unquoted name once it must be quoted
     materialises_ctes: bool  # a CTE read twice is computed once
     temporary_table: str  # creates a session-local table {name}, replacing one left by an earlier run
     session: tuple[str, ...]  # statements a job must run first
-    kept_table: str = "CREATE TABLE IF NOT EXISTS {name}"  # creates a table that stays
+    kept_table: str | None = "CREATE TABLE IF NOT EXISTS {name}"  # creates a table that stays; None: no jobs for it
     transactions: bool = True  # DELETE and INSERT between BEGIN and COMMIT take effect together
+    number: str | None = None  # the literal of a double, {x} as Python writes it; None: a number like any other
+    date: str = "CAST('{x}' AS DATE)"  # the literal of a day, {x} as YYYY-MM-DD, beside a column of days or timestamps
+    remainder: str = "{x} % {y}"  # of positive integers
+    trims_whitespace: bool = False  # TRIM takes more than spaces
     rounds_quotients: bool = False  # the quotient of two exact numbers has few decimals: 1 / 3 is 0.333333
     failure: str = "CAST({x} AS BIGINT)"  # fails, and the message holds the text {x}
     largest: str = "MAX({x})"  # aggregate, also over a window: the largest double; not a number where one is none

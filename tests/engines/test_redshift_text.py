@@ -1,0 +1,86 @@
+"""SQL for Redshift, executed by PostgreSQL in its place: Redshift itself cannot be had.
+
+PostgreSQL reads literals as its version 8 did, from which Redshift comes, and is given the functions that it lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+from comparison import assert_cells
+from oracle.cases import random_case
+from oracle.files import write_project
+
+from metricdef.analysis.cells import read_cells
+from metricdef.api import Project
+from metricdef.compiler.dialects import DIALECTS
+from metricdef.compiler.render import render
+from metricdef.compiler.sql_text import SqlText
+
+from .engine import Engine
+from .postgres import Postgres
+
+ENGINE = "postgres"
+CASES = 60
+STANDINS = (
+    "SET standard_conforming_strings = off",
+    "SET escape_string_warning = off",
+    "DROP SCHEMA IF EXISTS standins CASCADE",
+    "CREATE SCHEMA standins",
+    "SET search_path = public, standins",
+    """CREATE FUNCTION standins.datediff(TEXT, since TIMESTAMP, t TIMESTAMP) RETURNS BIGINT IMMUTABLE LANGUAGE sql
+    AS 'SELECT CAST(EXTRACT(EPOCH FROM t - since) * 1000000 AS BIGINT)'""",
+    "CREATE FUNCTION standins.smaller(BOOLEAN, BOOLEAN) RETURNS BOOLEAN IMMUTABLE STRICT LANGUAGE sql AS 'SELECT $1 AND $2'",
+    "CREATE AGGREGATE standins.min(BOOLEAN) (SFUNC = standins.smaller, STYPE = BOOLEAN)",
+)
+
+
+def answer(engine: Postgres, statements: Sequence[str]) -> pa.Table:
+    """Rows of the last statement, in a session of its own."""
+    with engine._connect() as connection, connection.cursor() as cursor:
+        for statement in STANDINS:
+            cursor.execute(statement.encode())
+        for statement in statements:
+            cursor.execute(statement.replace("VARCHAR(MAX)", "VARCHAR").encode())
+        names = [column.name for column in cursor.description]
+        rows = cursor.fetchall()
+    return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows])
+
+
+def test_generated_cases(engine: Engine, tmp_path: Path) -> None:
+    assert isinstance(engine, Postgres)
+    for seed in range(CASES):
+        case = random_case(seed)
+        folder = tmp_path / str(seed)
+        write_project(case, folder)
+        engine.fill(case.tables)
+        project = Project(folder)
+        plan = project.plan(case.experiment, case.as_of.replace(tzinfo=UTC), daily=seed % 2 == 1)
+        query = render(plan, "redshift")
+        try:
+            cells = read_cells(plan, answer(engine, [*query.session, *query.statements]))
+            assert_cells(case, cells, project.definitions.settings.defaults.timezone)
+        except Exception as error:
+            raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}") from error
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])
+def test_local_times_become_the_instants_they_are_elsewhere(engine: Engine, zone: str) -> None:
+    assert isinstance(engine, Postgres)
+    times = "SELECT TIMESTAMP '2026-01-01 00:00:00.000001' + i * INTERVAL '30 minutes' AS moment FROM {} AS r(i)"
+    query = "SELECT moment, {} AS us FROM ({}) AS times ORDER BY 1"
+
+    def written(dialect: str, numbers: str) -> str:
+        sql = SqlText(DIALECTS[dialect])
+        return query.format(sql.epoch_us(sql.utc("moment", zone)), times.format(numbers))
+
+    found = answer(engine, ["SET timezone TO 'UTC'", written("redshift", "GENERATE_SERIES(0, 17519)")])
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        wanted = connection.execute(written("duckdb", "range(17520)")).fetchall()
+    assert found["us"].to_pylist() == [us for _, us in wanted]
