@@ -67,7 +67,7 @@ def test_statements_are_parsed_and_written_again_without_a_warning(
     dialect: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    for seed in range(12):
+    for seed in range(6):
         case = random_case(seed)
         write_project(case, tmp_path / str(seed))
         plan = Project(tmp_path / str(seed)).plan(case.experiment, case.as_of.replace(tzinfo=UTC), daily=seed % 2 == 1)

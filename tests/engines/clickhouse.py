@@ -22,6 +22,8 @@ TYPES = {
     "double": ("Nullable(Float64)", pa.float64()),
     "timestamp": ("Nullable(DateTime64(6))", pa.timestamp("us", tz="UTC")),
     "boolean": ("Nullable(Bool)", pa.bool_()),
+    "decimal": ("Nullable(Decimal(12, 2))", pa.decimal128(12, 2)),
+    "instant": ("Nullable(DateTime64(6))", pa.timestamp("us", tz="UTC")),
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from . import clickhouse, postgres, snowflake, spark
+from . import clickhouse, duckdb, postgres, snowflake, spark
 from .engine import Engine
 
 ENGINES: dict[str, tuple[ModuleType, str]] = {
@@ -18,6 +18,8 @@ ENGINES: dict[str, tuple[ModuleType, str]] = {
     "spark": (spark, "Spark"),
     "clickhouse": (clickhouse, "ClickHouse"),
 }
+REFERENCE = "duckdb"  # what the others are compared with: tests run on it where their module names it
+MODULES = {**ENGINES, REFERENCE: (duckdb, "DuckDB")}
 SLOW_TO_START = {"spark"}  # one worker has it (with --dist=loadgroup)
 CASES, CHUNK = int(os.environ.get("METRICDEF_ENGINE_CASES", "0")), 20  # of every engine, where set
 REQUIRED = {name for name in os.environ.get("METRICDEF_ENGINES", "").split(",") if name}
@@ -30,12 +32,13 @@ def pytest_configure() -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests run on every engine, or on the ENGINE of their module; generated cases as many as it has time for."""
+    """Tests run on every engine, or on those that their module names; generated cases as many as it has time for."""
     if "seeds" in metafunc.fixturenames:
         metafunc.parametrize(("engine", "seeds"), [*_generated()], indirect=["engine"])
     elif "engine" in metafunc.fixturenames:
         only = getattr(metafunc.module, "ENGINE", None)
-        metafunc.parametrize("engine", [only] if only else ENGINES, indirect=True)
+        named = getattr(metafunc.module, "ENGINES", ENGINES)
+        metafunc.parametrize("engine", [only] if only else named, indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -60,7 +63,7 @@ def _generated() -> Iterator[Any]:
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """Each engine in turn."""
     name = request.param
-    module, kind = ENGINES[name]
+    module, kind = MODULES[name]
     reason = module.missing()
     if reason is not None:
         if name in REQUIRED:

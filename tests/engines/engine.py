@@ -17,7 +17,8 @@ class Engine(Protocol):
     cases: int  # how many generated cases it runs
 
     def fill(self, tables: Mapping[str, Table]) -> None:
-        """Replace all tables. Kinds of columns are text, integer, double, timestamp (UTC, no zone) and boolean."""
+        """Replace all tables. Kinds of columns are text, integer, double, timestamp (UTC, no zone), boolean, decimal (12, 2)
+        and instant (a timestamp with a zone)."""
 
     def profile(self, **options: Any) -> Profile:
         """How metricdef reaches it."""

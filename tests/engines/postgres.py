@@ -25,6 +25,8 @@ TYPES = {
     "double": "DOUBLE PRECISION",
     "timestamp": "TIMESTAMP",
     "boolean": "BOOLEAN",
+    "decimal": "NUMERIC(12, 2)",
+    "instant": "TIMESTAMPTZ",
 }
 
 

@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ TYPES = {
     "double": "DOUBLE",
     "timestamp": "TIMESTAMP_NTZ",
     "boolean": "BOOLEAN",
+    "decimal": "NUMBER(12, 2)",
+    "instant": "TIMESTAMP_TZ",
 }
 
 
@@ -108,4 +111,6 @@ class Snowflake:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return str(value)
     return value.isoformat() if isinstance(value, datetime) else value

@@ -21,6 +21,8 @@ TYPES = {
     "double": pa.float64(),
     "timestamp": pa.timestamp("us"),
     "boolean": pa.bool_(),
+    "decimal": pa.decimal128(12, 2),
+    "instant": pa.timestamp("us", tz="UTC"),
 }
 # For tables of a few rows, planning and generating code is all that takes time.
 SETTINGS = {

@@ -19,6 +19,7 @@ from projects import METRICS, PROJECT, SOURCES, experiment, write_definitions
 
 from metricdef.api import Project
 from metricdef.compiler.dialects import dialect_table
+from metricdef.definitions.expressions import SqlProblem, parse_expression
 from metricdef.errors import UsageError, WarehouseError, WarehouseTimeout, WarehouseUnavailable
 from metricdef.warehouses import Session, connect
 from metricdef.warehouses.snowflake import SETTINGS
@@ -366,3 +367,22 @@ def test_definitions_are_checked_against_the_warehouse(server, tmp_path, monkeyp
     found = {(d.rule, d.message.split("`")[1]): d for d in Project(tmp_path).check(live=True) if d.severity == "error"}
     assert set(found) == {("timezone-on-aware-column", "aware"), ("unknown-table", "absent"), ("unit-type", "named")}
     assert found["unknown-table", "absent"].help == ("did you mean `paid`?",)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "epoch(moment)",
+        "strftime(moment, '%Y')",
+        "cast('0x1f' as bigint)",
+        "list_value(amount)[1]",
+        "isodow(moment)",
+    ],
+)
+def test_the_imitation_takes_what_the_warehouse_refuses(server, expression):
+    """None of these is Snowflake's, as its manual says: that a run here passes proves little, so they are refused before."""
+    with connect(server.profile()) as warehouse:
+        assert warehouse.execute([f"SELECT {expression} AS x FROM paid"]).num_rows == 1
+    with pytest.raises(SqlProblem) as caught:
+        parse_expression(expression)
+    assert caught.value.rule == "sql-function"
