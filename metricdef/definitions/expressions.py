@@ -268,6 +268,20 @@ def _check_portable(node: exp.Expr, text: str, allowed: tuple[type[exp.Expr], ..
             *_find_word("substr", text),
             ("count from 1",),
         )
+    if isinstance(node, exp.Distinct) and node.args.get("on") is not None:
+        raise SqlProblem(
+            "sql-function",
+            "DISTINCT ON keeps whichever row of several comes first, another one on every engine",
+            *_find_word("distinct", text),
+            ("name the row: MIN or MAX with GROUP BY",),
+        )
+    if isinstance(node, exp.Join) and node.method == "POSITIONAL":
+        raise SqlProblem(
+            "sql-function",
+            "a POSITIONAL join takes rows in the order in which they happen to be read",
+            *_find_word("positional", text),
+            ("join on a key",),
+        )
     if not isinstance(node, allowed):
         start, length = _find_function(node, text)
         raise SqlProblem(

@@ -560,3 +560,18 @@ def test_a_result_that_lacks_a_column_is_refused(tmp_path):
 def test_characters_that_are_counted_from_0_or_from_the_end_are_refused(tmp_path, expression):
     """Of 'abc', 0 and 2 are 'a' on DuckDB and PostgreSQL and 'ab' on Spark; -2 is 'bc', or 'abc' on PostgreSQL."""
     assert rules(project(tmp_path, SOURCES, metric(buyers={**METRICS["metrics"]["buyers"], "filter": f"{expression} = 'ab'"}), metrics=BUYERS)) == {"sql-function"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT DISTINCT ON (user_id) user_id, happened_at, amount, product, status FROM orders",
+        "SELECT o.user_id, o.happened_at, o.amount, o.product, o.status FROM orders AS o POSITIONAL JOIN orders AS p",
+    ],
+)
+def test_rows_that_happen_to_come_first_are_refused(tmp_path, text):
+    """Of two orders one was kept, by the order in which the engine read them: revenue was 1 or 100."""
+    orders = {**SOURCES["sources"]["orders"], "sql": text}
+    del orders["table"]
+    sources = {"sources": {**SOURCES["sources"], "orders": orders}}
+    assert rules(project(tmp_path, sources, METRICS, metrics=REVENUE)) == {"sql-function"}
