@@ -13,6 +13,7 @@ SCALE ?= 1
 # What make test-engines must find.
 ENGINES ?= postgres,snowflake,spark,clickhouse
 REPEATS ?= 5
+SCALES ?= 0.01 0.1
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -143,6 +144,10 @@ bench-startup: $(RUN) ## how long metricdef --help takes over an empty Python
 .PHONY: bench-inference
 bench-inference: $(RUN) ## how long bounds and sequential inference take
 	$(BIN)/python benchmarks/inference.py
+
+.PHONY: bench-spark
+bench-spark: $(ENGINES_READY) ## the workload on Spark over partitioned Parquet: stages, bytes, CPU (SCALES="0.1 1")
+	$(BIN)/python -m benchmarks.spark --scales $(SCALES)
 
 # --- maintenance ------------------------------------------------------------------------------------------------------
 
