@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metricdef.compiler.build_plan import build_plan
+from metricdef.compiler.dialects import dialect_table
 from metricdef.compiler.plan import Plan
 from metricdef.compiler.query import Query
 from metricdef.compiler.refusals import refuse
@@ -143,10 +144,16 @@ class Project:
             raise DefinitionErrors(self.loaded.errors)
         return self.loaded.project
 
-    def plan(self, experiment: str, as_of: str | datetime | None = None, *, daily: bool = False) -> Plan:
-        """What the experiment needs, as seen at `as_of`: an instant or a date, by default now."""
+    def plan(
+        self, experiment: str, as_of: str | datetime | None = None, *, daily: bool = False, is_open: bool = False
+    ) -> Plan:
+        """What the experiment needs, as seen at `as_of`: an instant or a date, by default now.
+
+        `is_open`: as-of is put into the SQL when it runs, whatever `as_of` is.
+        """
         project = self.definitions
-        return build_plan(project, experiment, read_as_of(as_of, project.settings.defaults.timezone), daily=daily)
+        at = read_as_of(as_of, project.settings.defaults.timezone)
+        return build_plan(project, experiment, at, daily=daily, is_open=is_open)
 
     def compile(
         self,
@@ -217,11 +224,12 @@ class Project:
     ) -> tuple[Job, ...]:
         """Files for a scheduler: of each experiment (by default all that run) as of an instant, or of every date to `to`.
 
+        Where `as_of` is the placeholder of a template, `{{ ds }}`, one file for any date that is put in its place.
         Each puts its moments into a table of the project's `output_schema`; run again, it replaces its own rows.
         `incremental` jobs keep a state of every unit there, add one day to it, and read the moments from it; `restate`
         names days (`2026-09-03` or `2026-09-03..2026-09-05`) that they read again as a whole.
         """
-        from metricdef.jobs.build import job_dates, make_job
+        from metricdef.jobs.build import job_dates, make_job, make_open_job, placeholder_of
         from metricdef.jobs.outputs import write_output
         from metricdef.jobs.state import days_to_add, restated_days
 
@@ -243,7 +251,15 @@ class Project:
             raise UsageError("`--restate` goes with `--incremental`: other jobs read all days anyway")
         for name in names:
             self._refuse_changes(name)
-        jobs = []
+        jobs: list[Job] = []
+        placeholder = placeholder_of(as_of)
+        if placeholder is not None and (incremental or to is not None):
+            raise UsageError(f"`{placeholder}` stands for one date, of a job that is not incremental", ["name dates"])
+        if placeholder is not None:
+            for name in names:
+                query = render(self.plan(name, daily=daily, is_open=True), dialect, schemas)
+                jobs.append(make_open_job(query, write_output(query, schema, schemas), placeholder))
+            return tuple(jobs)
         for at in job_dates(as_of, to):
             for name in names:
                 plan, update, after = self.plan(name, at, daily=daily), tuple[str, ...](), None
@@ -296,7 +312,11 @@ class Project:
 
         def compiled(name: str, dialect: str, instant: datetime, daily: bool) -> Iterator[Query]:
             own, plan = schemas if dialect == kind else {}, self.plan(name, instant, daily=daily)
-            yield render(plan, dialect, own)
+            yield (dated := render(plan, dialect, own))
+            if dialect_table(dialect).as_of is not None:
+                # The file for any date: its SQL is the same at every as-of, and its rows those of the dated one's.
+                opened = render(self.plan(name, instant, daily=daily, is_open=True), dialect, own)
+                yield replace(dated, sql_hash=opened.sql_hash)
             schema = project.settings.output_schema
             if schema is not None and not daily and kept_columns(plan):
                 yield render(self._kept(plan, schema, dialect, own), dialect, own)

@@ -225,7 +225,11 @@ def _count(text: str) -> int:
 def _add_build(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all that run")
     verb.add_argument("--dialect", metavar="NAME", help="default: that of the profile")
-    verb.add_argument("--as-of", metavar="INSTANT", help="rows at or after it do not count")
+    verb.add_argument(
+        "--as-of",
+        metavar="INSTANT",
+        help="rows at or after it do not count; a placeholder such as '{{ ds }}' makes one file for any date put there",
+    )
     verb.add_argument("--to", metavar="DATE", help="a file for every date from --as-of to this one, inclusive")
     _add_daily(verb)
     verb.add_argument("--incremental", action="store_true", help="add the day before --as-of to a state of every unit")

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from metricdef.compiler.fingerprint import fingerprint
 from metricdef.compiler.names import Names, block_name
+from metricdef.compiler.open_instant import OPEN_FOR, earlier
 from metricdef.compiler.plan import (
     Anchor,
     ArmPlan,
@@ -30,6 +31,7 @@ from metricdef.compiler.plan import (
     UnitColumn,
     Value,
     microseconds,
+    open_as_of,
 )
 from metricdef.compiler.refusals import refuse
 from metricdef.compiler.zones import zone_offsets
@@ -59,17 +61,18 @@ def build_plan(
     *,
     daily: bool = False,
     without: Mapping[str, str] | None = None,
+    is_open: bool = False,
 ) -> Plan:
     """Plan experiment `name` as seen at `as_of` (with a zone).
 
     `daily`: with the cumulative moments of every day. `without`: metrics to leave out, each with the reason, which the
-    readout repeats. Raises UsageError for an unknown experiment and DefinitionErrors for what cannot be computed.
+    readout repeats. `is_open`: the SQL learns its as-of when it runs; `as_of` is one that it can be. Raises UsageError for an unknown experiment and DefinitionErrors for what cannot be computed.
     """
     experiment = project.experiment(name)
     refused = refuse(project, name)
     if refused:
         raise DefinitionErrors(refused)
-    return _Builder(project, name, experiment, as_of, daily, dict(without or {})).build()
+    return _Builder(project, name, experiment, as_of, daily, dict(without or {}), is_open).build()
 
 
 @dataclass
@@ -95,6 +98,7 @@ class _Builder:
     as_of: datetime
     daily: bool
     without: dict[str, str]
+    is_open: bool
     unit_columns: dict[tuple[Any, ...], UnitColumn] = field(default_factory=dict)
     funnels: dict[tuple[Any, ...], FunnelColumns] = field(default_factory=dict)
     entry_columns: dict[tuple[str, str], EntryColumn] = field(default_factory=dict)
@@ -110,7 +114,7 @@ class _Builder:
         if self.start < 0:
             raise UsageError(f"experiment `{self.name}` starts before 1970, which the compiled SQL cannot represent")
         as_of = microseconds(self.as_of)
-        self.enrolment_end = min(self.end, as_of)
+        self.enrolment_end = earlier(self.end, open_as_of(self.as_of) if self.is_open else as_of)
         unit = unit_of(project, experiment)
         if unit is None:
             raise UsageError(f"experiment `{self.name}` has no unit")
@@ -125,6 +129,7 @@ class _Builder:
             if not block.values:
                 self._size(block)  # a quantile of events reads no values, and still needs the number of units
         trigger = experiment.exposure.trigger
+        open_until = self._open_until() if self.is_open else None
         earliest = self.start + min((c.bounds.start for c in self.unit_columns.values()), default=0)
         return Plan(
             experiment=self.name,
@@ -158,11 +163,17 @@ class _Builder:
                 for n, (role, _) in experiment_metrics(project, experiment).items()
                 if n in self.without
             },
-            offsets=zone_offsets(timezone, min(earliest, as_of), max(as_of, earliest)),
+            offsets=zone_offsets(timezone, earliest, open_until)
+            if open_until
+            else zone_offsets(timezone, min(earliest, as_of), max(as_of, earliest)),
             daily=self.daily,
             sources=self._sources(population),
             fingerprint=fingerprint(project, self.name),
+            open_until=open_until,
         )
+
+    def _open_until(self) -> int:
+        return self.end + max((b.horizon or 0 for b in self.blocks.values()), default=0) + OPEN_FOR
 
     def _sources(self, population: Iterable[Condition]) -> dict[str, Any]:
         used = {c.source for c in self.unit_columns.values()} | {c.source for c in self.entry_columns.values()}

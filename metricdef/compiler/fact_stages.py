@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from metricdef.compiler.alternatives import any_of
 from metricdef.compiler.exposure_stages import loaded_conditions, ts_us
+from metricdef.compiler.open_instant import earlier, later, may_be_earlier
 from metricdef.compiler.order_statistics import low_name, ranks_stage, ranks_table, rows_name, values_table
 from metricdef.compiler.plan import Bounds, FunnelColumns, Plan, QuantilePlan, UnitColumn
 from metricdef.compiler.sql_text import SqlText
@@ -211,7 +213,9 @@ def _read_again(plan: Plan, facts: Facts) -> bool:
 
 def _needs_instant(plan: Plan, facts: Facts) -> bool:
     bounds = [b for _, b in facts.needs()]
-    fixed = any(b.floor is not None or (b.ceiling is not None and b.ceiling < facts.span[1]) for b in bounds)
+    fixed = any(
+        b.floor is not None or (b.ceiling is not None and may_be_earlier(b.ceiling, facts.span[1])) for b in bounds
+    )
     days = any(c.agg == "active_days" for c in facts.columns)
     return fixed or days or plan.daily or facts.trigger is not None
 
@@ -240,7 +244,7 @@ def _span(plan: Plan, bounds: list[Bounds], *, triggers: bool) -> tuple[int, int
     ]
     if triggers:
         low, highs = min(low, plan.start), [*highs, plan.enrolment_end]
-    return low, min(plan.as_of_us, max(highs))
+    return low, earlier(plan.as_of_us, reduce(later, highs))
 
 
 def _triggers(plan: Plan, sql: SqlText, facts: Facts) -> Stage:
@@ -353,7 +357,7 @@ def bound_tests(plan: Plan, sql: SqlText, facts: Facts, bounds: Bounds) -> list[
         tests = tests[1:]
     if bounds.floor is not None:
         tests.append(f"ts_us >= {sql.instant_us(bounds.floor)}")
-    if bounds.ceiling is not None and bounds.ceiling < facts.span[1]:
+    if bounds.ceiling is not None and may_be_earlier(bounds.ceiling, facts.span[1]):
         tests.append(f"ts_us < {sql.instant_us(bounds.ceiling)}")
     return tests
 

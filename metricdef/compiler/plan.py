@@ -8,6 +8,7 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Literal
 
+from metricdef.compiler.open_instant import OpenInstant
 from metricdef.definitions.models import Role, Source, Target
 from metricdef.metrics import Metric
 from metricdef.metrics.base import Funnel, Limit, PartAgg
@@ -266,11 +267,12 @@ class Plan:
     sources: Mapping[str, Source]  # those used, by name
     fingerprint: str
     state: State | None = None
+    open_until: int | None = None  # as-of is known when the SQL runs only, and then before this; None: it is `as_of`
 
     @property
     def as_of_us(self) -> int:
         """As-of in microseconds."""
-        return microseconds(self.as_of)
+        return microseconds(self.as_of) if self.open_until is None else open_as_of(self.as_of)
 
     def block(self, name: str) -> Block:
         """The block of that name."""
@@ -295,6 +297,11 @@ class Plan:
     def breakdowns(self) -> tuple[Dimension, ...]:
         """Dimensions whose levels have estimates of their own."""
         return tuple(d for d in self.dimensions if d.breakdown)
+
+
+def open_as_of(moment: datetime) -> OpenInstant:
+    """An as-of that is left open; `moment` is one that it can be."""
+    return OpenInstant(microseconds(moment), 0, None)
 
 
 def microseconds(moment: datetime) -> int:

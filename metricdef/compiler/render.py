@@ -16,6 +16,7 @@ from metricdef.compiler.dialects import DialectTable, dialect_table
 from metricdef.compiler.exposure_stages import attribute_stages, exposure_stages
 from metricdef.compiler.fact_stages import fact_stages
 from metricdef.compiler.moment_stages import moment_stages
+from metricdef.compiler.open_as_of import open_text, session_of
 from metricdef.compiler.plan import Plan
 from metricdef.compiler.quantile_stages import quantile_stages
 from metricdef.compiler.query import Query
@@ -37,18 +38,17 @@ def render(plan: Plan, dialect: str, schemas: Mapping[str, str] | None = None) -
     Raises UsageError for a dialect or source that cannot be written. Equal plans give equal bytes.
     """
     table = dialect_table(dialect)
-    sql = SqlText(table, schemas or {})
+    sql, session = open_text(plan, table, schemas or {}), session_of(plan, table)
     _refuse_clashes(plan)
     units = (exposure_stages, attribute_stages, state_stages, fact_stages, unit_stages)
     earlier = [
         stage for stages in (*units, moment_stages, quantile_stages, series_stages) for stage in stages(plan, sql)
     ]
     statements = write_statements(earlier, result_stage(plan, sql), table)
-    digest = hashlib.sha256("\n;\n".join((*table.session, *statements)).encode()).hexdigest()[:16]
-    header = template("header").render(
-        version=__version__, plan=plan, dialect=dialect, sql_hash=digest, as_of=f"{plan.as_of:%Y-%m-%d %H:%M:%S.%f} UTC"
-    )
-    return Query(plan, dialect, table.session, (f"{header.strip()}\n\n{statements[0]}", *statements[1:]), digest)
+    digest = hashlib.sha256("\n;\n".join((*session, *statements)).encode()).hexdigest()[:16]
+    as_of = "of the date put in at the head" if plan.open_until else f"{plan.as_of:%Y-%m-%d %H:%M:%S.%f} UTC"
+    header = template("header").render(version=__version__, plan=plan, dialect=dialect, sql_hash=digest, as_of=as_of)
+    return Query(plan, dialect, session, (f"{header.strip()}\n\n{statements[0]}", *statements[1:]), digest)
 
 
 def render_units(plan: Plan, dialect: str, names: Sequence[str]) -> list[str]:

@@ -279,14 +279,8 @@ def _branches(
                 for c in plain
                 if c.bounds.floor is not None and _width(plan, c) == width
             }
-            yield _branch(
-                plan,
-                sql,
-                facts,
-                _later(f"ts_us + {duration(width)}", "seen_us"),
-                leaving,
-                before=plan.enrolment_end - width,
-            )
+            before = sql.us(plan.enrolment_end - width)
+            yield _branch(plan, sql, facts, _later(f"ts_us + {duration(width)}", "seen_us"), leaving, before=before)
         for column in own:
             if column.agg in ("count_distinct", "active_days"):
                 yield _new_values(plan, sql, facts, column)
@@ -315,7 +309,7 @@ def _width(plan: Plan, column: UnitColumn) -> int:
 
 
 def _branch(
-    plan: Plan, sql: SqlText, facts: Facts, instant: str, partials: dict[str, str], before: int | None = None
+    plan: Plan, sql: SqlText, facts: Facts, instant: str, partials: dict[str, str], before: str | None = None
 ) -> dict[str, Any]:
     return {
         "kind": "rows",

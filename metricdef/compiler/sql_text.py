@@ -12,6 +12,8 @@ from sqlglot import exp, tokenize
 from sqlglot.tokens import TokenType
 
 from metricdef.compiler.dialects import DialectTable
+from metricdef.compiler.dialects.table import OpenAsOf
+from metricdef.compiler.open_instant import OpenInstant
 from metricdef.compiler.spelling import spelled
 from metricdef.definitions.expressions import READ_DIALECT, parse_expression, parse_query
 from metricdef.definitions.models import Source
@@ -173,10 +175,11 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class SqlText:
-    """Writes SQL for one dialect. `schemas` maps logical schema names to those of a profile."""
+    """Writes SQL for one dialect. `schemas` maps logical schema names to those of a profile; `as_of` is an open one."""
 
     dialect: DialectTable
     schemas: Mapping[str, str] = field(default_factory=dict)
+    as_of: str = ""
 
     def name(self, name: str) -> str:
         """An identifier, quoted only where it must be."""
@@ -215,17 +218,45 @@ class SqlText:
         """A value that stands above others in a UNION ALL, as the type that it has there."""
         return str(getattr(self, kind)(sql)) if self.dialect.strict_unions else sql
 
+    def us(self, us: int) -> str:
+        """Microseconds as an integer."""
+        return self._open(us).once.format(x=self._open_us(us)) if isinstance(us, OpenInstant) else str(us)
+
     def instant_us(self, us: int) -> str:
         """Microseconds as an integer, with the instant beside it for the reader."""
-        return f"{us} /* {_moment(us):%Y-%m-%d %H:%M:%S.%f} UTC */"
+        return self.us(us) if isinstance(us, OpenInstant) else f"{us} /* {_moment(us):%Y-%m-%d %H:%M:%S.%f} UTC */"
 
     def instant(self, us: int) -> str:
         """A timestamp literal, for pruning by the column itself."""
+        if isinstance(us, OpenInstant):
+            return self._open(us).once.format(x=self._open(us).timestamp.format(x=self._open_us(us)))
         return self.dialect.instant.format(x=f"{_moment(us):%Y-%m-%d %H:%M:%S.%f}")
 
     def date(self, us: int) -> str:
         """A date literal: the UTC day of an instant."""
+        if isinstance(us, OpenInstant):
+            return f"CAST({self.instant(us)} AS DATE)"
         return self.dialect.date.format(x=f"{_moment(us):%Y-%m-%d}")
+
+    def stamp(self, us: int) -> str:
+        """An instant as text: `2026-09-02T00:00:00.000000Z`."""
+        if isinstance(us, OpenInstant):
+            return self._open(us).once.format(x=self._open(us).text.format(x=self._open_us(us)))
+        return self.literal(f"{_moment(us):%Y-%m-%dT%H:%M:%S.%f}Z")
+
+    def _open(self, us: OpenInstant) -> OpenAsOf:
+        if self.dialect.as_of is None:
+            raise UsageError(
+                f"SQL for {self.dialect.name} cannot leave as-of open", ["build a file for every date: --as-of, --to"]
+            )
+        return self.dialect.as_of
+
+    def _open_us(self, us: OpenInstant) -> str:
+        """An open instant from the as-of that the session holds."""
+        assert us.shift is not None  # noqa: S101 - no rows are wanted without an end
+        moved = f" {'+' if us.shift > 0 else '-'} {abs(us.shift)}" if us.shift else ""
+        moving = f"({self.as_of}{moved})" if moved and us.latest is None else f"{self.as_of}{moved}"
+        return moving if us.latest is None else f"LEAST({moving}, {self.instant_us(us.latest)})"
 
     def double(self, sql: str) -> str:
         """A value as a double."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from metricdef.compiler.fact_stages import DAY, counted_names, duration, facts_of, has_unit_values, local_day
+from metricdef.compiler.open_instant import earlier
 from metricdef.compiler.plan import Block, Percentile, Plan, UnitColumn, Value
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
@@ -202,7 +203,7 @@ def _observed_days(plan: Plan, sql: SqlText, block: Block, column: UnitColumn) -
     """How many calendar days the window has touched by now."""
     anchor, bounds = anchor_us(plan, block), column.bounds
     first = f"{anchor} + {duration(bounds.start)}" if bounds.start else anchor
-    ends = [plan.as_of_us] if bounds.ceiling is None else [min(bounds.ceiling, plan.as_of_us)]
+    ends = [plan.as_of_us] if bounds.ceiling is None else [earlier(bounds.ceiling, plan.as_of_us)]
     if bounds.floor is not None:
         floor = sql.instant_us(bounds.floor)
         first = f"CASE WHEN {first} < {floor} THEN {floor} ELSE {first} END"

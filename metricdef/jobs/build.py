@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -11,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from metricdef import __version__
 from metricdef.analysis.settings import analysis_settings
+from metricdef.compiler.open_as_of import PLACEHOLDER
 from metricdef.compiler.plan import Plan
 from metricdef.compiler.query import Query
 from metricdef.compiler.state import recomputed_metrics
@@ -19,6 +21,8 @@ from metricdef.definitions.expressions import parse_query, tables_of
 from metricdef.definitions.project import Project
 from metricdef.errors import UsageError
 from metricdef.jobs.outputs import Output, stamp_of
+
+_PLACEHOLDER = re.compile(r"\{\{[^{}\n]+\}\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class Job:
         text: The whole file.
         query: What is computed.
         output: Where it goes.
+        as_of: As the rows have it, or what stands in for a date.
         after: As-of of the run that an incremental job follows on, where the state is not new.
         recomputed: Metrics of an incremental job that are made of all rows anew, in whole or in part.
     """
@@ -38,6 +43,7 @@ class Job:
     text: str
     query: Query
     output: Output
+    as_of: str
     after: datetime | None = None
     recomputed: tuple[str, ...] = ()
 
@@ -49,7 +55,25 @@ def make_job(query: Query, output: Output, timezone: str, after: datetime | None
     day = f"{local:%Y-%m-%d}" if local.time() == time() else f"{plan.as_of:%Y-%m-%dT%H%M%SZ}"
     text = "".join(f"{statement};\n" for statement in output.statements)
     recomputed = tuple(recomputed_metrics(plan)) if plan.state else ()
-    return Job(f"{plan.experiment}/{query.dialect}/{day}.sql", text, query, output, after, recomputed)
+    return Job(
+        f"{plan.experiment}/{query.dialect}/{day}.sql", text, query, output, stamp_of(plan.as_of), after, recomputed
+    )
+
+
+def make_open_job(query: Query, output: Output, placeholder: str) -> Job:
+    """The file of an experiment for any date, which is put where `placeholder` stands.
+
+    Its name is the experiment's: some tools know a file by that alone.
+    """
+    # Nothing else in it is a placeholder: definitions hold none.
+    text = "".join(f"{statement};\n" for statement in output.statements).replace(PLACEHOLDER, placeholder)
+    name = query.plan.experiment
+    return Job(f"{name}/{query.dialect}/{name}.sql", text, query, output, placeholder)
+
+
+def placeholder_of(as_of: str | datetime | None) -> str | None:
+    """The placeholder of a template language that stands in for a date, as in `{{ ds }}`; None where it is none."""
+    return as_of if isinstance(as_of, str) and _PLACEHOLDER.fullmatch(as_of) else None
 
 
 def job_dates(as_of: str | datetime | None, to: str | None) -> list[str | datetime | None]:
@@ -84,13 +108,18 @@ def _entry(project: Project, order: int, job: Job) -> dict[str, Any]:
         "experiment": plan.experiment,
         "owners": list(experiment.owners),
         "dialect": job.query.dialect,
-        "as_of": stamp_of(plan.as_of),
+        "as_of": job.as_of,
         "definitions": plan.fingerprint,
         "sql": job.query.sql_hash,
         "inputs": sorted(set(_inputs(project, plan.sources))),
         "output": job.output.table,
         "state": _state(job),
-        "schedule": {"every": "1d", "from": experiment.start.text, "until": f"{_last_date(project, plan)}"},
+        "schedule": {
+            "every": "1d",
+            "from": experiment.start.text,
+            "until": f"{_last_date(project, plan)}",
+            "timezone": project.settings.defaults.timezone,
+        },
     }
 
 

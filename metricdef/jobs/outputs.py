@@ -9,6 +9,7 @@ from datetime import datetime
 
 from metricdef import __version__
 from metricdef.compiler.dialects import dialect_table
+from metricdef.compiler.open_as_of import open_text
 from metricdef.compiler.plan import Plan
 from metricdef.compiler.query import Query
 from metricdef.compiler.result import Column, result_columns
@@ -47,28 +48,30 @@ def write_output(query: Query, schema: str, schemas: Mapping[str, str], first: S
     the as-of nothing is written: windows would count as complete that are not. `first`: statements that come before,
     such as those of a state, without whose run nothing is written either. Raises UsageError for a dialect without jobs.
     """
-    sql = SqlText(dialect_table(query.dialect), schemas)
     plan, columns = query.plan, _columns(query.plan)
+    sql = open_text(plan, dialect_table(query.dialect), schemas)
     name = f"{sql.name(schemas.get(schema, schema))}.{_name(plan)}"
     stamps = {
-        "md_experiment": plan.experiment,
-        "md_as_of": stamp_of(plan.as_of),
-        "md_definitions": plan.fingerprint,
-        "md_dialect": query.dialect,
-        "md_sql": query.sql_hash,
-        "md_version": __version__,
+        "md_experiment": sql.literal(plan.experiment),
+        "md_as_of": sql.stamp(plan.as_of_us),
+        "md_definitions": sql.literal(plan.fingerprint),
+        "md_dialect": sql.literal(query.dialect),
+        "md_sql": sql.literal(query.sql_hash),
+        "md_version": sql.literal(__version__),
     }
     header, _, head = query.statements[0].partition("\n\n")
     *tables, final = head, *query.statements[1:]
     names = ", ".join([*STAMPS, ROWS, *(c.name for c in columns)])
     count = sql.integer("COUNT(*) OVER ()")
     own_values = (f"result_rows.{c.name}" for c in columns)
-    values = ",\n  ".join([*(sql.literal(stamps[s]) for s in STAMPS), count, *own_values])
+    values = ",\n  ".join([*(stamps[s] for s in STAMPS), count, *own_values])
     tests = [is_past(sql, plan.as_of_us)]
+    if plan.open_until is not None:  # from then on the time zone is not written out
+        tests.append(f"{sql.us(plan.as_of_us)} < {sql.us(plan.open_until)}")
     if plan.state is not None:
         runs = f"SELECT COUNT(*) FROM {state_table(sql, plan.state, 'runs')} WHERE written_us = {plan.as_of_us}"
         tests.append(f"({runs}) = 1")
-    own = " AND ".join(f"{s} = {sql.literal(stamps[s])}" for s in ("md_experiment", "md_as_of", "md_sql"))
+    own = " AND ".join(f"{s} = {stamps[s]}" for s in ("md_experiment", "md_as_of", "md_sql"))
     where = "\n  AND ".join(tests)
     begin, commit = ("BEGIN", "COMMIT") if sql.dialect.transactions else (None, None)
     insert = f"INSERT INTO {name} ({names})\nSELECT\n  {values}\nFROM (\n{final}\n) AS result_rows\nWHERE {where}"

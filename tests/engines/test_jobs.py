@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from oracle.files import write_project
 
 from metricdef.analysis.cells import read_cells
 from metricdef.api import Project
+from metricdef.compiler.render import render
 from metricdef.compiler.state_update import tables_of_state
 from metricdef.errors import MetricdefError
 from metricdef.jobs.build import Job
@@ -86,6 +88,56 @@ def tables_of(job: Job) -> list[str]:
     state, schema = job.query.plan.state, job.output.table.rpartition(".")[0]
     assert state is not None
     return [f"{schema}.{state.name}_{ending}" for ending in tables_of_state(job.query.plan)]
+
+
+@pytest.mark.parametrize("seed", [2, 5, 16])
+def test_the_open_file_writes_what_the_dated_ones_write(
+    engine: Engine, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = getattr(engine, "script", None)
+    if script is None:
+        pytest.skip(f"{engine.name}: the suite has no connection that writes")
+    case = random_case(seed)
+    write_project(case, tmp_path)
+    _point_to(tmp_path / "metrics" / "project.yml", engine.profile(), monkeypatch)
+    engine.fill(case.tables)
+    project = Project(tmp_path)
+    zone = ZoneInfo(project.definitions.settings.defaults.timezone)
+    plan = project.plan(case.experiment)
+    (opened,) = project.build([case.experiment], as_of="{{as_of}}", daily=seed % 2 == 1)
+    first, last = (datetime.fromtimestamp(us / 1e6, zone).date() for us in (plan.start, plan.end))
+    for day in (first + timedelta(3), last + timedelta(40)):
+        found = []
+        (dated,) = project.build([case.experiment], as_of=day.isoformat(), daily=seed % 2 == 1)
+        for job in (opened, dated):
+            script([statement.replace("{{as_of}}", day.isoformat()) for statement in job.output.statements])
+            own = [f"DELETE FROM {job.output.table} WHERE md_as_of = '{dated.as_of}'"]
+            found.append(json.loads(project.ingest(job.output.table, as_of=day.isoformat()).to_json()))
+            assert found[-1]["provenance"].pop("sql") == job.query.sql_hash
+            script(own)
+        assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("seed", [2, 5])
+def test_spark_reads_the_as_of_that_the_session_holds(engine: Engine, seed: int, tmp_path: Path) -> None:
+    """The suite's Spark keeps no tables, so that the file's query alone is compared."""
+    if engine.name != "spark":
+        pytest.skip("the other engines run whole files")
+    case = random_case(seed)
+    write_project(case, tmp_path)
+    engine.fill(case.tables)
+    project = Project(tmp_path)
+    zone = ZoneInfo(project.definitions.settings.defaults.timezone)
+    first = datetime.fromtimestamp(project.plan(case.experiment).start / 1e6, zone).date()
+    opened = render(project.plan(case.experiment, daily=True, is_open=True), "spark")
+    for day in (first + timedelta(3), first + timedelta(60)):
+        dated = render(project.plan(case.experiment, day.isoformat(), daily=True), "spark")
+        with connect(engine.profile()) as warehouse:
+            want = warehouse.execute(dated.statements)
+            warehouse._spark.sql(opened.session[-1].replace("{{as_of}}", day.isoformat()))
+            found = warehouse.execute(opened.statements)
+        order = [(name, "ascending") for name in want.column_names if want[name].type in ("string", "int64")]
+        assert found.sort_by(order).equals(want.sort_by(order))
 
 
 def _point_to(path: Path, profile: Profile, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """ClickHouse 24.8 and later, whose defaults change results without a word."""
 
-from metricdef.compiler.dialects.table import DialectTable
+from metricdef.compiler.dialects.table import DialectTable, OpenAsOf
 
 # A cast, unlike toDateTime64, keeps the primary key in use. A timestamp without zone is an instant; in which zone it is
 # shown depends on who made the table, so nothing reads it as text.
@@ -65,4 +65,12 @@ CLICKHOUSE = DialectTable(
     kept_table="CREATE TABLE IF NOT EXISTS {name} ENGINE = MergeTree ORDER BY tuple()",
     transactions=False,
     rounds_quotients=True,
+    # A parameter holds what it is given; a table would not be seen by DELETE, which runs by itself.
+    as_of=OpenAsOf(
+        given="toUnixTimestamp64Micro(toDateTime64({{md_as_of:Date32}}, 6, 'UTC'))",
+        declare="SET param_md_as_of = '{date}'",
+        value="{x}",
+        timestamp="fromUnixTimestamp64Micro({x}, 'UTC')",
+        text="formatDateTime(fromUnixTimestamp64Micro({x}, 'UTC'), '%Y-%m-%dT%H:%i:%S.%fZ')",
+    ),
 )

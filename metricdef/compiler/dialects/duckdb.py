@@ -1,6 +1,6 @@
 """DuckDB."""
 
-from metricdef.compiler.dialects.table import DialectTable
+from metricdef.compiler.dialects.table import DialectTable, OpenAsOf
 
 DUCKDB = DialectTable(
     name="duckdb",
@@ -19,4 +19,11 @@ DUCKDB = DialectTable(
     materialises_ctes=True,
     temporary_table="CREATE TEMPORARY TABLE {name}",
     session=("SET TimeZone = 'UTC'",),
+    as_of=OpenAsOf(
+        given="EPOCH_US(TIMESTAMP '{date} 00:00:00')",
+        declare="SET VARIABLE md_as_of_us = {x}",
+        value="GETVARIABLE('md_as_of_us')",
+        timestamp="MAKE_TIMESTAMP({x})",
+        text="STRFTIME(MAKE_TIMESTAMP({x}), '%Y-%m-%dT%H:%M:%S.%fZ')",
+    ),
 )

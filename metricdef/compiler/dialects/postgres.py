@@ -1,6 +1,6 @@
 """PostgreSQL 14 and later."""
 
-from metricdef.compiler.dialects.table import DialectTable
+from metricdef.compiler.dialects.table import DialectTable, OpenAsOf
 
 POSTGRES = DialectTable(
     name="postgres",
@@ -20,4 +20,12 @@ POSTGRES = DialectTable(
     materialises_ctes=True,
     temporary_table="CREATE TEMPORARY TABLE {name}",
     session=("SET TIME ZONE 'UTC'", "SET client_encoding = 'UTF8'", "SET standard_conforming_strings = on"),
+    as_of=OpenAsOf(
+        given="CAST(EXTRACT(EPOCH FROM TIMESTAMP '{date} 00:00:00') * 1000000 AS BIGINT)",
+        declare="SELECT SET_CONFIG('metricdef.as_of_us', CAST({x} AS TEXT), FALSE)",
+        value="CAST(CURRENT_SETTING('metricdef.as_of_us') AS BIGINT)",
+        timestamp="TIMESTAMP 'epoch' + {x} * INTERVAL '1 microsecond'",
+        text="TO_CHAR(TIMESTAMP 'epoch' + {x} * INTERVAL '1 microsecond', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+        once="(SELECT {x})",
+    ),
 )

@@ -1,6 +1,6 @@
 """Snowflake."""
 
-from metricdef.compiler.dialects.table import DialectTable
+from metricdef.compiler.dialects.table import DialectTable, OpenAsOf
 
 SNOWFLAKE = DialectTable(
     name="snowflake",
@@ -20,4 +20,14 @@ SNOWFLAKE = DialectTable(
     temporary_table="CREATE OR REPLACE TEMPORARY TABLE {name}",
     session=("ALTER SESSION SET TIMEZONE = 'UTC'",),
     rounds_quotients=True,
+    as_of=OpenAsOf(
+        given="DATE_PART(EPOCH_MICROSECOND, CAST('{date} 00:00:00' AS TIMESTAMP_NTZ))",
+        declare="SET MD_AS_OF_US = {x}",
+        value="$MD_AS_OF_US",
+        timestamp="TO_TIMESTAMP_NTZ({x}, 6)",
+        text=(
+            "TO_CHAR(TO_TIMESTAMP_NTZ({x}, 6), 'YYYY-MM-DD') || 'T'"
+            " || TO_CHAR(TO_TIMESTAMP_NTZ({x}, 6), 'HH24:MI:SS.FF6') || 'Z'"
+        ),
+    ),
 )

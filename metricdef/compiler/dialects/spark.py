@@ -1,6 +1,6 @@
 """Spark 4 and Databricks."""
 
-from metricdef.compiler.dialects.table import DialectTable
+from metricdef.compiler.dialects.table import DialectTable, OpenAsOf
 
 SPARK = DialectTable(
     name="spark",
@@ -40,4 +40,14 @@ SPARK = DialectTable(
         ),
     },
     rounds_quotients=True,
+    as_of=OpenAsOf(
+        given="UNIX_MICROS(CAST(TIMESTAMP_NTZ '{date} 00:00:00' AS TIMESTAMP))",
+        declare="DECLARE OR REPLACE VARIABLE md_as_of_us BIGINT DEFAULT {x}",
+        value="session.md_as_of_us",
+        timestamp="CAST(TIMESTAMP_MICROS({x}) AS TIMESTAMP_NTZ)",
+        text=(
+            "DATE_FORMAT(TIMESTAMP_MICROS({x}), 'yyyy-MM-dd') || 'T'"
+            " || DATE_FORMAT(TIMESTAMP_MICROS({x}), 'HH:mm:ss.SSSSSS') || 'Z'"
+        ),
+    ),
 )

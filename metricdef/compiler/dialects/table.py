@@ -8,6 +8,21 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
+class OpenAsOf:
+    """How SQL learns its as-of when it runs, and reads it where it is needed. `{x}` is in microseconds.
+
+    A text that is no date is an error of the engine, never another date.
+    """
+
+    given: str  # midnight of the date {date} as if it were UTC
+    declare: str  # the statement that keeps as-of {x}, or the date {date}
+    value: str  # as-of, kept or {x}
+    timestamp: str  # a timestamp as `instant` writes them
+    text: str  # YYYY-MM-DDTHH:MM:SS.ffffffZ
+    once: str = "{x}"  # an expression that is computed once, not for every row
+
+
+@dataclass(frozen=True, slots=True)
 class DialectTable:
     """Spellings of one engine. Formats take `{x}`, `{zone}` for `from_zone`, `{q}` for `quantile`, `{y}` for two operands.
 
@@ -47,6 +62,7 @@ class DialectTable:
     in_ignores_null: bool = False  # IN passes over NULL in its list, also after NOT
     # That a source may read, in lower case; None: all, as the engine refuses those that reach outside.
     table_functions: frozenset[str] | None = None
+    as_of: OpenAsOf | None = None  # None: only files of one date can be written
     statement_end: str = ""  # what every statement ends with
     # Of portable expressions that sqlglot's text gives another meaning, by its key; LN of 0 and less fails or is no
     # finite number: never NULL, which would be passed over.
