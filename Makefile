@@ -26,6 +26,9 @@ ENGINES_READY := $(VENV)/.engines-installed
 # The server that answers like Snowflake needs another connector than metricdef does.
 FAKESNOW := .venv-fakesnow
 FAKESNOW_READY := $(FAKESNOW)/.installed
+# Schedulers, each with more packages than metricdef and its drivers have together.
+SCHEDULERS := .venv-schedulers
+SCHEDULERS_READY := $(SCHEDULERS)/.installed
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -74,6 +77,14 @@ $(ENGINES_READY): $(DEV) $(FAKESNOW_READY) requirements/engines.txt tests/engine
 	@tests/engines/install.sh
 	@touch $@
 
+$(SCHEDULERS_READY): tests/schedulers/requirements.txt | $(VENV)/.made-in
+	@echo "Installing dbt, Airflow and Dagster into $(SCHEDULERS) ..."
+	@$(PYTHON) -m venv --clear $(SCHEDULERS)
+	@# The list is whole; pip would look for extras of its packages that it does not name.
+	@$(SCHEDULERS)/bin/python -m pip -qq --disable-pip-version-check install --require-hashes --no-deps \
+	  -r tests/schedulers/requirements.txt
+	@touch $@
+
 .PHONY: install
 install: $(DEV) ## set up .venv for development
 
@@ -88,11 +99,11 @@ demo: $(RUN) ## a project with real data and its readout
 # --- checks -----------------------------------------------------------------------------------------------------------
 
 .PHONY: check
-check: test test-oracle test-engines lint format-check types docs-check ## everything that continuous integration runs
+check: test test-oracle test-engines test-schedulers lint format-check types docs-check ## everything that continuous integration runs
 
 .PHONY: test
 test: $(DEV) ## run the tests (those of the documents apart)
-	$(PYTEST) --ignore=tests/docs --ignore=tests/engines $(ARGS)
+	$(PYTEST) --ignore=tests/docs --ignore=tests/engines --ignore=tests/schedulers $(ARGS)
 
 .PHONY: test-oracle
 test-oracle: $(DEV) ## the compiled SQL on DuckDB against brute force: 2,000 generated cases, 100 of them by days (make test: fewer)
@@ -101,6 +112,10 @@ test-oracle: $(DEV) ## the compiled SQL on DuckDB against brute force: 2,000 gen
 .PHONY: test-engines
 test-engines: $(ENGINES_READY) ## run the compiled SQL on every engine that runs here, installing what is missing
 	METRICDEF_ENGINES=$(ENGINES) $(PYTEST) --dist=loadgroup tests/engines $(ARGS)
+
+.PHONY: test-schedulers
+test-schedulers: $(DEV) $(SCHEDULERS_READY) ## run the examples for dbt, Airflow and Dagster with the real packages, installing them
+	METRICDEF_SCHEDULERS=1 $(PYTEST) tests/schedulers $(ARGS)
 
 .PHONY: layers
 layers: $(DEV) ## rooms import only what is to their left; start-up stays light
@@ -164,9 +179,10 @@ lock: ## write requirements/*.txt anew (UPGRADE=1: with the newest versions)
 	@$(COMPILE) pyproject.toml requirements/build.in -c requirements/dev.txt -o requirements/run.txt
 	@$(COMPILE) pyproject.toml --extra dev --extra postgres --extra spark --extra clickhouse -c requirements/dev.txt -o requirements/engines.txt
 	@$(COMPILE) tests/engines/fakesnow/requirements.in -o tests/engines/fakesnow/requirements.txt
-	@! grep -nE '://|^-' requirements/*.txt tests/engines/fakesnow/*.txt || { echo "a list records an address or an option" >&2; exit 1; }
+	@$(COMPILE) tests/schedulers/requirements.in -o tests/schedulers/requirements.txt
+	@! grep -nE '://|^-' requirements/*.txt tests/engines/fakesnow/*.txt tests/schedulers/*.txt || { echo "a list records an address or an option" >&2; exit 1; }
 
 .PHONY: clean
 clean: ## remove what the other targets made, except demo/
-	rm -rf $(VENV) $(FAKESNOW) target build dist benchmarks/data benchmarks/results .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FAKESNOW) $(SCHEDULERS) target build dist benchmarks/data benchmarks/results .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
