@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from metricdef.governance.log import Log
     from metricdef.governance.verify import Verified
     from metricdef.jobs.build import Job
+    from metricdef.warehouses.cost import Cost
 
 Progress = Callable[[str], None]
 
@@ -204,6 +205,24 @@ class Project:
                 self._running.remove(warehouse)
         progress("analysing")
         return with_protocol(analyse(project, *found, revision(self.root)), project)
+
+    def cost(
+        self,
+        experiment: str,
+        profile: str | None = None,
+        as_of: str | datetime | None = None,
+        *,
+        daily: bool = False,
+    ) -> Cost:
+        """What the warehouse expects of a run, without reading a row. Raises OverBudget where `run` would."""
+        from metricdef.warehouses.cost import refuse_over
+
+        query, limit = self.compile(experiment, None, as_of, profile, daily=daily), self.definitions.settings.max_bytes
+        with connect(self._profile(profile), self._session(f"metricdef {experiment}")) as warehouse:
+            found = warehouse.cost(query.statements)
+        if limit is not None:
+            refuse_over(limit, found, query.dialect)
+        return found
 
     def cancel(self) -> None:
         """Stop the statements that `run` executes in other threads; it raises WarehouseTimeout there."""

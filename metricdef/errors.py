@@ -73,6 +73,10 @@ class WarehouseTimeout(WarehouseError):
     """A statement ran into `query_timeout` or was cancelled: no metric's fault in particular."""
 
 
+class OverBudget(WarehouseError):
+    """The statements would read more than `max_bytes`, or the engine does not tell: nothing was run."""
+
+
 class WarehouseUnavailable(MetricdefError):
     """The warehouse cannot be reached or did not let us in (exit code 3)."""
 

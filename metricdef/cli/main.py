@@ -211,7 +211,7 @@ def _add_run(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--resume", action="store_true", help="with --all: leave out those whose readout is there")
     verb.add_argument("--as-of", metavar="INSTANT", help="rows at or after it do not count (default: now)")
     _add_daily(verb)
-    verb.add_argument("--dry-run", action="store_true", help="print the SQL instead of running it")
+    verb.add_argument("--dry-run", action="store_true", help="print the SQL, and what the warehouse expects of it")
     _add_readout(verb)
 
 

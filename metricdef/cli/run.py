@@ -26,7 +26,9 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("`--jobs` and `--resume` go with `--all`")
     if options.dry_run:
         query = project.compile(options.experiment, None, options.as_of, options.profile, daily=options.daily)
-        print(shown(query, options.format), end="")
+        print(shown(query, options.format), end="", flush=True)
+        cost = project.cost(options.experiment, options.profile, query.plan.as_of, daily=options.daily)
+        print(f"cost: {cost.words()}", file=sys.stderr)
         return 0
     progress = Progress(quiet=options.quiet)
     run_one = partial(project.run, options.experiment, options.profile, options.as_of, progress, daily=options.daily)

@@ -22,7 +22,7 @@ def refuse(project: Project, name: str) -> list[Diagnostic]:
             if getattr(project.sources[source_name], key) is not None
         ]
     root = next(d for d in project.documents.values() if ("version",) in d.keys)
-    for key in ("dialect", "dbt_manifest", "max_bytes"):
+    for key in ("dialect", "dbt_manifest"):
         if getattr(project.settings, key) is not None:
             found.append(
                 Diagnostic(

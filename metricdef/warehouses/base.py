@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from metricdef.warehouses.cost import Cost
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -31,6 +33,12 @@ class Warehouse(Protocol):
 
     def execute(self, statements: Sequence[str]) -> pa.Table:
         """Run statements in order and return the last one's rows. Raises WarehouseError or WarehouseUnavailable."""
+
+    def cost(self, statements: Sequence[str]) -> Cost:
+        """What the engine expects of the statements, without reading a row of a source.
+
+        Raises WarehouseError where it refuses them, and WarehouseUnavailable.
+        """
 
     def cancel(self) -> None:
         """Stop the statement that runs, also from another thread: `execute` raises WarehouseTimeout there."""

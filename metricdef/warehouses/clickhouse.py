@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -12,11 +14,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
+import sqlglot
 from sqlglot import exp
 
 from metricdef.compiler.dialects import dialect_table
 from metricdef.errors import UsageError, WarehouseError, WarehouseTimeout, WarehouseUnavailable, suggest
 from metricdef.warehouses.base import Session
+from metricdef.warehouses.cost import Cost
 from metricdef.warehouses.profile import Profile
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ _UTC = ("UTC", "Etc/UTC", "Etc/UCT", "UCT", "Universal", "Etc/Universal", "Zulu"
 _WRAPPER = re.compile(r"(?:Nullable|LowCardinality)\((.*)\)", re.DOTALL)
 _MESSAGE = re.compile(r"(?:.*?Code: \d+\. )?(?:DB::Exception: )?(.*)", re.DOTALL)
 _COPY = re.compile(r"[.:] In scope |\. Expected one of: ")
+_FILLED = re.compile(r"(?:--[^\n]*\n|\s)*CREATE OR REPLACE TEMPORARY TABLE \w+ ENGINE = Memory AS\b")
 _DRAINS = 3
 _LONGEST = 300  # characters of the engine's reason
 
@@ -84,6 +89,35 @@ class ClickHouseWarehouse:
         for statement in statements[:-1]:
             self._run(statement)
         return self._arrow(statements[-1])
+
+    def cost(self, statements: Sequence[str]) -> Cost:
+        """Rows that it expects to read, and their share of each table's size on disk.
+
+        It says nothing of what is no MergeTree; such tables are read as a whole.
+        """
+        rows: Counter[tuple[str, str]] = Counter()
+        for statement in statements:
+            made = _FILLED.match(statement)
+            query = statement[made.end() :] if made else statement
+            for row in self._arrow(f"EXPLAIN ESTIMATE {query}").to_pylist():
+                rows[row["database"], row["table"]] += row["rows"]
+            for table in sqlglot.parse_one(query, read=self.dialect).find_all(exp.Table):
+                rows[table.db, table.name] += 0
+            if made:  # with its columns, and no rows
+                self._run(f"{made[0].removesuffix('AS')}EMPTY AS{query}")
+        found = self._rows(
+            "SELECT database, name, database = currentDatabase(), engine, total_rows, total_bytes FROM system.tables"
+            " WHERE NOT is_temporary AND engine <> 'View'"
+        )
+        read: list[float | None] = []
+        for database, name, is_here, kind, total, size in found:
+            keys = {(database, name), *([("", name)] if is_here else [])} & rows.keys()
+            if keys and kind.endswith("MergeTree"):
+                read.append(size * sum(rows[key] for key in keys) / total if total else 0)
+            elif keys:
+                read.append(size)
+        told = {"rows": float(rows.total())}
+        return Cost(None if None in read else math.ceil(sum(x or 0 for x in read)), told)
 
     def cancel(self) -> None:
         """Stop the statement that runs, from another thread."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from metricdef.errors import UsageError, WarehouseError, WarehouseTimeout, WarehouseUnavailable
 from metricdef.warehouses.base import Session
+from metricdef.warehouses.cost import Cost, nodes
 from metricdef.warehouses.profile import Profile
 
 if TYPE_CHECKING:
@@ -26,9 +28,12 @@ class DuckDBWarehouse:
 
     dialect = "duckdb"
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, timeout: float | None = None) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, timeout: float | None = None, size: int | None = None
+    ) -> None:
         self._connection = connection
         self._timeout = timeout
+        self._size = size
 
     @classmethod
     def open(cls, profile: Profile, session: Session) -> Self:
@@ -62,7 +67,7 @@ class DuckDBWarehouse:
                 f"cannot open {profile.written['path']}: {profile.redact(_first_line(error))}",
                 ["another program may hold it open for writing: try again when it is done"],
             ) from None
-        return cls(connection, session.timeout)
+        return cls(connection, session.timeout, path.stat().st_size)
 
     @classmethod
     def holding(cls, tables: Mapping[str, tuple[Sequence[Column], Sequence[Sequence[str | None]]]]) -> Self:
@@ -112,6 +117,12 @@ class DuckDBWarehouse:
         finally:
             if stop:
                 stop.cancel()
+
+    def cost(self, statements: Sequence[str]) -> Cost:
+        """Rows that it expects to read, and the size of the file: every table is read once."""
+        (row,) = self.execute([f"EXPLAIN (FORMAT JSON) {statements[-1]}"]).to_pylist()
+        scans = [n for n in nodes(json.loads(row["explain_value"]), "children") if "Table" in n["extra_info"]]
+        return Cost(self._size, {"rows": sum(float(n["extra_info"]["Estimated Cardinality"]) for n in scans)})
 
     def cancel(self) -> None:
         """Stop the statement that runs, from another thread."""

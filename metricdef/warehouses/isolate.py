@@ -13,8 +13,9 @@ from metricdef.compiler.render import render
 from metricdef.definitions.models import Experiment
 from metricdef.definitions.project import Project
 from metricdef.definitions.used import experiment_metrics, used_by
-from metricdef.errors import DefinitionErrors, Diagnostic, WarehouseError, WarehouseTimeout
+from metricdef.errors import DefinitionErrors, Diagnostic, OverBudget, WarehouseError, WarehouseTimeout
 from metricdef.warehouses.base import Warehouse
+from metricdef.warehouses.cost import refuse_over
 from metricdef.warehouses.inspect import inspect_sources
 from metricdef.warehouses.profile import Profile
 
@@ -39,6 +40,13 @@ class Run:
         plan = build_plan(self.project, self.experiment, self.as_of, daily=self.daily, without=without)
         return render(plan, self.warehouse.dialect, self.profile.schemas)
 
+    def execute(self, query: Query) -> pa.Table:
+        """Its rows. Raises OverBudget, before anything is read, where it would read more than the project allows."""
+        limit = self.project.settings.max_bytes
+        if limit is not None:
+            refuse_over(limit, self.warehouse.cost(query.statements), self.warehouse.dialect)
+        return self.warehouse.execute(query.statements)
+
     def metrics(self) -> list[str]:
         """Every metric of the experiment."""
         return list(experiment_metrics(self.project, self.project.experiment(self.experiment)))
@@ -47,14 +55,14 @@ class Run:
 def execute_isolated(run: Run) -> tuple[Query, pa.Table]:
     """Execute the experiment's SQL; metrics that the engine refuses are left out and named in the plan.
 
-    Raises DefinitionErrors and WarehouseError where what all metrics need is refused, or no metric is left.
+    Raises OverBudget, and DefinitionErrors and WarehouseError where what all metrics need is refused, or no metric is left.
     """
     refused = _refused_definitions(run)
     query = run.query(refused)
     run.progress(f"computing moments of {len(query.plan.metrics)} metrics in {len(query.plan.arms)} arms")
     try:
-        return query, run.warehouse.execute(query.statements)
-    except WarehouseTimeout:
+        return query, run.execute(query)
+    except (WarehouseTimeout, OverBudget):
         raise
     except WarehouseError as error:
         names = [name for name in run.metrics() if name not in refused]
@@ -63,7 +71,7 @@ def execute_isolated(run: Run) -> tuple[Query, pa.Table]:
         if len(found) == len(names):
             raise
         query = run.query(refused | found)
-        return query, run.warehouse.execute(query.statements)
+        return query, run.execute(query)
 
 
 def _refused_definitions(run: Run) -> dict[str, str]:
@@ -133,8 +141,8 @@ def _culprits(run: Run, names: Sequence[str], error: WarehouseError) -> dict[str
 
     def refusal(chosen: Sequence[str]) -> WarehouseError | None:
         try:
-            run.warehouse.execute(run.query({name: "" for name in every if name not in chosen}).statements)
-        except WarehouseTimeout:
+            run.execute(run.query({name: "" for name in every if name not in chosen}))
+        except (WarehouseTimeout, OverBudget):
             raise
         except WarehouseError as found:
             return found

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from metricdef.errors import MetricdefError, UsageError, WarehouseError, WarehouseTimeout, WarehouseUnavailable, suggest
 from metricdef.warehouses.base import Session
+from metricdef.warehouses.cost import Cost, named_query, snowflake_cost
 from metricdef.warehouses.profile import Profile
 
 if TYPE_CHECKING:
@@ -118,6 +119,19 @@ class SnowflakeWarehouse:
                 raise  # when the statement is aborted, which leaving the pool waits for
             except Error as error:
                 raise self._refusal(error) from None
+
+    def cost(self, statements: Sequence[str]) -> Cost:
+        """Bytes and partitions by EXPLAIN, statement by statement; the temporary tables between them are made empty."""
+        costs = []
+        for name, query in map(named_query, statements):
+            (row,) = self._ask(f"EXPLAIN USING JSON {query}")
+            costs.append(snowflake_cost(next(iter(row.values())), query))
+            if name is not None:
+                columns = ", ".join(f"{column} {kind}" for column, kind in self.describe(f"(\n{query}\n)").items())
+                self._ask(f"CREATE OR REPLACE TEMPORARY TABLE {name} ({columns})")
+        sizes = [size for size, _ in costs]
+        read = None if None in sizes else sum(size or 0 for size in sizes)
+        return Cost(read, {"partitions": sum(partitions for _, partitions in costs)})
 
     def cancel(self) -> None:
         """Stop the statement that runs, also from another thread."""

@@ -21,6 +21,7 @@ from sqlglot import exp
 
 from metricdef.errors import UsageError, WarehouseError, WarehouseTimeout, WarehouseUnavailable, suggest
 from metricdef.warehouses.base import Session
+from metricdef.warehouses.cost import Cost, spark_bytes
 from metricdef.warehouses.profile import Profile
 from metricdef.warehouses.retry import retry
 
@@ -125,6 +126,26 @@ class SparkWarehouse:
             finally:
                 self._forget()
         return found
+
+    def cost(self, statements: Sequence[str]) -> Cost:
+        """Sizes of the tables and files that are read, as the optimizer knows them without the partitions that it prunes."""
+        sizes, names = [], []
+        try:
+            for name, query in map(_read_only, statements):
+                (explained,) = self._spark.sql(f"EXPLAIN COST {query}").collect()
+                sizes.append(spark_bytes(explained[0]))
+                if name is not None:
+                    # A row that nobody knows: an empty one would be planned away, and with it what is joined to it.
+                    fields = self._spark.sql(query).schema.fields
+                    unknown = "FROM_JSON(CAST(RAND() AS STRING), 'x {}').x AS {}"
+                    columns = ", ".join(unknown.format(f.dataType.simpleString(), f.name) for f in fields)
+                    self._spark.sql(f"SELECT {columns} FROM RANGE(1)").createOrReplaceTempView(name)
+                    names.append(name)
+            for name in names:
+                self._spark.catalog.dropTempView(name)
+        except _failures() as error:
+            raise self._refusal(error) from None
+        return Cost(None if None in sizes else sum(size or 0 for size in sizes), {})
 
     def _keep(self, name: str, query: str) -> None:
         """CACHE TABLE, without the plan of the query behind it.

@@ -54,8 +54,8 @@ FATES = {
     "MetricTest": {"used": "metric exposures given as_of expect expect_units", "shown": "description"},
     "Defaults": {"used": "unit timezone window immature confidence covariates multiplicity srm_alpha"},
     "ProjectSettings": {
-        "used": "version entities defaults profiles default_profile lint query_timeout output_schema min_units",
-        "refused": "dialect dbt_manifest max_bytes retention",
+        "used": "version entities defaults profiles default_profile lint query_timeout output_schema min_units max_bytes",
+        "refused": "dialect dbt_manifest retention",
         "shown": "name",
     },
     "Cap": {"used": "lower upper zeros"},

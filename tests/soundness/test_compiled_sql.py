@@ -115,7 +115,7 @@ def test_a_time_zone_on_a_column_that_has_one_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("max_bytes", 1000), ("dialect", "snowflake")],
+    [("dbt_manifest", "target/manifest.json"), ("dialect", "snowflake")],
 )
 def test_project_settings_are_not_accepted_and_ignored(tmp_path, field, value):
     write_definitions(tmp_path, SOURCES, METRICS, experiment(metrics=BUYERS), project={**PROJECT, field: value})

@@ -33,6 +33,8 @@ DATABASE, SCHEMA = "LAB", "PUBLIC"
 DEFAULT_ZONE = "America/Los_Angeles"  # a session that forgets its own is seen
 SUSPENDED = "SUSPENDED"  # the warehouse that does not run; with _AT_ONCE the answer comes instead of a query's number
 PARAMETER = re.compile(r"(\w+)\s*=\s*(?:'((?:[^']|'')*)'|(\w+))")
+EXPLAIN = "EXPLAIN USING JSON "
+SOURCE = re.compile(r"(?:FROM|JOIN)\s+(\w+)", re.IGNORECASE)
 BAD_PASSWORD = ("390100", None, "Incorrect username or password was specified.")
 NO_WAREHOUSE = ("000606", "57P03", "No active warehouse selected in the current session.")
 CANCELLED = ("000604", "57014", "SQL execution canceled")
@@ -142,11 +144,24 @@ async def login(request: Request) -> JSONResponse:
     return JSONResponse({"code": None, "message": None, **answer})
 
 
+def estimate(query: str) -> str:
+    """SQL for Snowflake's own estimate: 1,000 bytes and a partition for every reading of a table; refused where it would be."""
+    names = [name.upper() for name in SOURCE.findall(query)]
+    reads = len([name for name in names if not name.startswith("MD_")])
+    scans = [{"operation": "TableScan", "objects": [f"{DATABASE}.{SCHEMA}.{name}"]} for name in names]
+    totals = {"partitionsTotal": 9, "partitionsAssigned": reads, "bytesAssigned": 1000 * reads}
+    stats = json.dumps({"GlobalStats": totals, "Operations": [[{"operation": "Result"}, *scans]]})
+    return f"SELECT '{stats}' AS content FROM (SELECT COUNT(*) AS n FROM (\n{query}\n) AS planned WHERE 1 = 0) AS once"
+
+
 async def query(request: Request) -> JSONResponse:
     sent = await content(request)
     sql = sent["sqlText"]
     session = sessions[to_token(request)]
     received["statements"].append(sql)
+    if sql.upper().startswith(EXPLAIN):
+        body = json.dumps({**sent, "sqlText": estimate(sql[len(EXPLAIN) :])}).encode()
+        request._body = gzip.compress(body) if request.headers.get("Content-Encoding") == "gzip" else body
     if sql.upper().startswith("ALTER SESSION SET"):
         session.parameters |= {name.upper(): text or word for name, text, word in PARAMETER.findall(sql)}
         session.apply()
