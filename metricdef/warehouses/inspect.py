@@ -22,6 +22,11 @@ _AWARE = ("WITH TIME ZONE", "TIMESTAMPTZ", "TIMESTAMP_TZ", "TIMESTAMP_LTZ")
 _WHOLE = re.compile(r"(NUMBER|DECIMAL|NUMERIC)\(\d+,\s*0\)")
 
 
+# That a table may be there, and is not to be read.
+_RIGHTS = re.compile(r"permission denied|not granted|insufficient privileges|not enough privileges", re.IGNORECASE)
+_GRANT = "grant the profile's user SELECT on it, or name another profile"
+
+
 def inspect_sources(
     project: Project, warehouse: Warehouse, sources: Iterable[str], schemas: dict[str, str]
 ) -> tuple[dict[str, Columns], list[Diagnostic]]:
@@ -37,6 +42,11 @@ def inspect_sources(
             found[name] = warehouse.describe(sql.relation(name, source))
         except WarehouseError as error:
             key = "table" if source.table is not None else "sql"
+            if _RIGHTS.search(error.message):
+                what = f"source `{name}` may not be read: {error.message}"
+                place = project.place("sources", name, key)
+                diagnostics.append(Diagnostic("unreadable-table", what, place, (_GRANT,)))
+                continue
             similar = suggest(source.table.split(".")[-1], warehouse.tables()) if source.table else []
             tables = warehouse.tables()
             hint = (

@@ -92,6 +92,8 @@ def _refused_definitions(run: Run) -> dict[str, str]:
     fatal = _problems(run, shared, shared.sources)
     # A problem that no metric has by itself is nobody's to leave out.
     if fatal or len(found) == len(run.metrics()) or any(p not in explained for p in problems):
+        if all(d.rule == "unreadable-table" for d in problems):  # the definitions may be right
+            raise WarehouseError(problems[0].message, problems[0].help)
         raise DefinitionErrors(problems)
     return found
 

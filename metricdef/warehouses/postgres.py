@@ -31,6 +31,7 @@ OPTIONS = {
     "connect_timeout": "connect_timeout",
 }
 CONNECT_TIMEOUT = 10  # seconds
+CHECK_CLIENT = 2000  # milliseconds
 _TAG_BYTES = 63  # application_name is cut there
 # A server that starts or stops, or has no slot left; a connection that broke on the way.
 _TRANSIENT = ("57P01", "57P02", "57P03", "53300", "08000", "08001", "08003", "08004", "08006")
@@ -56,12 +57,14 @@ class PostgresWarehouse:
                 f"profile `{profile.name}` needs the PostgreSQL driver", ["pip install 'metricdef[postgres]'"]
             ) from None
         options = _options(profile)
-        # The last two: a role's own settings could change what a literal says, and the last digits of a sum.
+        # A role's own settings could change what a literal says, and the last digits of a sum.
         settings = [
             "-c default_transaction_read_only=on",
             "-c timezone=UTC",
             "-c standard_conforming_strings=on",
             "-c extra_float_digits=1",
+            # A query whose client is gone would run to its end.
+            f"-c client_connection_check_interval={CHECK_CLIENT}",
         ]
         if session.timeout is not None:
             settings.append(f"-c statement_timeout={max(1, round(session.timeout * 1000))}")
