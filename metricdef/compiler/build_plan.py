@@ -36,6 +36,7 @@ from metricdef.compiler.plan import (
 from metricdef.compiler.refusals import refuse
 from metricdef.compiler.zones import zone_offsets
 from metricdef.definitions.expressions import columns_of, parse_expression
+from metricdef.definitions.maturity import horizon_of, window_of
 from metricdef.definitions.models import ROLES, Experiment, Role, Target
 from metricdef.definitions.project import Project
 from metricdef.definitions.used import (
@@ -222,7 +223,7 @@ class _Builder:
     def _metric(self, name: str, role: Role, target: Target) -> MetricPlan:
         metric = self.project.metrics[name]
         parts = metric.parts(self.project.metrics)
-        horizon = self._horizon(metric, parts)
+        horizon = horizon_of(self.project, metric, parts)
         block = self._values(horizon, "outcome")
         labels = self._labels(name, parts)
         if isinstance(metric, QuantileMetric):
@@ -274,7 +275,7 @@ class _Builder:
         fraction = metric.quantile.fraction
         safe = self.names.unique("quantile", name)
         if metric.of == "events":
-            column = self._unit_column(name, parts[0], self._bounds(self._window(parts[0])))
+            column = self._unit_column(name, parts[0], self._bounds(window_of(self.project, parts[0])))
             quantile = QuantilePlan(safe, fraction, block.name, column.name, None, events=True)
             columns: tuple[str, ...] = ()
         else:
@@ -303,7 +304,7 @@ class _Builder:
 
     def _part(self, block: _Values, label: str, part: Part, anchor: Anchor, limits: _Limits | None = None) -> Value:
         """The value of one part in a block, capped at `limits` where they are known already."""
-        bounds = self._bounds(self._window(part), anchor)
+        bounds = self._bounds(window_of(self.project, part), anchor)
         if part.agg == "step":
             column = self._funnel(label, part, bounds)
         else:
@@ -356,9 +357,6 @@ class _Builder:
 
     # --- windows and maturity -----------------------------------------------------------------------------------------
 
-    def _window(self, part: Part) -> Window:
-        return part.window or self.project.settings.defaults.window or Window.parse("experiment")
-
     def _bounds(self, window: Window, anchor: Anchor = "outcome") -> Bounds:
         anchor = anchor if self.experiment.exposure.trigger else "outcome"
         if window.kind == "span":
@@ -366,19 +364,6 @@ class _Builder:
         if window.kind == "last":
             return Bounds(0, None, self.enrolment_end - (window.end or 0), self.enrolment_end, anchor)
         return Bounds(0, None, None, self.enrolment_end, anchor)
-
-    def _horizon(self, metric: Metric, parts: tuple[Part, ...]) -> int | None:
-        """How long before as-of a unit's anchor must lie for it to count; None where every unit does."""
-        if metric.immature_policy(self.project.settings.defaults.immature) == "include":
-            return None
-        windows = [self._window(part) for part in parts]
-        ends = [window.end for window in windows if window.kind == "span" and window.end is not None]
-        if not ends:
-            return None
-        sources = {part.source for part in parts}
-        sources |= {step.source for part in parts if part.funnel for step in part.funnel.steps}
-        settles = [self.project.sources[source].settles_after for source in sources]
-        return max(ends) + max((s.microseconds for s in settles if s), default=0)
 
     # --- columns ------------------------------------------------------------------------------------------------------
 

@@ -7,11 +7,11 @@ from datetime import datetime
 from fractions import Fraction
 from itertools import pairwise
 
-from metricdef.definitions.lookup import unknown
-from metricdef.definitions.models import ROLES, Experiment
+from metricdef.definitions.lookup import metric_place, unknown
+from metricdef.definitions.models import Experiment
 from metricdef.definitions.project import Project
 from metricdef.definitions.used import dimension_candidates, experiment_metrics, unit_of
-from metricdef.errors import Diagnostic, Place
+from metricdef.errors import Diagnostic
 from metricdef.metrics import QuantileMetric
 
 
@@ -38,7 +38,7 @@ def check_design(project: Project, name: str) -> Iterator[Diagnostic]:
             yield Diagnostic(
                 "primary-missing-exclude",
                 f"primary metric `{metric_name}` of experiment `{name}` leaves out units without rows, who may differ by arm",
-                _metric_place(project, name, metric_name),
+                metric_place(project, name, metric_name),
                 ("make it secondary, or count those units (`missing: zero`)",),
             )
         if isinstance(metric, QuantileMetric) and (experiment.cluster or len(experiment.ramp) > 1):
@@ -46,17 +46,9 @@ def check_design(project: Project, name: str) -> Iterator[Diagnostic]:
             yield Diagnostic(
                 "quantile-design",
                 f"metric `{metric_name}` of experiment `{name}`: quantiles are not computed over {what}",
-                _metric_place(project, name, metric_name),
+                metric_place(project, name, metric_name),
                 ("use a threshold metric, such as the share of units above a limit",),
             )
-
-
-def _metric_place(project: Project, name: str, metric_name: str) -> Place:
-    experiment = project.experiments[name]
-    for role in ROLES:
-        if metric_name in getattr(experiment.metrics, role):
-            return project.place("experiments", name, "metrics", role, metric_name, key=True)
-    return project.place("experiments", name, "metrics", key=True)
 
 
 def _check_dimension(
@@ -172,6 +164,6 @@ def _check_cluster(project: Project, name: str, experiment: Experiment) -> Itera
                 yield Diagnostic(
                     "per-cluster-ratio",
                     f"metric `{metric_name}` of experiment `{name}` is a ratio, which has no mean per cluster",
-                    _metric_place(project, name, metric_name),
+                    metric_place(project, name, metric_name),
                     ("use `cluster_effect: per_unit`",),
                 )

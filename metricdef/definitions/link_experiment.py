@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from metricdef.definitions.link_corrections import check_corrections
 from metricdef.definitions.link_design import check_design
+from metricdef.definitions.link_sequential import check_sequential
 from metricdef.definitions.lookup import check_extra, check_filter, check_unit, unknown
 from metricdef.definitions.models import ROLES, Experiment, Role, Target, Trigger
 from metricdef.definitions.project import Project
@@ -350,14 +351,7 @@ def _check_analysis(project: Project, name: str, experiment: Experiment) -> Iter
             document.place(("experiments", name, "analysis", "alpha", "quality"), key=True),
             ("keep one",),
         )
-    sequential = experiment.analysis.sequential
-    if sequential and sequential.method == "fixed" and sequential.model_fields_set - {"method"}:
-        yield Diagnostic(
-            "fixed-design",
-            f"experiment `{name}`: a fixed design has no {', '.join(sorted(sequential.model_fields_set - {'method'}))}",
-            document.place(("experiments", name, "analysis", "sequential"), key=True),
-            ("name a sequential `method`, or remove the rest",),
-        )
+    yield from check_sequential(project, name)
     yield from check_corrections(project, name)
 
 

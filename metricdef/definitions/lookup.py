@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from metricdef.definitions.expressions import SqlProblem, columns_of, output_columns, parse_expression, parse_query
-from metricdef.definitions.models import Source
+from metricdef.definitions.models import ROLES, Source
 from metricdef.definitions.project import Project
 from metricdef.errors import Diagnostic, Place, suggest
 from metricdef.metrics import QuantileMetric
@@ -170,3 +170,12 @@ def column_help(column: str, known: Sequence[str]) -> str:
 def _is_listed(project: Project, path: Sequence[str | int]) -> bool:
     kind, name, *_ = path
     return tuple(path) in project.origins[str(kind), str(name)].values
+
+
+def metric_place(project: Project, name: str, metric_name: str) -> Place:
+    """Where an experiment names a metric, by itself or in a set."""
+    experiment = project.experiments[name]
+    for role in ROLES:
+        if metric_name in getattr(experiment.metrics, role):
+            return project.place("experiments", name, "metrics", role, metric_name, key=True)
+    return project.place("experiments", name, "metrics", key=True)
