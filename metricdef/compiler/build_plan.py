@@ -63,17 +63,20 @@ def build_plan(
     daily: bool = False,
     without: Mapping[str, str] | None = None,
     is_open: bool = False,
+    frozen: Mapping[str, float] | None = None,
 ) -> Plan:
     """Plan experiment `name` as seen at `as_of` (with a zone).
 
     `daily`: with the cumulative moments of every day. `without`: metrics to leave out, each with the reason, which the
-    readout repeats. `is_open`: the SQL learns its as-of when it runs; `as_of` is one that it can be. Raises UsageError for an unknown experiment and DefinitionErrors for what cannot be computed.
+    readout repeats. `is_open`: the SQL learns its as-of when it runs; `as_of` is one that it can be. `frozen`: limits of
+    percentile caps that an earlier look has fixed, by `Percentile.keys`. Raises UsageError for an unknown experiment and
+    DefinitionErrors for what cannot be computed.
     """
     experiment = project.experiment(name)
     refused = refuse(project, name)
     if refused:
         raise DefinitionErrors(refused)
-    return _Builder(project, name, experiment, as_of, daily, dict(without or {}), is_open).build()
+    return _Builder(project, name, experiment, as_of, daily, dict(without or {}), is_open, dict(frozen or {})).build()
 
 
 @dataclass
@@ -100,6 +103,7 @@ class _Builder:
     daily: bool
     without: dict[str, str]
     is_open: bool
+    frozen: dict[str, float]
     unit_columns: dict[tuple[Any, ...], UnitColumn] = field(default_factory=dict)
     funnels: dict[tuple[Any, ...], FunnelColumns] = field(default_factory=dict)
     entry_columns: dict[tuple[str, str], EntryColumn] = field(default_factory=dict)
@@ -429,10 +433,16 @@ class _Builder:
             if not isinstance(limit, PercentileLimit):
                 found.append(limit)
                 continue
+            own = f"{label}.{side}"
+            if own in self.frozen:
+                found.append(self.frozen[own])
+                continue
             key = (column, limit.fraction, cap.zeros == "exclude", present, block.name)
             if key not in self.percentiles:
                 name = self.names.unique("percentile", f"{label}__{side}")
                 self.percentiles[key] = Percentile(name, *key)
+            known = self.percentiles[key]
+            self.percentiles[key] = replace(known, keys=tuple(dict.fromkeys((*known.keys, own))))
             found.append(self.percentiles[key].name)
         return found[0], found[1]
 

@@ -105,7 +105,10 @@ class TriggerPlan:
 
 @dataclass(frozen=True, slots=True)
 class Percentile:
-    """A limit taken from the data: the percentile of a column over the mature, unmixed units of a block, all arms."""
+    """A limit taken from the data: the percentile of a column over the mature, unmixed units of a block, all arms.
+
+    `keys` name the caps that are this limit: that of a part of a metric, and which side.
+    """
 
     name: str
     column: str
@@ -113,6 +116,7 @@ class Percentile:
     nonzero: bool  # over values other than 0 only
     present: bool  # over units with a value only
     block: str
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

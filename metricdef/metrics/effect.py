@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -197,7 +198,8 @@ class Observed:
     """What the warehouse says of one metric, baseline first.
 
     `epochs` has the moments of each epoch of a ramp, and is empty without one; `clustered`: they are over clusters.
-    `shift` was taken off the values of a ratio before they were summed.
+    `shift` was taken off the values of a ratio before they were summed. `kept`: the estimator of each further arm that an
+    earlier look has chosen; empty, or None, where there was none.
     """
 
     arms: tuple[Moments, ...]
@@ -206,6 +208,7 @@ class Observed:
     shift: float = 0.0
     quantile: float | None = None
     quantiles: tuple[QuantileArm, ...] = ()
+    kept: tuple[str | None, ...] = ()
 
 
 def adjusted_effects(
@@ -219,7 +222,8 @@ def adjusted_effects(
     if observed.epochs:
         return _ramp_effects(observed, outcome, covariates)
     arms = observed.arms
-    estimate = _cluster_estimates if observed.clustered else adjustment.choose
+    kept = next((name for name in observed.kept if name in ("lin", "ancova", "unadjusted")), None)
+    estimate = _cluster_estimates if observed.clustered else partial(adjustment.choose, kept=kept)
     try:
         joint = _shifted(estimate(arms, outcome, covariates), arms, observed.shift)
     except NotComputable:
@@ -302,7 +306,9 @@ def binary_effects(
     counts = [(round(float(arm.mean[arm.index(column)]) * arm.n), arm.n) for arm in observed.arms]
     for position in range(1, len(counts)):
         pair = (counts[0], counts[position])
-        if all(n for _, n in pair) and any(min(x, n - x) < RARE for x, n in pair):
+        kept = observed.kept[position - 1] if observed.kept else None
+        rare = any(min(x, n - x) < RARE for x, n in pair) if kept is None else kept == "score"
+        if all(n for _, n in pair) and rare:
             found[position - 1] = ScoreEffect(*counts[position], *counts[0], dropped=tuple(covariates))
     return found
 

@@ -304,7 +304,9 @@ def _ancova(arms: Sequence[SecondMoments], outcome: Outcome, covariates: Sequenc
     return ArmEstimates("ancova", means, cov, own, every, df, names.kept, names.dropped, reduction, common)
 
 
-def choose(arms: Sequence[SecondMoments], outcome: Outcome, covariates: Sequence[str]) -> ArmEstimates:
+def choose(
+    arms: Sequence[SecondMoments], outcome: Outcome, covariates: Sequence[str], kept: str | None = None
+) -> ArmEstimates:
     """The default estimator, by size and rank only, never by significance.
 
     n >= 20 (k + 1) in every arm: Lin; else n >= k + 10 in every arm: ANCOVA; else unadjusted. k counts the
@@ -315,12 +317,15 @@ def choose(arms: Sequence[SecondMoments], outcome: Outcome, covariates: Sequence
         arms: Moments per arm, baseline first.
         outcome: A mean or a ratio.
         covariates: Candidate pre-treatment columns, in order of priority.
+        kept: The estimator chosen at an earlier look (lin, ancova or unadjusted), which size no longer changes.
     """
     smallest = min(arm.n for arm in arms)
     for_lin = usable(arms, covariates, per_arm=True).kept
-    if for_lin and smallest >= UNITS_PER_COEFFICIENT * (len(for_lin) + 1):
+    large = smallest >= UNITS_PER_COEFFICIENT * (len(for_lin) + 1)
+    if for_lin and (large if kept is None else kept == "lin"):
         return _lin(arms, outcome, covariates)
     names = usable(arms, covariates, per_arm=False)
-    if names.kept and smallest >= len(names.kept) + 10:
+    enough = smallest >= len(names.kept) + 10
+    if names.kept and (enough if kept is None else kept in ("ancova", "lin")):
         return _ancova(arms, outcome, covariates)
     return replace(unadjusted(arms, outcome), dropped=names.dropped)

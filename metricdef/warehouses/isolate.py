@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """An experiment to be executed as of an instant."""
+    """An experiment to be executed as of an instant; `frozen` are limits of caps that an earlier look has fixed."""
 
     project: Project
     experiment: str
@@ -34,10 +34,13 @@ class Run:
     profile: Profile
     daily: bool
     progress: Callable[[str], None]
+    frozen: Mapping[str, float] = field(default_factory=dict)
 
     def query(self, without: dict[str, str]) -> Query:
         """The SQL without some metrics."""
-        plan = build_plan(self.project, self.experiment, self.as_of, daily=self.daily, without=without)
+        plan = build_plan(
+            self.project, self.experiment, self.as_of, daily=self.daily, without=without, frozen=self.frozen
+        )
         return render(plan, self.warehouse.dialect, self.profile.schemas)
 
     def execute(self, query: Query) -> pa.Table:

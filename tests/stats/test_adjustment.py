@@ -176,6 +176,18 @@ def test_the_choice_depends_on_size_and_rank(sizes: tuple[int, int], expected: s
     assert choose(arms, MeanOutcome("y"), ["one"]).estimator == "unadjusted"
 
 
+@pytest.mark.parametrize("kept", ["lin", "ancova", "unadjusted"])
+@pytest.mark.parametrize("n", [15, 500])
+def test_what_an_earlier_look_chose_is_kept_whatever_the_size(kept: str, n: int) -> None:
+    rng = np.random.default_rng(7)
+    arms = []
+    for _ in range(2):
+        x = rng.normal(size=(n, 1))
+        arms.append(from_rows(["y", "x", "one"], np.column_stack([x.sum(1) + rng.normal(size=n), x, np.ones(n)])))
+    assert choose(arms, MeanOutcome("y"), ["x", "one"], kept).estimator == kept
+    assert choose(arms, MeanOutcome("y"), ["one"], kept).estimator == "unadjusted"  # nothing to adjust for
+
+
 def test_the_choice_counts_the_covariates_that_lin_would_keep() -> None:
     # x1 is constant in one arm: Lin keeps one covariate, for which 40 units are enough; ANCOVA would keep two.
     rng = np.random.default_rng(7)
