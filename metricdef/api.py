@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -28,6 +28,7 @@ from metricdef.warehouses import Profile, Session, Warehouse, connect, resolve_p
 from metricdef.warehouses.profile import profile_type
 
 if TYPE_CHECKING:
+    from metricdef.analysis.look_record import LookRecord
     from metricdef.analysis.metric_tests import CaseResult
     from metricdef.analysis.readout import Readout
     from metricdef.governance.freeze import Locked
@@ -146,15 +147,24 @@ class Project:
         return self.loaded.project
 
     def plan(
-        self, experiment: str, as_of: str | datetime | None = None, *, daily: bool = False, is_open: bool = False
+        self,
+        experiment: str,
+        as_of: str | datetime | None = None,
+        *,
+        daily: bool = False,
+        is_open: bool = False,
+        history: Sequence[LookRecord] = (),
     ) -> Plan:
         """What the experiment needs, as seen at `as_of`: an instant or a date, by default now.
 
-        `is_open`: as-of is put into the SQL when it runs, whatever `as_of` is.
+        `is_open`: as-of is put into the SQL when it runs, whatever `as_of` is. Caps that looks of `history` have fixed are numbers in it.
         """
+        from metricdef.analysis.look_record import before, frozen_caps
+
         project = self.definitions
-        at = read_as_of(as_of, project.settings.defaults.timezone)
-        return build_plan(project, experiment, at, daily=daily, is_open=is_open)
+        instant = read_as_of(as_of, project.settings.defaults.timezone)
+        frozen = frozen_caps(before(history, instant))
+        return build_plan(project, experiment, instant, daily=daily, is_open=is_open, frozen=frozen)
 
     def compile(
         self,
@@ -181,15 +191,29 @@ class Project:
         progress: Progress = _silent,
         *,
         daily: bool = False,
+        history: Sequence[LookRecord] | None = None,
     ) -> Readout:
-        """Compile, execute and analyse; `daily` with the cumulative estimates of every day. Raises MetricdefError with what to do about it."""
+        """Compile, execute and analyse. Raises MetricdefError with what to do about it.
+
+        Args:
+            experiment: Its name.
+            profile: Where to execute.
+            as_of: Rows at or after it don't count.
+            progress: Told what starts.
+            daily: With the cumulative estimates of every day.
+            history: Looks recorded so far, which a sequential design needs: none is `()`. The readout's `look.record`,
+                through `LookRecord.from_dict`, is what to add to it.
+        """
         from metricdef.analysis.analyse import analyse
+        from metricdef.analysis.look_record import before, frozen_caps
         from metricdef.governance.deviations import with_protocol
         from metricdef.warehouses.isolate import Run, execute_isolated
 
         project = self.definitions
         self._refuse_changes(experiment)
-        plan = self.plan(experiment, as_of, daily=daily)
+        if history is None:
+            self._refuse_looks(experiment)
+        plan = self.plan(experiment, as_of, daily=daily, history=history or ())
         if plan.as_of > datetime.now(UTC):
             raise UsageError(
                 f"as-of {plan.as_of:%Y-%m-%d %H:%M} UTC lies in the future: windows would count as complete that are not",
@@ -200,11 +224,22 @@ class Project:
         with connect(resolved, self._session(f"metricdef {experiment}")) as warehouse:
             self._running.append(warehouse)
             try:
-                found = execute_isolated(Run(project, experiment, plan.as_of, warehouse, resolved, daily, progress))
+                frozen = frozen_caps(before(history or (), plan.as_of))
+                job = Run(project, experiment, plan.as_of, warehouse, resolved, daily, progress, frozen)
+                found = execute_isolated(job)
             finally:
                 self._running.remove(warehouse)
         progress("analysing")
-        return with_protocol(analyse(project, *found, revision(self.root)), project)
+        return with_protocol(analyse(project, *found, revision(self.root), history or ()), project)
+
+    def _refuse_looks(self, experiment: str) -> None:
+        """A run that does not know the looks before it would spend their alpha again. Raises UsageError."""
+        sequential = self.definitions.experiment(experiment).analysis.sequential
+        if sequential is not None and sequential.method != "fixed":
+            raise UsageError(
+                f"experiment `{experiment}` is tested at looks, and looks are not recorded here",
+                ["in Python give `history`, the looks recorded so far, to `Project.run`"],
+            )
 
     def cost(
         self,
@@ -270,6 +305,7 @@ class Project:
             raise UsageError("`--restate` goes with `--incremental`: other jobs read all days anyway")
         for name in names:
             self._refuse_changes(name)
+            self._refuse_looks(name)
         jobs: list[Job] = []
         placeholder = placeholder_of(as_of)
         if placeholder is not None and (incremental or to is not None):
@@ -342,6 +378,7 @@ class Project:
 
         query, table = match(rows, at, compiled)
         self._refuse_changes(query.plan.experiment)
+        self._refuse_looks(query.plan.experiment)
         return with_protocol(analyse(project, query, table, revision(self.root)), project)
 
     def test(self, select: Iterable[str] = ()) -> tuple[CaseResult, ...]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from metricdef import __version__
+from metricdef.analysis.alert import alert_of
 from metricdef.analysis.breakdowns import break_down, hidden_levels
 from metricdef.analysis.cells import Cells, read_cells
 from metricdef.analysis.decision import decide
@@ -16,9 +17,14 @@ from metricdef.analysis.evidence import Evidence
 from metricdef.analysis.families import judge
 from metricdef.analysis.health import arm_rows, check_health
 from metricdef.analysis.ledger import error_budget
+from metricdef.analysis.look_readout import check_frozen, earlier_srm, look_row, looking_of
+from metricdef.analysis.look_record import LookRecord, ResultLook
+from metricdef.analysis.look_rows import Looking
+from metricdef.analysis.look_verdicts import settle
 from metricdef.analysis.moment_rows import moment_rows
 from metricdef.analysis.observed import View
 from metricdef.analysis.readout import EstimateRow, Readout
+from metricdef.analysis.schedule import Stage, iso, stage_of
 from metricdef.analysis.series import daily_series
 from metricdef.analysis.settings import Settings, analysis_settings
 from metricdef.compiler.exposure_stages import AUDIT
@@ -32,77 +38,121 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """Where the run stands in time: `early` says why nothing can be decided, None at the planned end."""
+class _Estimates:
+    """Judged rows, what stands behind them, and what a look records of them."""
 
-    early: str | None
-    hidden: bool
+    rows: list[EstimateRow]
+    evidence: Evidence | None
+    results: list[ResultLook]
 
 
-def analyse(project: Project, query: Query, table: pa.Table, revision: str | None = None) -> Readout:
-    """The readout of one run. Raises WarehouseError where `table` is not the query's result."""
+def analyse(
+    project: Project,
+    query: Query,
+    table: pa.Table,
+    revision: str | None = None,
+    history: Sequence[LookRecord] = (),
+) -> Readout:
+    """The readout of one run.
+
+    Args:
+        project: The definitions.
+        query: What was executed; its caps are those that `frozen_caps` of the looks before has.
+        table: Its result.
+        revision: Git commit of the definitions.
+        history: Looks recorded so far, of a sequential design. What this run adds is the readout's `look.record`.
+
+    Raises:
+        WarehouseError: `table` is not the query's result.
+        UsageError: The query takes a cap from the data that an earlier look has fixed.
+    """
     plan = query.plan
     experiment = project.experiments[plan.experiment]
     settings = analysis_settings(project, plan)
+    stage = stage_of(plan.as_of, settings, history)
+    check_frozen(plan, stage)
     cells = read_cells(plan, table)
-    stage = _stage(plan, settings)
+    looking = looking_of(plan, settings, stage)
     with_mixed = settings.mixed == "first_arm"
     arms = arm_rows(cells, with_mixed=with_mixed)
-    health = check_health(cells, arms, settings, final=stage.early is None)
+    health = check_health(cells, arms, settings, final=stage.early is None and settings.sequential is None)
+    health = earlier_srm(health, stage.earlier)
     view = View(cells, with_mixed)
-    interim = stage.early is not None
     dropped = _dropped(project, plan)
-    rows, evidence = ([], None) if stage.hidden else _estimates(view, settings, dropped, interim=interim)
+    shown = not stage.hidden
+    # Breakdowns are tested once, at the planned end: they have no part in the looks.
+    interim = stage.early is not None or not _is_end(stage, settings)
+    found = (
+        _estimates(view, settings, dropped, interim=interim and looking is None, looking=looking)
+        if shown or looking
+        else _Estimates([], None, [])
+    )
     hidden = hidden_levels(cells, settings.min_units)
-    split = [] if stage.hidden else break_down(view, settings, hidden, interim=interim)
+    split = break_down(view, settings, hidden, interim=interim) if shown else []
     treatments = [arm.name for arm in plan.arms[1:]]
+    decision = decide(found.rows, health, settings, treatments, stage.early, found.evidence, looking)
+    rows = found.rows if shown else []
     return Readout(
         experiment=plan.experiment,
         label=experiment.label or plan.experiment,
         hypothesis=" ".join(experiment.hypothesis.split()),
         status=experiment.status,
-        as_of=_iso(plan.as_of),
-        window={"start": _iso_us(plan.start), "end": _iso_us(plan.end), "planned_end": _iso(settings.planned_end)},
-        look=None,
+        as_of=iso(plan.as_of),
+        window={"start": _iso_us(plan.start), "end": _iso_us(plan.end), "planned_end": iso(settings.planned_end)},
+        look=look_row(cells, looking, found.results, health) if looking and stage.look else None,
         provenance=_provenance(query, revision),
         arms=arms,
         health=health,
         estimates=(*rows, *split),
-        decision=decide(rows, health, settings, treatments, stage.early, evidence),
-        ledger=error_budget(plan, rows, settings, evidence, stage.early),
+        decision=decision,
+        ledger=error_budget(plan, rows, settings, found.evidence, _untested(stage)),
         excluded_units=_excluded(cells, settings),
         sensitivity=()
-        if stage.hidden or stage.early
+        if stage.hidden or stage.early or looking
         else tuple(_sensitivity(View(cells, not with_mixed), settings, dropped)),
-        series=() if stage.hidden else tuple(daily_series(view, settings, project.settings.defaults.timezone)),
-        moments=() if stage.hidden else tuple(moment_rows(cells, hidden, with_mixed=with_mixed)),
+        series=tuple(daily_series(view, settings, project.settings.defaults.timezone, looking)) if shown else (),
+        moments=tuple(moment_rows(cells, hidden, with_mixed=with_mixed)) if shown else (),
+        alert=alert_of(plan.experiment, experiment, decision, iso(plan.as_of)),
     )
 
 
-def _stage(plan: Plan, settings: Settings) -> Stage:
-    if plan.as_of < settings.shown_from:
-        return Stage(f"results are held back until {_iso(settings.shown_from)}: only health is shown", hidden=True)
-    if plan.as_of < settings.planned_end:
-        return Stage(
-            f"before_planned_end: the fixed design is read at {_iso(settings.planned_end)}, when every window is complete",
-            hidden=False,
-        )
-    return Stage(None, hidden=False)
+def _is_end(stage: Stage, settings: Settings) -> bool:
+    """Whether everything that is tested once is tested now."""
+    design = settings.sequential
+    return design is None or (stage.look is not None and stage.look.final and design.method != "always_valid")
+
+
+def _untested(stage: Stage) -> str | None:
+    """Why the ledger cannot say yet what the tests could have found."""
+    if stage.early is None and stage.look is not None and not stage.look.final:
+        return "looks are still to come"
+    return stage.early
 
 
 def _estimates(
-    view: View, settings: Settings, dropped: Sequence[EstimateRow], *, interim: bool
-) -> tuple[list[EstimateRow], Evidence]:
-    """Every row, judged once the planned end is reached; `dropped` keep their places in the families."""
+    view: View,
+    settings: Settings,
+    dropped: Sequence[EstimateRow],
+    *,
+    interim: bool,
+    looking: Looking | None = None,
+) -> _Estimates:
+    """Every row, judged at the planned end or at a look; `dropped` keep their places in the families."""
     found = [
         estimated
         for metric in view.cells.plan.metrics
-        for estimated in estimate_effects(view, metric, settings, interim=interim)
+        for estimated in estimate_effects(view, metric, settings, interim=interim, looking=looking)
     ]
     rows = [*(estimated.row for estimated in found), *dropped]
     effects = {(e.row.metric, e.row.arm): e.effect for e in found if e.effect is not None}
-    evidence = Evidence(view, effects)
-    return (rows if interim else judge(rows, settings, evidence)), evidence
+    readings = {(e.row.metric, e.row.arm): e.reading for e in found if e.reading is not None}
+    evidence = Evidence(view, effects, readings)
+    if interim:
+        return _Estimates(rows, evidence, [])
+    rows = judge(rows, settings, evidence)
+    if looking is not None and not looking.harm_only:
+        rows = settle(rows, readings, looking)
+    return _Estimates(rows, evidence, [e.result for e in found if e.result is not None])
 
 
 def _dropped(project: Project, plan: Plan) -> list[EstimateRow]:
@@ -138,7 +188,7 @@ def _sensitivity(view: View, settings: Settings, dropped: Sequence[EstimateRow])
     found = []
     # Order statistics are those of the declared policy, so quantiles have no other.
     shown = {m.name for m in cells.plan.metrics if m.quantile is None}
-    for row in _estimates(view, settings, dropped, interim=False)[0]:
+    for row in _estimates(view, settings, dropped, interim=False).rows:
         if row.metric not in shown:
             continue
         absolute = asdict(row.absolute) if row.absolute else None
@@ -194,9 +244,5 @@ def _excluded(cells: Cells, settings: Settings) -> dict[str, int]:
     return found | ({"null_cluster": cells.audit("null_cluster")} if plan.cluster else {})
 
 
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 def _iso_us(us: int) -> str:
-    return _iso(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us))
+    return iso(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from metricdef.analysis.evidence import Evidence
 from metricdef.analysis.health import is_invalid
 from metricdef.analysis.hypotheses import signed_margin
+from metricdef.analysis.look_rows import Looking
+from metricdef.analysis.look_verdicts import is_futile
 from metricdef.analysis.readout import DecisionRow, EstimateRow, HealthRow
+from metricdef.analysis.schedule import iso
+from metricdef.analysis.sequential_design import FUTILITY_BETA
 from metricdef.analysis.settings import Settings
 from metricdef.definitions.models import ROLES, Conditions
 from metricdef.errors import NotComputable
@@ -28,11 +32,18 @@ def decide(
     arms: Sequence[str],
     early: str | None,
     evidence: Evidence | None = None,
+    looking: Looking | None = None,
 ) -> DecisionRow:
     """The recommendation for the experiment and for every arm.
 
-    `early` says why nothing can be decided yet; `evidence` has the effects behind the rows, for the shrunk estimate of
-    an arm that was chosen among several.
+    Args:
+        rows: Judged, of every metric and arm.
+        health: Every check.
+        settings: The protocol.
+        arms: Other than the baseline.
+        early: Why nothing can be decided yet but, in a sequential design, that an arm does harm.
+        evidence: The effects behind the rows, for the shrunk estimate of an arm that was chosen among several.
+        looking: The run of a sequential design.
     """
     invalid = is_invalid(health, settings)
     if invalid:
@@ -41,8 +52,59 @@ def decide(
             "invalid", None, ("the health of the experiment failed; its estimates cannot be trusted", *failed)
         )
     if early:
-        return DecisionRow("hold", None, (early,), dict.fromkeys(arms, "hold"))
+        return _decide_early(rows, settings, arms, early, watched=looking is not None)
     found = {arm: _decide_arm([row for row in rows if row.arm == arm], health, settings) for arm in arms}
+    decision = _combine(found, rows, settings, arms, evidence)
+    return decision if looking is None else _at_look(decision, rows, settings, arms, looking)
+
+
+def _decide_early(
+    rows: Sequence[EstimateRow], settings: Settings, arms: Sequence[str], early: str, *, watched: bool
+) -> DecisionRow:
+    """Hold, unless harm shows in a test that is valid at any time."""
+    harmed = {arm: _stop_reasons([r for r in rows if r.arm == arm], settings) if watched else [] for arm in arms}
+    found = {arm: _ArmDecision("stop" if why else "hold", tuple(why)) for arm, why in harmed.items()}
+    decision = _combine(found, rows, settings, arms, None)
+    authority = settings.decision.authority if any(harmed.values()) else ()
+    return replace(decision, because=(*decision.because, early), authority=authority)
+
+
+def _at_look(
+    decision: DecisionRow, rows: Sequence[EstimateRow], settings: Settings, arms: Sequence[str], looking: Looking
+) -> DecisionRow:
+    """The decision with what a look adds: who may act on it early, futility, and when the next look is."""
+    point, of = looking.point, len(looking.design.looks)
+    if point.final:
+        return decision
+    where = f"look {point.number} of {of}" if point.number and of else "this look"
+    following = f"; the next planned look lies at {iso(point.following)}" if point.following else ""
+    if decision.recommendation in ("ship", "stop"):
+        who = ", ".join(settings.decision.authority)
+        act = f"{who} may act on it" if who else "the protocol names nobody with the authority to act on it"
+        line = f"{where} comes before the planned end: {act}"
+        return replace(decision, because=(*decision.because, line), authority=settings.decision.authority)
+    futile = [arm for arm in arms if _is_futile([row for row in rows if row.arm == arm])]
+    lines = [
+        f"{arm}: every primary metric has met its futility bound; ending the experiment now costs at most the planned "
+        f"{FUTILITY_BETA:.0%} of its power, going on costs no alpha"
+        for arm in futile
+    ]
+    return replace(decision, because=(*decision.because, *lines, f"{where}: the rule is not met yet{following}"))
+
+
+def _is_futile(rows: Sequence[EstimateRow]) -> bool:
+    primary = [row for row in rows if row.role == "primary"]
+    return bool(primary) and all(is_futile(row) for row in primary)
+
+
+def _combine(
+    found: dict[str, _ArmDecision],
+    rows: Sequence[EstimateRow],
+    settings: Settings,
+    arms: Sequence[str],
+    evidence: Evidence | None,
+) -> DecisionRow:
+    """What the decisions on the arms mean for the experiment."""
     by_arm = {arm: decision.recommendation for arm, decision in found.items()}
     because = tuple(
         f"{arm}: {line}" if len(arms) > 1 else line for arm, decision in found.items() for line in decision.because
@@ -153,13 +215,14 @@ def _practical(settings: Settings) -> Callable[[EstimateRow], bool]:
         if size is None or row.absolute is None:
             return True
         sign = -1 if row.direction == "decrease" else 1
+        estimate = row.headline.estimate if row.headline else row.absolute.estimate
         null, relative = signed_margin(size, sign)
         if relative is not None:
             if row.relative is None or row.relative.estimate is None or row.baseline_value is None:
                 return False
-            shift = row.absolute.estimate / abs(row.baseline_value) if row.baseline_value else 0.0
+            shift = estimate / abs(row.baseline_value) if row.baseline_value else 0.0
             return sign * shift >= size.value
-        return sign * row.absolute.estimate >= abs(null)
+        return sign * estimate >= abs(null)
 
     return counts
 

@@ -12,6 +12,8 @@ from typing import Any
 from metricdef.analysis.beside import dilute, steps
 from metricdef.analysis.cells import Cells
 from metricdef.analysis.hypotheses import raw_tests
+from metricdef.analysis.look_record import ResultLook
+from metricdef.analysis.look_rows import Looking, Reading, read, with_reading
 from metricdef.analysis.observed import Metric, View, is_stratum, observe
 from metricdef.analysis.readout import (
     CapPart,
@@ -22,6 +24,7 @@ from metricdef.analysis.readout import (
     RelativeInterval,
     Response,
 )
+from metricdef.analysis.sequential_design import ANYTIME_UNITS
 from metricdef.analysis.settings import Settings
 from metricdef.compiler.plan import MetricPlan
 from metricdef.errors import NotComputable
@@ -35,8 +38,6 @@ from metricdef.stats.moments import Moments
 from metricdef.stats.responses import response_test
 from metricdef.stats.tails import t_tail, z_tail
 
-ANYTIME_UNITS = 10_000  # the sample size at which interim intervals are tightest; fixed in advance for all experiments
-
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
@@ -47,6 +48,7 @@ class _Pair:
     baseline: Moments
     arm: Moments
     interim: bool
+    reading: Reading | None = None
 
     @property
     def role(self) -> str:
@@ -64,11 +66,13 @@ class _Pair:
         return self.settings.level(self.role)
 
     def level(self, effect: Effect) -> float:
-        """Level at which to ask for intervals: the row's own, or that of an interval valid at any time.
+        """Level at which to ask for intervals: the row's own, that of a look, or that of an interval valid at any time.
 
         A confidence sequence is the fixed interval with a wider factor; the level at which Welch's interval has just
         that factor makes Fieller's set follow with it (semantics.md, section 7).
         """
+        if self.reading is not None:
+            return self.reading.tail or self.alpha
         if not self.interim:
             return self.alpha
         test = effect.superiority(self.alpha)
@@ -98,15 +102,21 @@ class Estimated:
 
     row: EstimateRow
     effect: Effect | None
+    reading: Reading | None = None
+    result: ResultLook | None = None
 
 
-def estimate_metric(view: View, plan: MetricPlan, settings: Settings, *, interim: bool) -> list[EstimateRow]:
+def estimate_metric(
+    view: View, plan: MetricPlan, settings: Settings, *, interim: bool, looking: Looking | None = None
+) -> list[EstimateRow]:
     """One row per arm. What cannot be computed is a row that says why; `interim`: anytime intervals and no tests."""
-    return [found.row for found in estimate_effects(view, plan, settings, interim=interim)]
+    return [found.row for found in estimate_effects(view, plan, settings, interim=interim, looking=looking)]
 
 
-def estimate_effects(view: View, plan: MetricPlan, settings: Settings, *, interim: bool) -> list[Estimated]:
-    """As `estimate_metric`, with the effects."""
+def estimate_effects(
+    view: View, plan: MetricPlan, settings: Settings, *, interim: bool, looking: Looking | None = None
+) -> list[Estimated]:
+    """As `estimate_metric`, with the effects; with `looking` by the tests of a look and its repeated intervals."""
     baseline, *others = (arm.name for arm in view.cells.plan.arms)
     metric = observe(view, plan)
     base = metric.arms[baseline]
@@ -117,7 +127,8 @@ def estimate_effects(view: View, plan: MetricPlan, settings: Settings, *, interi
     treatments = [arm for arm in others if isinstance(metric.arms[arm], Moments)]
     observed = metric.observed([baseline, *treatments])
     outcome = metric.estimated()
-    observed = replace(observed, shift=metric.shift(outcome))
+    kept = tuple(looking.kept(plan.name, arm) if looking else None for arm in treatments)
+    observed = replace(observed, shift=metric.shift(outcome), kept=kept if any(kept) else ())
     found_of = dict(zip(treatments, plan.metric.effects(observed, outcome, metric.covariates), strict=True))
     plain = plan.metric.effects(observed, outcome, ())
     uncapped = _uncapped(metric, observed)
@@ -129,13 +140,42 @@ def estimate_effects(view: View, plan: MetricPlan, settings: Settings, *, interi
             result.append(Estimated(_failed(row, moments), None))
             continue
         pair = _Pair(metric, settings, base, moments, interim)
+        effect = found_of[arm]
+        if looking is not None and looking.tests:
+            pair, effect = _at_look(pair, view, row, effect, looking)
         empty = arm if row.units and row.units[0] else baseline
         mixed = None if view.with_mixed else False
         waiting = view.level is None and view.cells.count("units_analysed", empty, mixed=mixed) > 0
-        effect = found_of[arm]
         filled = _row(view, row, pair, effect, others_of[arm], waiting=waiting)
-        result.append(Estimated(filled, None if isinstance(effect, NotComputable) or not filled.absolute else effect))
+        seen = None
+        if looking is not None and pair.reading is not None and filled.absolute is not None:
+            try:
+                filled, seen = with_reading(filled, pair.reading, looking)
+            except NotComputable as error:
+                filled = _failed(replace(filled, absolute=None, relative=None), error)
+        known = None if isinstance(effect, NotComputable) or not filled.absolute else effect
+        result.append(Estimated(filled, known, pair.reading, seen))
     return result
+
+
+def _at_look(
+    pair: _Pair, view: View, row: EstimateRow, effect: Effect | NotComputable, looking: Looking
+) -> tuple[_Pair, Effect | NotComputable]:
+    """The pair as it is read at a look, and its effect or why it has no test there.
+
+    A metric whose units go on accruing outcome is tested at the last look alone.
+    """
+    plan = pair.metric.plan
+    growing = view.cells.plan.block(plan.block).horizon is None
+    if growing and (not looking.point.final or looking.design.method == "always_valid"):
+        return replace(pair, interim=True), effect
+    if isinstance(effect, NotComputable) or not row.units or 0 in row.units:
+        return pair, effect
+    try:
+        found = read(looking, plan, effect, (row.baseline, row.arm), row.units, pair.settings, growing=growing)
+    except NotComputable as error:
+        return pair, error
+    return replace(pair, reading=found), effect
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,11 +265,11 @@ def _row(
                 filled,
                 interval_kind="anytime",
                 reason="before_planned_end",
-                message="the experiment has not reached its planned end: interval valid at any time, no test",
+                message=_untested(pair),
             )
         else:
             tests, untested = raw_tests(pair.metric.plan, effect, pair.settings)
-            filled = replace(filled, tests=tests)
+            filled = replace(filled, tests=tests if pair.reading is None else pair.reading.tests)
             if untested is not None:
                 filled = replace(filled, reason=untested.reason, message=f"no test of equivalence: {untested.message}")
     except NotComputable as error:
@@ -241,7 +281,17 @@ def _row(
         unadjusted=_beside(pair, others.unadjusted) if effect.covariates else None,
         # Before the planned end the triggered are those whose window since the trigger is complete, the exposed those
         # whose window since exposure is: their quotient is no share.
-        diluted=None if pair.interim else dilute(view, pair.metric.plan, filled),
+        diluted=None
+        if pair.interim or (pair.reading and not pair.reading.final)
+        else dilute(view, pair.metric.plan, filled),
+    )
+
+
+def _untested(pair: _Pair) -> str:
+    return (
+        "the experiment has not reached its planned end: interval valid at any time, no test"
+        if pair.settings.sequential is None
+        else "units go on accruing outcome between looks: no test at this one"
     )
 
 
@@ -332,7 +382,8 @@ def _beside(pair: _Pair, effect: Effect | NotComputable) -> dict[str, Any] | Non
         return None
     try:
         absolute = effect.absolute(pair.level(effect))
-        p_value = None if pair.interim else pair.main_p(effect)
+        # Before the planned end and at looks another analysis has an interval and no test of its own.
+        p_value = None if pair.interim or pair.reading else pair.main_p(effect)
     except NotComputable:
         return None
     return {"estimator": effect.estimator, **asdict(absolute), "p_value": p_value}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from metricdef.analysis.look_rows import Reading
 from metricdef.analysis.observed import View, observe
 from metricdef.analysis.readout import EstimateRow, Interval, TestRow
 from metricdef.compiler.plan import MetricPlan
@@ -43,10 +44,11 @@ class JointLaw:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The effects of one view of the data, by metric and arm."""
+    """The effects of one view of the data, by metric and arm, and how they were read at a look."""
 
     view: View
     effects: Mapping[Key, Effect]
+    readings: Mapping[Key, Reading] = field(default_factory=dict)
 
     def interval(self, key: Key, level: float) -> Interval | None:
         """The absolute effect with its interval of level 1 - `level`; None where there is no effect."""

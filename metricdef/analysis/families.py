@@ -162,7 +162,8 @@ def _verdict(row: EstimateRow) -> Verdict:
 
 
 def _is_good(row: EstimateRow, test: TestRow) -> bool:
-    return (test.statistic > 0) == (row.direction != "decrease")
+    up = test.statistic > 0 if test.direction is None else test.direction == "greater"
+    return up == (row.direction != "decrease")
 
 
 def _also(row: EstimateRow, verdict: Verdict, *, void: bool) -> list[str]:

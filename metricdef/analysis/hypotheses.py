@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from metricdef.analysis.readout import TestRow
+from metricdef.analysis.sequential_tests import score_of
 from metricdef.analysis.settings import Settings
 from metricdef.compiler.plan import MetricPlan
 from metricdef.errors import NotComputable
 from metricdef.metrics.effect import Effect
 from metricdef.metrics.fields import Size
 from metricdef.stats import effects
+from metricdef.stats.hybrid import normal_score
 
 Hypothesis = Literal["superiority", "non_inferiority", "equivalence", "deterioration"]
 NullKind = Literal["absolute", "relative"]
@@ -60,13 +63,32 @@ def _equivalence(margin: Size, effect: Effect, alpha: float) -> TestRow:
 
     Schuirmann (1987); any kind of effect that has one-sided tests (`stats.equivalence` is the same for Welch's).
     """
-    sides = []
-    for sign in (-1, 1):
-        null, relative = signed_margin(margin, sign)
-        sides.append(effect.one_sided(null, sign < 0, alpha, relative))
-    worse = max(sides, key=lambda test: test.p_value)
+    worse = max(equivalence_sides(margin, effect, alpha), key=lambda test: test.p_value)
     kind: NullKind = "relative" if margin.kind == "relative" else "absolute"
     return _test("equivalence", kind, margin.value, worse, alpha, sidedness="two one-sided")
+
+
+def equivalence_sides(margin: Size, effect: Effect, alpha: float) -> tuple[effects.Test, effects.Test]:
+    """The tests that the effect lies above the lower margin and below the upper one."""
+    (low, below), (high, above) = (signed_margin(margin, sign) for sign in (-1, 1))
+    return effect.one_sided(low, True, alpha, below), effect.one_sided(high, False, alpha, above)
+
+
+def one_sided_scores(test: TestRow, plan: MetricPlan, effect: Effect) -> dict[str, float]:
+    """The one-sided tests that a test is made of, by name: each with the normal score of its p, positive towards it.
+
+    Bounds at looks apply to z = -Phi^-1 of the one-sided p (semantics.md, section 7). Where p is near 1 it is taken
+    from the other side, which doubles can tell apart.
+    """
+    if test.hypothesis == "superiority":
+        z = math.copysign(score_of(test.p_value / 2), test.statistic)
+        return {"greater": z, "less": -z}
+    if test.hypothesis == "equivalence" and plan.target.equivalence is not None:
+        above, below = equivalence_sides(plan.target.equivalence, effect, test.alpha)
+        return {"above": score_of(above.p_value), "below": score_of(below.p_value)}
+    if test.p_value <= 0.5:
+        return {"one": score_of(test.p_value)}
+    return {"one": -abs(normal_score(test.statistic, test.df))}
 
 
 def _test(

@@ -7,7 +7,10 @@ from typing import Any
 
 from metricdef.analysis.evidence import Evidence, contrast_error
 from metricdef.analysis.hypotheses import signed_margin
+from metricdef.analysis.look_readout import spending_table
+from metricdef.analysis.look_rows import Reading
 from metricdef.analysis.readout import EstimateRow, TestRow
+from metricdef.analysis.sequential_tests import planned_bounds
 from metricdef.analysis.settings import Settings
 from metricdef.compiler.plan import MetricPlan, Plan
 from metricdef.metrics.fields import Size
@@ -49,6 +52,7 @@ def error_budget(
         "false_stop": settings.deterioration_alpha if settings.decision.stop is None else None,
         "block_good_change": block,
         "block_good_change_basis": basis,
+        "looks": spending_table(settings),
     }
 
 
@@ -154,5 +158,19 @@ def _beta(row: EstimateRow, test: TestRow | None, size: Size, evidence: Evidence
         distance = relative * abs(row.baseline_value)
     if not distance > 0:
         raise _Unknown(f"the baseline of {row.metric} is 0, so a relative size is none")
+    reading = evidence.readings.get((row.metric, row.arm))
+    if reading is not None:
+        return _sequential_beta(reading, test, distance)
     level = Level(test.local_alpha, 2 if test.sidedness == "two-sided" else 1)
     return max(0.0, 1 - power_of_noncentrality(distance / error, level, test.df).correct)
+
+
+def _sequential_beta(reading: Reading, test: TestRow, distance: float) -> float:
+    """1 - P(crossing the bounds at any look taken), Z_j ~ N(distance sqrt(I_j), 1)."""
+    if reading.main.share:
+        raise _Unknown("the power of tests valid at any time depends on when one looks")
+    level = (test.local_alpha or 0.0) / (2 if test.sidedness == "two-sided" else 1)
+    bounds = planned_bounds(reading.main, reading.track, level)
+    if bounds is None:
+        raise _Unknown("the last look spends nothing")
+    return max(0.0, 1 - sum(bounds.crossing(distance).upper))

@@ -65,10 +65,39 @@ class RelativeInterval:
 
 
 @dataclass(frozen=True, slots=True)
+class LookTest:
+    """A test at a look of a sequential design.
+
+    `z` are the normal scores of its one-sided tests at this look, `p_values` their p over all looks so far. `bound`: the
+    score from which on this look rejects at the test's own level (`local_alpha`), null where it spends nothing; `spent`:
+    how much of that level the planned looks have spent. `futility`: the score at or below which the planned effect is
+    unlikely, and whether it was met.
+    """
+
+    z: dict[str, float]
+    p_values: dict[str, float]
+    information: float
+    bound: float | None = None
+    spent: float | None = None
+    futility: float | None = None
+    futile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The estimate to quote after a sequential test has stopped: the naive one of an early stop is too large."""
+
+    kind: Literal["median_unbiased"]
+    estimate: float
+    relative: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class TestRow:
     """One hypothesis test. `rejected` is the only thing that makes a verdict.
 
-    `local_alpha`: a p of at most this is rejected whatever the other tests of the family say. `joint`: the metrics whose
+    `kind`: whether the p is of this sample alone (fixed), over the looks so far (sequential), or valid at any time
+    (anytime). `direction`: the side that a sequential p speaks for. `local_alpha`: a p of at most this is rejected whatever the other tests of the family say. `joint`: the metrics whose
     statistics were taken jointly with this one; empty where it joins its family by Bonferroni; None for procedures
     that need no joint law.
     """
@@ -89,6 +118,9 @@ class TestRow:
     rejected: bool
     local_alpha: float | None = None
     joint: tuple[str, ...] | None = None
+    kind: Literal["fixed", "sequential", "anytime"] = "fixed"
+    direction: Literal["greater", "less"] | None = None
+    look: LookTest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +198,7 @@ class EstimateRow:
     tests: tuple[TestRow, ...] = ()
     simultaneous: Interval | None = None
     interval_kind: str = "marginal"
+    headline: Headline | None = None
     estimator: Estimator | None = None
     unadjusted: dict[str, Any] | None = None
     cap: CapRow | None = None
@@ -193,6 +226,7 @@ class DecisionRow:
     arm: str | None
     because: tuple[str, ...]
     by_arm: dict[str, str] = field(default_factory=dict)
+    authority: tuple[str, ...] = ()  # who may act on it, where it comes before the planned end
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +239,7 @@ class Readout:
     status: str
     as_of: str
     window: dict[str, str]
-    look: None
+    look: dict[str, Any] | None
     provenance: dict[str, Any]
     arms: tuple[ArmRow, ...]
     health: tuple[HealthRow, ...]
@@ -216,6 +250,7 @@ class Readout:
     sensitivity: tuple[dict[str, Any], ...]
     series: tuple[dict[str, Any], ...]
     moments: tuple[dict[str, Any], ...]
+    alert: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data in the contract's order. Numbers are full doubles; NaN and infinity never occur."""

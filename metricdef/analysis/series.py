@@ -9,6 +9,7 @@ from typing import Any
 
 from metricdef.analysis.cells import Cells, Group, Row
 from metricdef.analysis.estimates import estimate_metric
+from metricdef.analysis.look_rows import Looking
 from metricdef.analysis.observed import View
 from metricdef.analysis.settings import Settings
 from metricdef.compiler.fact_stages import DAY
@@ -19,10 +20,12 @@ from metricdef.compiler.zones import local_day_us, local_midnights
 ROUNDING = 1e-12  # of a sum that was put together from changes
 
 
-def daily_series(view: View, settings: Settings, timezone: str) -> Iterator[dict[str, Any]]:
+def daily_series(
+    view: View, settings: Settings, timezone: str, looking: Looking | None = None
+) -> Iterator[dict[str, Any]]:
     """One entry a day, metric and arm; a metric without a series has one entry that says why.
 
-    Definitions, exclusions and caps are today's; a day's interval is one that holds at any time until the planned end.
+    Definitions, exclusions, caps and, of a sequential design, estimators are today's; a day's interval is one that holds at any time until the planned end.
     """
     plan = view.cells.plan
     if not plan.daily:
@@ -31,11 +34,13 @@ def daily_series(view: View, settings: Settings, timezone: str) -> Iterator[dict
         reason = no_series(plan, metric)
         if reason is not None:
             yield {"metric": metric.name, "day": None, "reason": reason}
+    kept = replace(looking, tests=False) if looking else None
     metrics = [_bare(plan, m) for m in plan.metrics if no_series(plan, m) is None]
     for end, cells in cumulative_cells(view.cells, timezone):
-        interim = _moment(end) < settings.planned_end
+        # A design with looks tests at those alone.
+        interim = settings.sequential is not None or _moment(end) < settings.planned_end
         for metric in metrics:
-            for row in estimate_metric(replace(view, cells=cells), metric, settings, interim=interim):
+            for row in estimate_metric(replace(view, cells=cells), metric, settings, interim=interim, looking=kept):
                 yield {
                     "metric": row.metric,
                     "day": f"{_moment(local_day_us(plan.offsets, end - 1)):%Y-%m-%d}",

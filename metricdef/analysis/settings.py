@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from metricdef.analysis.sequential_design import SequentialDesign, sequential_design
 from metricdef.compiler.plan import Plan
 from metricdef.definitions.models import ROLES, Correction, Decision, Experiment, Role
 from metricdef.definitions.project import Project
@@ -33,6 +34,7 @@ class Settings:
     planned_end: datetime
     declared: dict[Role, Correction] = field(default_factory=dict)
     min_units: int = 0  # of an arm at a level of a breakdown, below which its figures are not shown
+    sequential: SequentialDesign | None = None  # None: a fixed design
 
     def level(self, role: str) -> float:
         """Two-sided alpha of a row's interval."""
@@ -70,6 +72,7 @@ def analysis_settings(project: Project, plan: Plan) -> Settings:
     alphas = analysis.alpha
     start = experiment.start.at(defaults.timezone)
     hold = experiment.validation.hold
+    planned_end = experiment.end.at(defaults.timezone) + timedelta(microseconds=_longest_wait(project, plan))
     declared = {role: found for role in ROLES if (found := correction_of(project, experiment, role)) is not None}
     return Settings(
         confidence=confidence,
@@ -84,9 +87,10 @@ def analysis_settings(project: Project, plan: Plan) -> Settings:
         decision=experiment.decision,
         prefer=experiment.prefer,
         shown_from=start + timedelta(microseconds=hold.microseconds if hold else 0),
-        planned_end=experiment.end.at(defaults.timezone) + timedelta(microseconds=_longest_wait(project, plan)),
+        planned_end=planned_end,
         declared=declared,
         min_units=project.settings.min_units or 0,
+        sequential=sequential_design(experiment, defaults.timezone, planned_end),
     )
 
 

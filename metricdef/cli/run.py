@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from functools import partial
 from pathlib import Path
@@ -45,4 +46,8 @@ def show(readout: Readout, options: argparse.Namespace) -> int:
         print(readout.to_json(), end="")
     else:
         print(render_text(readout, width(), use_color(sys.stdout, off=options.no_color), verbose=options.verbose))
-    return exit_code(readout.to_dict(), options.fail_on)
+    code = exit_code(readout.to_dict(), options.fail_on)
+    if code and "stop" in options.fail_on and readout.alert is not None:
+        # One line for the program that rolls the flag back; stdout carries the readout.
+        print(json.dumps({"alert": readout.alert}), file=sys.stderr)
+    return code

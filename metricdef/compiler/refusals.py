@@ -49,6 +49,3 @@ def _experiment_features(experiment: Experiment) -> Iterator[tuple[tuple[str | i
     for used, path, what in features:
         if used:
             yield path, f"{what} are not computed yet" if what.endswith("s") else f"{what} is not computed yet"
-    sequential = analysis.sequential
-    if sequential and (sequential.method != "fixed" or sequential.looks or sequential.futility):
-        yield ("analysis", "sequential"), "sequential designs are not computed yet"

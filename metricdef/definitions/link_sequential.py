@@ -13,7 +13,7 @@ from metricdef.definitions.project import Project
 from metricdef.definitions.used import correction_of, experiment_metrics
 from metricdef.errors import Diagnostic, Place
 
-# Corrections whose validity rests on the joint law of fixed-sample p-values, which looks change (docs/adr/0015).
+# Corrections whose validity rests on the joint law of fixed-sample p-values, which looks change (docs/adr/0019-corrections-at-looks.md).
 FIXED_ONLY = ("hochberg", "hommel", "bh", "dunnett", "max_t")
 CLOCK_CHANGE = timedelta(hours=2)  # by which 24-hour days from the start may pass the local midnight of the end
 _KEYS = {

@@ -41,7 +41,12 @@ def _levels(rows: Iterable[EstimateRow]) -> list[float]:
 def _legend(readout: Readout, levels: Sequence[float]) -> Iterator[str]:
     """What holds for all intervals, said once."""
     level = f"{words.confidence(levels[0])} intervals" if len(levels) == 1 else "intervals"
-    if any(row.interval_kind == "anytime" for row in readout.estimates):
+    if readout.look is not None:
+        together = (
+            "valid at any time" if readout.look["method"] == "always_valid" else "that hold at all looks together"
+        )
+        yield f"In brackets: {level} {together}, one comparison at a time. Better or worse by the metric's direction."
+    elif any(row.interval_kind == "anytime" for row in readout.estimates):
         end = words.instant(readout.window.get("planned_end", ""))
         until = f"; not yet tested: the planned end is {end}" if end else ""
         yield f"In brackets: {level} valid at any time{until}."
@@ -60,7 +65,8 @@ def _heading(role: str, rows: Sequence[EstimateRow], levels: bool, width: int, p
         corrected = "not adjusted"
         if main.procedure != "none":
             corrected = f"adjusted by {words.procedure(main.procedure)} over {words.tests(len(rows))}"
-        parts.append(f"p {visible(main.sidedness)}{against}, {corrected}, at {main.alpha:g}")
+        over = "" if main.kind == "fixed" else " over all looks so far"
+        parts.append(f"p {visible(main.sidedness)}{against}{over}, {corrected}, at {main.alpha:g}")
     if levels:
         parts += [f"{words.confidence(level)} intervals" for level in _levels(rows)]
     name = {"guardrail": "GUARDRAILS"}.get(role) or words.spelled(role).upper()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from metricdef.analysis.readout import EstimateRow, TestRow
-from metricdef.reports import words
+from metricdef.reports import looks, words
 from metricdef.reports.lines import visible
 from metricdef.reports.numbers import (
     MINUS,
@@ -74,8 +74,9 @@ def _of_row(row: EstimateRow) -> Iterator[str]:
         yield f"left out as too small: {', '.join(map(visible, row.estimator.left_out))}"
     if row.message and row.reason != words.NOT_YET:
         yield visible(row.message)
-    elif row.reason and row.reason != words.NOT_YET and row.verdict != "not_computed":
+    elif row.reason and row.reason not in (words.NOT_YET, words.NOT_CROSSED) and row.verdict != "not_computed":
         yield words.spelled(row.reason)
+    yield from looks.of_row(row)
     yield from (f"also {_also(word, row)}" for word in row.also)
     test = row.test("deterioration")
     if test and test.rejected:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from metricdef.analysis.readout import ArmRow, HealthRow, Readout
-from metricdef.reports import deviations, words
+from metricdef.reports import deviations, looks, words
 from metricdef.reports.breakdowns import render_breakdowns
 from metricdef.reports.comparisons import render_estimates
 from metricdef.reports.lines import GAP, Pen, flow, table, visible, wrap
@@ -61,6 +61,8 @@ def _title(readout: Readout, width: int, pen: Pen) -> Iterator[str]:
         parts.append(f"planned end {words.instant(window['planned_end'])} ({'not reached' if early else 'reached'})")
     if parts:
         yield from flow(parts, width)
+    if readout.look is not None:
+        yield from flow(list(looks.describe(readout)), width)
     if readout.hypothesis:
         yield from wrap(visible(readout.hypothesis), width, "hypothesis: ", GAP)
 
@@ -97,12 +99,17 @@ def _recommendation(readout: Readout) -> tuple[str, str]:
         return "INVALID", "the experiment can't be trusted, and so no estimate of it"
     if not readout.estimates:
         return "HOLD", "results are held back, only health is shown"
+    if readout.look is not None and not readout.look["final"]:
+        return "HOLD", "no rule is met at this look"
     return "HOLD", "too early to decide" if words.is_early(readout) else "the rule for shipping is not met"
 
 
 def _reason(text: str) -> str:
     """A reason without the code in front that programs read, with instants for people."""
-    return _INSTANT.sub(lambda found: words.instant(found[0]), visible(text).removeprefix(f"{words.NOT_YET}: "))
+    return _INSTANT.sub(
+        lambda found: words.instant(found[0]),
+        visible(text).removeprefix(f"{words.NOT_YET}: ").removeprefix("unplanned: "),
+    )
 
 
 def _health(rows: Sequence[HealthRow], width: int, pen: Pen, verbose: bool) -> Iterator[str]:
@@ -186,6 +193,8 @@ def _remarks(readout: Readout, width: int) -> Iterator[str]:
     left_out = [words.excluded(reason, n, clusters) for reason, n in readout.excluded_units.items() if n]
     if left_out:
         yield from wrap(f"Left out: {'; '.join(left_out)}.", width, rest=GAP)
+    for change in looks.changes(readout):
+        yield from wrap(f"Not as recorded at this look: {change}.", width, rest=GAP)
     budget = [f"{what} at most {percent(rate)}" for key, what in (("false_ship", "a false ship"), ("false_stop", "a false stop"), ("block_good_change", "with the standard errors seen here a good change held back"))
               if isinstance(rate := readout.ledger.get(key), float) and rate < 1]  # fmt: skip
     if budget:

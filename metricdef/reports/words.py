@@ -11,6 +11,7 @@ from metricdef.reports.lines import visible
 from metricdef.reports.numbers import Unit, number, percent, significant_decimals
 
 NOT_YET = "before_planned_end"
+NOT_CROSSED = "bound_not_crossed"
 
 REASONS = {
     "baseline_zero": "the baseline is 0",
@@ -19,6 +20,7 @@ REASONS = {
     "immature": "no window is complete yet",
     "no_units": "no eligible units",
     "no_variation": "the outcome doesn't vary",
+    "nothing_spent": "no new information at this look",
     "not_finite": "infinite or missing numbers",
     "null_out_of_range": "the margin is impossible for a share",
     "quantile_design": "no quantiles in such a design",
@@ -95,6 +97,8 @@ def verdict(row: EstimateRow) -> str:
             return "not yet tested"
         reason = row.reason or ""
         return f"not computed: {REASONS.get(reason) or spelled(reason) or 'no reason given'}"
+    if row.reason == NOT_CROSSED:
+        return "no bound crossed yet"
     margin = margin_words(row)
     if row.verdict == "non_inferior":
         return within(row)

@@ -1,0 +1,126 @@
+"""What a look leaves behind for those that follow: plain numbers, as they were seen, that go to JSON and back exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class SideLook:
+    """One one-sided test at a look.
+
+    Attributes:
+        z: Normal score of its p-value, positive towards its alternative.
+        p_value: One-sided, valid over all looks up to this one: it never rises.
+    """
+
+    z: float
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class ResultLook:
+    """One metric and arm at a look.
+
+    Attributes:
+        metric: Its name.
+        arm: Compared with the baseline.
+        units: In both arms.
+        estimator: Chosen at the first look and kept.
+        information: 1 / se^2 of the difference.
+        estimate: The difference.
+        std_error: Of it; None for the score family.
+        df: Of Welch's t; None for a normal statistic.
+        lower: Of the interval at this look alone, at the row's own level; None where the look spent nothing.
+        upper: The same.
+        relative: The same of the relative effect where that is bounded.
+        sides: By the name of the test, such as `superiority:greater`.
+    """
+
+    metric: str
+    arm: str
+    units: int
+    estimator: str
+    information: float
+    estimate: float
+    std_error: float | None
+    df: float | None
+    lower: float | None
+    upper: float | None
+    relative: tuple[float, float] | None
+    sides: Mapping[str, SideLook]
+
+
+@dataclass(frozen=True, slots=True)
+class LookRecord:
+    """One recorded look.
+
+    Attributes:
+        as_of: What it saw: rows before this instant.
+        number: Of the planned look, from 1; None for one that the plan does not name.
+        fraction: Of the plan, by which alpha is spent; None where only a test valid at any time was made.
+        results: Every metric and arm that could be computed.
+        caps: Limits of percentile caps that are fixed from now on, by `Percentile.keys`.
+        srm: P-value of each sample ratio check, the smallest so far.
+        readout: Hash of the readout document, added by who keeps the record.
+    """
+
+    as_of: datetime
+    number: int | None
+    fraction: float | None
+    results: tuple[ResultLook, ...] = ()
+    caps: Mapping[str, float] = field(default_factory=dict)
+    srm: Mapping[str, float] = field(default_factory=dict)
+    readout: str | None = None
+
+    def result(self, metric: str, arm: str) -> ResultLook | None:
+        """What was seen of one metric and arm."""
+        return next((r for r in self.results if (r.metric, r.arm) == (metric, arm)), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; `from_dict` gives back the same record."""
+        return {**asdict(self), "as_of": self.as_of.astimezone(UTC).isoformat().replace("+00:00", "Z")}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> LookRecord:
+        """The record of `to_dict`; keys that it does not know are passed over. Raises KeyError, ValueError, TypeError."""
+        results = tuple(_result(found) for found in data["results"])
+        fraction, number = data["fraction"], data["number"]
+        return cls(
+            as_of=datetime.fromisoformat(str(data["as_of"])).astimezone(UTC),
+            number=None if number is None else int(number),
+            fraction=None if fraction is None else float(fraction),
+            results=results,
+            caps={str(key): float(value) for key, value in data["caps"].items()},
+            srm={str(key): float(value) for key, value in data["srm"].items()},
+            readout=data.get("readout"),
+        )
+
+
+def _result(data: Mapping[str, Any]) -> ResultLook:
+    known = {name: data[name] for name in ResultLook.__dataclass_fields__}
+    relative = known["relative"]
+    return ResultLook(
+        **{
+            **known,
+            "relative": None if relative is None else (float(relative[0]), float(relative[1])),
+            "sides": {name: SideLook(float(s["z"]), float(s["p_value"])) for name, s in data["sides"].items()},
+        }
+    )
+
+
+def frozen_caps(history: Sequence[LookRecord]) -> dict[str, float]:
+    """Limits that looks so far have fixed: the first value of each stays."""
+    found: dict[str, float] = {}
+    for record in sorted(history, key=lambda r: r.as_of):
+        for key, value in record.caps.items():
+            found.setdefault(key, value)
+    return found
+
+
+def before(history: Sequence[LookRecord], as_of: datetime) -> tuple[LookRecord, ...]:
+    """Looks that saw less, in the order of what they saw."""
+    return tuple(sorted((r for r in history if r.as_of < as_of), key=lambda r: r.as_of))

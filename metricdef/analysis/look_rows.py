@@ -1,0 +1,266 @@
+"""One comparison at a look: its tests, its interval, and what of it is recorded (semantics.md, section 7)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from metricdef.analysis.hypotheses import one_sided_scores, raw_tests
+from metricdef.analysis.look_record import ResultLook, SideLook
+from metricdef.analysis.readout import EstimateRow, Interval, LookTest, TestRow
+from metricdef.analysis.schedule import LookPoint
+from metricdef.analysis.sequential_design import ANYTIME_UNITS, SequentialDesign
+from metricdef.analysis.sequential_tests import (
+    MIN_UNITS,
+    Monitor,
+    Track,
+    critical_value,
+    intersect,
+    look_p,
+    monitor,
+    two_sided_tail,
+)
+from metricdef.analysis.settings import Settings
+from metricdef.compiler.plan import MetricPlan
+from metricdef.errors import NotComputable
+from metricdef.metrics.effect import Effect, ScoreEffect
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """A run of a sequential design.
+
+    Attributes:
+        design: As declared.
+        point: Which look it is.
+        shares: Of the arms, for the planned units of a pair.
+        harm_only: The run is no look: only deterioration is tested, which is valid at any time, and nothing is shown.
+        tests: Not for the days of a series, which only keep the estimators that looks have chosen.
+    """
+
+    design: SequentialDesign
+    point: LookPoint
+    shares: Mapping[str, float]
+    harm_only: bool = False
+    tests: bool = True
+
+    def planned_units(self, baseline: str, arm: str) -> float:
+        """Units of a pair of arms by the end, or the default size that intervals are tuned to."""
+        if self.design.planned_units is None:
+            return ANYTIME_UNITS
+        return self.design.planned_units * (self.shares[baseline] + self.shares[arm])
+
+    def earlier(self, metric: str, arm: str) -> list[tuple[float | None, ResultLook]]:
+        """What earlier looks saw of a comparison, each with its fraction of the plan."""
+        found = [(record.fraction, record.result(metric, arm)) for record in self.point.earlier]
+        return [(fraction, result) for fraction, result in found if result is not None]
+
+    def kept(self, metric: str, arm: str) -> str | None:
+        """The estimator that the first look chose."""
+        earlier = self.earlier(metric, arm)
+        return earlier[0][1].estimator if earlier else None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How one comparison is read at a look.
+
+    Attributes:
+        tests: With p-values over all looks so far.
+        untested: Why a declared equivalence has no test.
+        main: How the tests of the row's own level spend it.
+        harm: How deterioration spends its level.
+        track: The looks so far.
+        past: What the earlier ones of them recorded, with the fraction of the plan.
+        level: One-sided level of the row's interval.
+        critical: The normal score at which that interval ends; inf where the look spends nothing.
+        result: What is recorded, its interval still to be filled in.
+        final: Nothing is left to look at.
+    """
+
+    tests: tuple[TestRow, ...]
+    untested: NotComputable | None
+    main: Monitor
+    harm: Monitor
+    track: Track
+    past: tuple[tuple[float | None, ResultLook], ...]
+    level: float
+    critical: float
+    result: ResultLook
+    final: bool
+
+    @property
+    def tail(self) -> float | None:
+        """Level of the fixed interval that ends at the critical value; None where there is none."""
+        return two_sided_tail(self.critical) if math.isfinite(self.critical) else None
+
+
+def read(
+    looking: Looking,
+    plan: MetricPlan,
+    effect: Effect,
+    pair: tuple[str, str],
+    units: tuple[int, int],
+    settings: Settings,
+    *,
+    growing: bool,
+) -> Reading:
+    """Test one comparison at a look.
+
+    Args:
+        looking: The run.
+        plan: The metric.
+        effect: Of the arm against the baseline, by the estimator that the first look chose.
+        pair: Names of baseline and arm.
+        units: Of both.
+        settings: The protocol.
+        growing: Whether units go on accruing outcome between looks. Then only the final look tests, as a fixed design.
+
+    Raises:
+        NotComputable: Where the effect has no test.
+    """
+    earlier = [] if growing else looking.earlier(plan.name, pair[1])
+    absolute = effect.absolute(settings.level(plan.role))
+    information = _information(effect, absolute.std_error, units)
+    track = _track(looking, earlier, information, units, growing=growing)
+    planned = looking.planned_units(*pair)
+    share = 0.0 if growing else looking.design.anytime_share
+    level = settings.level(plan.role) / 2
+    main = monitor(looking.design.rule, share, level, planned)
+    harm = monitor(None, 1.0, settings.deterioration_alpha, planned)
+    found, untested = raw_tests(plan, effect, settings)
+    tests: list[TestRow] = []
+    sides: dict[str, SideLook] = {}
+    for test in found:
+        is_harm = test.hypothesis == "deterioration"
+        if looking.harm_only and not is_harm:
+            continue
+        own = harm if is_harm else monitor(looking.design.rule, share, _one_sided(test), planned)
+        z = one_sided_scores(test, plan, effect)
+        p_values = {
+            # The losing side of a two-sided test has a p above 1/2 at this look, which twice it makes 1.
+            name: min(
+                1.0 if test.hypothesis == "superiority" and score < 0 else look_p(own, track, score, _one_sided(test)),
+                *_before(earlier, test, name),
+            )
+            for name, score in z.items()
+        }
+        tests.append(_tested(test, z, p_values, information))
+        sides |= {_side(test, name): SideLook(z[name], p_values[name]) for name in z}
+    df = effect.superiority(settings.level(plan.role)).df
+    result = ResultLook(
+        plan.name, pair[1], sum(units), effect.estimator, information, absolute.estimate, absolute.std_error, df,
+        None, None, None, sides,
+    )  # fmt: skip
+    critical = critical_value(main, track, level)
+    return Reading(
+        tuple(tests), untested, main, harm, track, tuple(earlier), level, critical, result, looking.point.final
+    )
+
+
+def _track(
+    looking: Looking,
+    earlier: list[tuple[float | None, ResultLook]],
+    information: float,
+    units: tuple[int, int],
+    *,
+    growing: bool,
+) -> Track:
+    fraction = looking.point.fraction
+    past = [(found, result.information) for found, result in earlier if found is not None]
+    spends = fraction is not None and not looking.harm_only and (looking.point.final or not growing)
+    now = [(fraction, information)] if spends and fraction is not None else []
+    return Track(
+        tuple(value for _, value in (*past, *now)),
+        tuple(found for found, _ in (*past, *now)),
+        spends,
+        sum(units),
+        min(units) >= MIN_UNITS,
+    )
+
+
+def _information(effect: Effect, std_error: float | None, units: tuple[int, int]) -> float:
+    """1 / se^2 of the difference; of the score family with the pooled rate: N0 N1 / (N p (1 - p))."""
+    if std_error is not None:
+        if not std_error > 0:
+            raise NotComputable("zero_variance", "the outcome does not vary")
+        return 1 / std_error**2
+    assert isinstance(effect, ScoreEffect)  # noqa: S101 - the one effect without a standard error
+    rate = (effect.arm_successes + effect.baseline_successes) / sum(units)
+    if not 0 < rate < 1:
+        raise NotComputable("no_variation", "no unit, or every unit, has the outcome: there is nothing to test")
+    return units[0] * units[1] / sum(units) / (rate * (1 - rate))
+
+
+def _one_sided(test: TestRow) -> float:
+    """The level of one side of a test."""
+    return test.alpha / 2 if test.sidedness == "two-sided" else test.alpha
+
+
+def _side(test: TestRow, name: str) -> str:
+    return test.hypothesis if name == "one" else f"{test.hypothesis}:{name}"
+
+
+def _before(earlier: list[tuple[float | None, ResultLook]], test: TestRow, name: str) -> list[float]:
+    """The p-values of a one-sided test at earlier looks, and 1."""
+    key = _side(test, name)
+    return [1.0, *(result.sides[key].p_value for _, result in earlier if key in result.sides)]
+
+
+def _tested(test: TestRow, z: dict[str, float], p_values: dict[str, float], information: float) -> TestRow:
+    """The test with its p over all looks: two-sided twice the smaller side, equivalence the larger, else its own."""
+    direction = None
+    if test.hypothesis == "superiority":
+        direction = min(p_values, key=lambda name: (p_values[name], -z[name]))
+        p_value = min(1.0, 2 * p_values[direction])
+    else:
+        p_value = max(p_values.values())
+    return replace(
+        test,
+        p_value=p_value,
+        kind="anytime" if test.hypothesis == "deterioration" else "sequential",
+        direction=direction,  # type: ignore[arg-type]  # greater or less
+        look=LookTest(z, p_values, information),
+    )
+
+
+def with_reading(row: EstimateRow, reading: Reading, looking: Looking) -> tuple[EstimateRow, ResultLook]:
+    """The row with its tests and the interval that all looks so far leave, and what is recorded of this look.
+
+    `row` has the intervals of this look alone, at `reading.tail`.
+    """
+    assert row.absolute is not None  # noqa: S101 - a reading has an effect
+    result, relative = reading.result, row.relative
+    if reading.tail is not None:
+        bounded = relative is not None and relative.shape == "bounded"
+        result = replace(
+            result,
+            lower=row.absolute.lower,
+            upper=row.absolute.upper,
+            relative=(relative.lower, relative.upper) if bounded and relative is not None else None,  # type: ignore[arg-type]  # bounded
+        )
+    seen = [*(found for _, found in reading.past), result]
+    row = replace(row, tests=reading.tests, interval_kind=_kind(looking))
+    left = intersect([(found.lower, found.upper) for found in seen])
+    if left is None:
+        if looking.harm_only:
+            return row, result
+        raise NotComputable(*_nothing_spent(looking, reading))
+    shared = intersect([found.relative or (None, None) for found in seen])
+    if relative is not None and shared is not None:
+        relative = replace(relative, lower=shared[0], upper=shared[1], shape="bounded", excluded=None)
+    elif reading.tail is None:
+        relative = None
+    interval = Interval(result.estimate, result.std_error, *left)
+    return replace(row, absolute=interval, relative=relative), result
+
+
+def _kind(looking: Looking) -> str:
+    return "anytime" if looking.design.method == "always_valid" else "repeated"
+
+
+def _nothing_spent(looking: Looking, reading: Reading) -> tuple[str, str]:
+    if looking.design.anytime_share and not reading.track.ready:
+        return "too_few_units", f"tests valid at any time start at {MIN_UNITS} units in every arm"
+    return "nothing_spent", "this look has no new information and spends nothing"
