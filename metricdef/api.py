@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -179,9 +180,8 @@ class Project:
         project = self.definitions
         _, kind, schemas = profile_type(profile, project.settings.profiles, project.settings.default_profile)
         named = dialect is not None and profile is None
-        return render(
-            self.plan(experiment, as_of, daily=daily), dialect or kind, {} if named and dialect != kind else schemas
-        )
+        plan = self.plan(experiment, as_of, daily=daily, history=self._looks(experiment))
+        return render(plan, dialect or kind, {} if named and dialect != kind else schemas)
 
     def run(
         self,
@@ -201,9 +201,30 @@ class Project:
             as_of: Rows at or after it don't count.
             progress: Told what starts.
             daily: With the cumulative estimates of every day.
-            history: Looks recorded so far, which a sequential design needs: none is `()`. The readout's `look.record`,
-                through `LookRecord.from_dict`, is what to add to it.
+            history: Looks to go on from, of a sequential design; by default those of the project's record, to which this
+                one is then added. With it nothing is recorded: the readout's `look.record`, through
+                `LookRecord.from_dict`, is what to add.
         """
+        project = self.definitions
+        instant = read_as_of(as_of, project.settings.defaults.timezone)
+        run = partial(self._run, experiment, profile, instant, progress, daily=daily)
+        if history is not None or not self._has_looks(experiment):
+            return run(history or ())
+        from metricdef.governance.looks import run_recorded
+        from metricdef.governance.record import record_path
+
+        return run_recorded(record_path(self.root, experiment), run)
+
+    def _run(
+        self,
+        experiment: str,
+        profile: str | None,
+        as_of: datetime,
+        progress: Progress,
+        history: Sequence[LookRecord],
+        *,
+        daily: bool,
+    ) -> Readout:
         from metricdef.analysis.analyse import analyse
         from metricdef.analysis.look_record import before, frozen_caps
         from metricdef.governance.deviations import with_protocol
@@ -211,9 +232,7 @@ class Project:
 
         project = self.definitions
         self._refuse_changes(experiment)
-        if history is None:
-            self._refuse_looks(experiment)
-        plan = self.plan(experiment, as_of, daily=daily, history=history or ())
+        plan = self.plan(experiment, as_of, daily=daily, history=history)
         if plan.as_of > datetime.now(UTC):
             raise UsageError(
                 f"as-of {plan.as_of:%Y-%m-%d %H:%M} UTC lies in the future: windows would count as complete that are not",
@@ -224,21 +243,31 @@ class Project:
         with connect(resolved, self._session(f"metricdef {experiment}")) as warehouse:
             self._running.append(warehouse)
             try:
-                frozen = frozen_caps(before(history or (), plan.as_of))
+                frozen = frozen_caps(before(history, plan.as_of))
                 job = Run(project, experiment, plan.as_of, warehouse, resolved, daily, progress, frozen)
                 found = execute_isolated(job)
             finally:
                 self._running.remove(warehouse)
         progress("analysing")
-        return with_protocol(analyse(project, *found, revision(self.root), history or ()), project)
+        return with_protocol(analyse(project, *found, revision(self.root), history), project)
+
+    def _has_looks(self, experiment: str) -> bool:
+        sequential = self.definitions.experiment(experiment).analysis.sequential
+        return sequential is not None and sequential.method != "fixed"
+
+    def _looks(self, experiment: str) -> tuple[LookRecord, ...]:
+        """Looks recorded so far; none of a fixed design."""
+        from metricdef.governance.looks import recorded_looks
+        from metricdef.governance.record import read, record_path
+
+        return recorded_looks(read(record_path(self.root, experiment))) if self._has_looks(experiment) else ()
 
     def _refuse_looks(self, experiment: str) -> None:
-        """A run that does not know the looks before it would spend their alpha again. Raises UsageError."""
-        sequential = self.definitions.experiment(experiment).analysis.sequential
-        if sequential is not None and sequential.method != "fixed":
+        """Jobs are compiled before the looks that fix their caps. Raises UsageError."""
+        if self._has_looks(experiment):
             raise UsageError(
-                f"experiment `{experiment}` is tested at looks, and looks are not recorded here",
-                ["in Python give `history`, the looks recorded so far, to `Project.run`"],
+                f"experiment `{experiment}` is tested at looks, which jobs don't record",
+                [f"`metricdef run {experiment}` computes and records them"],
             )
 
     def cost(

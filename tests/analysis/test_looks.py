@@ -2,14 +2,12 @@
 
 import json
 import math
-from datetime import datetime
 
 import duckdb
 import numpy as np
-import pyarrow as pa
 import pytest
-from looks import Looks, row
-from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions
+from looks import DAYS, DEFINED, GROUP, LOOKS, SETTINGS, Looks, World, row
+from projects import SOURCES, experiment, write_definitions
 from scipy import stats
 
 from metricdef.analysis.analyse import analyse
@@ -17,68 +15,7 @@ from metricdef.api import Project
 from metricdef.errors import DefinitionErrors, UsageError
 from metricdef.reports.text import render_text
 
-DAYS = ("2026-01-11", "2026-01-19", "2026-01-27", "2026-02-04")
-LOOKS = ["10d", "18d", "26d", "34d"]
-START = datetime(2026, 1, 1)
-SETTINGS = {**PROJECT, "defaults": {"window": "3d"}}
-CAPPED = {**METRICS["metrics"]["revenue"], "cap": {"upper": "p95"}}
-DEFINED = {
-    **METRICS["metrics"], "revenue": CAPPED, "orders_ever": {**METRICS["metrics"]["orders_per_user"], "window": "experiment"},
-    "adjusted": {**METRICS["metrics"]["orders_per_user"], "covariates": {"lookback": "7d"}},
-}  # fmt: skip
-GROUP = {"method": "group_sequential", "looks": LOOKS}
 FLAG = {"provider": "openfeature", "key": "checkout", "rollback": "off"}
-
-
-class World:
-    """Units that arrive evenly in January, with at most one order each, an hour after exposure."""
-
-    def __init__(self, n=6000, lift=0.05, seed=1, base=0.3, arms=2):
-        rng = np.random.default_rng(seed)
-        self.at = np.arange(n) * (31 * 86_400 / n)
-        self.arm = rng.integers(0, arms, n)
-        self.bought = rng.random(n) < base + lift * self.arm
-        self.amount = np.where(self.bought, rng.lognormal(1.0, 1.0, n), 0.0)
-
-    def write(self, root, sequential=GROUP, *, primary="buyers", secondary=("revenue",), guardrail=(), **changes):
-        metrics = {"primary": {primary: {"mde": "5%"}}, "secondary": dict.fromkeys(secondary)}
-        metrics |= {"guardrail": {name: {"margin": "10%"} for name in guardrail}} if guardrail else {}
-        protocol = {
-            "analysis": {"sequential": sequential, **changes.pop("analysis", {})},
-            "metrics": metrics,
-            **changes,
-        }
-        write_definitions(root, SOURCES, {"metrics": DEFINED}, experiment(**protocol), project=SETTINGS)
-        if not (root / "warehouse.duckdb").exists():
-            self.fill(root)
-        return Looks(Project(root))
-
-    def fill(self, root):
-        with duckdb.connect(str(root / "warehouse.duckdb")) as connection:
-            for statement in TABLES:
-                connection.execute(statement)
-            units = [f"u{i}" for i in range(len(self.at))]
-            start = np.datetime64(START, "us")
-            shown = start + (self.at * 1e6).astype("timedelta64[us]")
-            arms = np.array(["control", "treatment", "other"])[self.arm].tolist()
-            rows = pa.table({"u": units, "arm": arms, "shown": shown, "amount": self.amount})
-            connection.register("arrivals", rows)
-            connection.execute("INSERT INTO assignments SELECT u, 'test', arm, shown, 'web' FROM arrivals")
-            connection.execute(
-                "INSERT INTO orders SELECT u, shown + INTERVAL 1 HOUR, amount, 'p', 'paid' FROM arrivals WHERE amount > 0"
-            )
-
-    def mature(self, as_of):
-        """Units whose window of 3 days is complete."""
-        return self.at + 3 * 86_400 <= (datetime.fromisoformat(as_of) - START).total_seconds()
-
-    def welch(self, values, as_of):
-        """Brute force: estimate, standard error, df, normal score of the one-sided p."""
-        seen = self.mature(as_of)
-        a, b = values[seen & (self.arm == 1)], values[seen & (self.arm == 0)]
-        found = stats.ttest_ind(a, b, equal_var=False, alternative="greater")
-        error = math.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
-        return a.mean() - b.mean(), error, found.df, stats.norm.isf(found.pvalue)
 
 
 @pytest.fixture(scope="module")
@@ -494,10 +431,11 @@ def test_sample_ratio_is_sequential_at_every_look(world, root):
     assert list(p.values()) == sorted(p.values(), reverse=True)
 
 
-def test_runs_without_the_record_of_looks_are_refused(world, root):
-    project = world.write(root).project
+def test_jobs_that_would_not_record_their_look_are_refused(tmp_path):
+    protocol = experiment(metrics={"primary": {"buyers": {"mde": "5%"}}}, analysis={"sequential": GROUP})
+    write_definitions(tmp_path, SOURCES, {"metrics": DEFINED}, protocol, project={**SETTINGS, "output_schema": "jobs"})
     with pytest.raises(UsageError, match="tested at looks"):
-        project.run("test", as_of=DAYS[0])
+        Project(tmp_path).build(["test"], as_of=DAYS[0])
 
 
 def test_a_design_that_cannot_be_is_refused_before_anything_runs(world, root):
