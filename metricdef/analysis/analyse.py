@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from metricdef.analysis.moment_rows import moment_rows
 from metricdef.analysis.observed import View
 from metricdef.analysis.readout import EstimateRow, Readout
 from metricdef.analysis.schedule import Stage, iso, stage_of
+from metricdef.analysis.sensitivity import compare_analyses
 from metricdef.analysis.series import daily_series
 from metricdef.analysis.settings import Settings, analysis_settings
 from metricdef.compiler.exposure_stages import AUDIT
@@ -109,7 +110,7 @@ def analyse(
         excluded_units=_excluded(cells, settings),
         sensitivity=()
         if stage.hidden or stage.early or looking
-        else tuple(_sensitivity(View(cells, not with_mixed), settings, dropped)),
+        else tuple(compare_analyses(view, settings, rows, dropped, experiment.analysis.sensitivity)),
         series=tuple(daily_series(view, settings, project.settings.defaults.timezone, looking)) if shown else (),
         moments=tuple(moment_rows(cells, hidden, with_mixed=with_mixed)) if shown else (),
         alert=alert_of(plan.experiment, experiment, decision, iso(plan.as_of)),
@@ -177,34 +178,6 @@ def _dropped(project: Project, plan: Plan) -> list[EstimateRow]:
         for name, d in plan.dropped.items()
         for arm in others
     ]
-
-
-def _sensitivity(view: View, settings: Settings, dropped: Sequence[EstimateRow]) -> list[dict[str, Any]]:
-    """The other policy for mixed units, from the same query, where there are any."""
-    cells = view.cells
-    if not any(cells.count("units_assigned", arm.name, mixed=True) for arm in cells.plan.arms):
-        return []
-    name = "mixed_first_arm" if view.with_mixed else "mixed_excluded"
-    found = []
-    # Order statistics are those of the declared policy, so quantiles have no other.
-    shown = {m.name for m in cells.plan.metrics if m.quantile is None}
-    for row in _estimates(view, settings, dropped, interim=False).rows:
-        if row.metric not in shown:
-            continue
-        absolute = asdict(row.absolute) if row.absolute else None
-        found.append(
-            {
-                "analysis": name,
-                "metric": row.metric,
-                "arm": row.arm,
-                "units": row.units,
-                "absolute": absolute,
-                "p_value": row.p_value,
-                "verdict": row.verdict,
-                "reason": row.reason,
-            }
-        )
-    return found
 
 
 def _provenance(query: Query, revision: str | None) -> dict[str, Any]:

@@ -192,8 +192,9 @@ class Cells:
                 yield group
 
     def _breakdown(self, name: str) -> int:
-        """The position of a breakdown among the dimensions."""
-        return next(i for i, d in enumerate(self.plan.dimensions) if d.breakdown and d.name == name)
+        """The position of what splits units among the dimensions: a breakdown, or the first week."""
+        found = enumerate(self.plan.dimensions)
+        return next(i for i, d in found if (d.breakdown or not d.stratum) and d.name == name)
 
 
 def read_cells(plan: Plan, table: pa.Table) -> Cells:

@@ -52,6 +52,9 @@ from metricdef.metrics import Metric, Part, QuantileMetric
 from metricdef.metrics.fields import Cap, Window
 from metricdef.metrics.fields import Percentile as PercentileLimit
 
+FIRST_WEEK = "first week"  # of enrolment; a dimension of the analyst's has no such name
+WEEK = 7 * 86_400_000_000
+
 _Limits = tuple[float | str | None, float | str | None]  # of a cap, lower and upper; text names a Percentile
 
 
@@ -220,6 +223,8 @@ class _Builder:
                 found += [Dimension(written, column, True, False), Dimension(written, column, False, True)]
             else:
                 found.append(Dimension(written, column, stratum, breakdown))
+        if "exclude_first_week" in analysis.sensitivity:
+            found.append(Dimension(FIRST_WEEK, "", stratum=False, breakdown=False, since=self.start + WEEK))
         return tuple(found)
 
     # --- metrics ------------------------------------------------------------------------------------------------------
@@ -454,6 +459,7 @@ class _Builder:
         position = {value.name: i for i, value in enumerate(block.values)}
         groups: list[set[str]] = [{value.name} for value in block.values]
         families: dict[Literal["primary", "secondary", "guardrail"], set[str]] = {role: set() for role in ROLES}
+        uncapped = "uncapped" in self.experiment.analysis.sensitivity
         for metric in metrics:
             if metric.block == block.name:
                 names = {
@@ -463,7 +469,7 @@ class _Builder:
                     *(x for x in (metric.size, metric.residual, metric.uncapped_residual) if x),
                 }
                 groups.append(names)
-                families[metric.role] |= names - {*metric.uncapped, metric.uncapped_residual}
+                families[metric.role] |= names if uncapped else names - {*metric.uncapped, metric.uncapped_residual}
         for role, names in families.items():
             correction = correction_of(self.project, self.experiment, role)
             if correction is not None and correction.method == "max_t":

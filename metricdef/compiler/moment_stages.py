@@ -136,6 +136,8 @@ def cells_name(plan: Plan) -> str:
 def _level(plan: Plan, sql: SqlText, position: int, dimension: Dimension) -> str:
     if plan.cluster is not None and dimension.stratum:
         return f"md_units.stratum_{position}"
+    if not (dimension.stratum or dimension.breakdown):
+        return f"CASE WHEN md_units.exposed_us >= {sql.instant_us(dimension.since)} THEN 'v1' ELSE 'v0' END"
     return level(sql, f"md_units.e_{dimension.column}")
 
 

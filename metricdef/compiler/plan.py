@@ -87,12 +87,16 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Dimension:
-    """A unit's level by which moments are split: a stratum of the overall estimate, a breakdown, or both."""
+    """A unit's level by which moments are split: a stratum of the overall estimate, a breakdown, or both.
+
+    Neither: units whose first exposure lies before `since` are at level 0, the others at level 1.
+    """
 
     name: str  # as the analyst wrote it
     column: str  # the entry column
     stratum: bool
     breakdown: bool
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,11 @@ def _experiment_features(experiment: Experiment) -> Iterator[tuple[tuple[str | i
     analysis = experiment.analysis
     features: list[tuple[object, tuple[str | int, ...], str]] = [
         (experiment.validation.aa_lookback, ("validation", "aa_lookback"), "the pre-period A/A check"),
-        (analysis.sensitivity, ("analysis", "sensitivity"), "sensitivity analyses"),
+        (
+            analysis.sensitivity and analysis.sequential and analysis.sequential.method != "fixed",
+            ("analysis", "sensitivity"),
+            "sensitivity analyses of a sequential design",
+        ),
         (analysis.bayes, ("analysis", "bayes"), "Bayesian read-outs"),
     ]
     for used, path, what in features:

@@ -213,6 +213,9 @@ class Alphas(Strict):
     quality: ProbabilityField | None = None
 
 
+Sensitivity = Literal["unadjusted", "uncapped", "exclude_first_week"]
+
+
 class Analysis(Strict):
     """How the moments become estimates."""
 
@@ -222,7 +225,7 @@ class Analysis(Strict):
     strata: Names = ()
     sequential: Sequential | None = None
     multiplicity: Multiplicity | None = None
-    sensitivity: Names = ()
+    sensitivity: Annotated[tuple[Sensitivity, ...], BeforeValidator(as_tuple)] = ()
     breakdowns: Names = ()
     bayes: dict[str, Any] | None = None
 

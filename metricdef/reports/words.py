@@ -68,7 +68,13 @@ INTERVALS = {
     "fcr": "interval adjusted for selection (false coverage rate)",
 }
 
-ANALYSES = {"mixed_first_arm": "mixed units kept in their first arm", "mixed_excluded": "mixed units left out"}
+ANALYSES = {
+    "mixed_first_arm": "mixed units kept in their first arm",
+    "mixed_excluded": "mixed units left out",
+    "unadjusted": "without covariates and strata",
+    "uncapped": "without caps",
+    "exclude_first_week": "without the units of the first week",
+}
 
 EXCLUDED = {
     "mixed": ("unit that saw several arms", "units that saw several arms"),
