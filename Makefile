@@ -152,6 +152,10 @@ bench: $(RUN) ## the compiled SQL against other ways to the same numbers (SCALE=
 calibrate-stats: $(RUN) ## error rates of every procedure by simulation, about half an hour; writes docs/calibration.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.calibration.run --write-docs $(ARGS)
 
+.PHONY: calibrate-sql
+calibrate-sql: $(RUN) ## error rates of whole experiments, re-randomised, through the compiled SQL; writes docs/rerandomisation.md
+	$(BIN)/python -m benchmarks.rerandomisation --write-docs $(ARGS)
+
 .PHONY: bench-startup
 bench-startup: $(RUN) ## how long metricdef --help takes over an empty Python
 	$(BIN)/python benchmarks/startup.py
