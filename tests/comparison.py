@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 from oracle.oracle import Case, MetricMoments, Result, analyse, moments_of, series
+from oracle.reading import local_day
 from oracle.results import UnitRecord, quantile_of
 
 from metricdef.analysis.cells import Cells, Level
@@ -24,6 +25,7 @@ def assert_cells(case: Case, cells: Cells, timezone: str) -> None:
     """Every count, moment, limit and quantile of an executed case, and every day of its series if it has one."""
     want = analyse(case)
     assert_counts(cells, want)
+    assert_entries(cells, want, timezone)
     for metric in cells.plan.metrics:
         assert_metric(cells, want, metric)
         assert_quantiles(cells, want, metric)
@@ -43,6 +45,35 @@ def assert_counts(cells: Cells, want: Result) -> None:
     reasons = ["null_unit", "null_time", "before_start", "on_or_after_end", "after_as_of", "unknown_arm", "not_loaded"]
     for name in [*reasons, *(["null_cluster"] if cells.plan.cluster else [])]:
         assert cells.audit(name) == want.excluded[name], name
+
+
+def assert_entries(cells: Cells, want: Result, timezone: str) -> None:
+    """Units of every arm and epoch by the local day on which they came, and those of them that were exposed again."""
+    expected: dict[tuple, list] = {}
+    earliest: dict[object, datetime] = {}
+    for record in want.units.values():
+        first = earliest.setdefault(record.cluster, record.first_exposure)
+        earliest[record.cluster] = min(first, record.first_exposure)
+    for record in want.units.values():
+        day = local_day(record.first_exposure, timezone)
+        key = record.arm, record.mixed, record.epoch, day
+        counts = expected.setdefault(key, [0, 0, set()])
+        counts[0] += 1
+        counts[1] += record.exposures > 1
+        if record.first_exposure == earliest[record.cluster]:
+            counts[2].add(record.cluster)
+    clustered = cells.plan.cluster is not None
+    found = {
+        (e.arm, e.mixed, e.epoch, (datetime(1970, 1, 1) + timedelta(microseconds=e.day)).date()): [
+            e.units,
+            e.again,
+            e.clusters,
+        ]
+        for e in cells.entered
+    }
+    assert found == {
+        key: [units, again, len(clusters) if clustered else None] for key, (units, again, clusters) in expected.items()
+    }, "entries by day"
 
 
 def groups(cells: Cells, want: Result) -> Iterator[tuple[str, dict, list]]:

@@ -76,7 +76,8 @@ def analyse(
     looking = looking_of(plan, settings, stage)
     with_mixed = settings.mixed == "first_arm"
     arms = arm_rows(cells, with_mixed=with_mixed)
-    health = check_health(cells, arms, settings, final=stage.early is None and settings.sequential is None)
+    final = stage.early is None and settings.sequential is None
+    health = check_health(cells, arms, settings, final=final, hidden=stage.hidden)
     health = earlier_srm(health, stage.earlier)
     view = View(cells, with_mixed)
     dropped = _dropped(project, plan)

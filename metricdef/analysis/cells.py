@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from metricdef.compiler.moment_stages import capped_values, key_name
 from metricdef.compiler.plan import Block, Plan
 from metricdef.compiler.result import EVENT_COUNTS, result_columns
+from metricdef.compiler.source_checks import checked_sources, key_columns, row_checks
 from metricdef.errors import NotComputable, WarehouseError
 from metricdef.stats.moments import Floats, Moments, empty, from_shifted_sums
 
@@ -64,14 +65,51 @@ class DayChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Entered:
+    """Units of one arm that came on a local day (its start in local microseconds); clusters where those were randomised.
+
+    `again`: units with more than one exposure.
+    """
+
+    arm: str
+    mixed: bool
+    epoch: int
+    day: int
+    units: int
+    again: int
+    clusters: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedDay:
+    """Rows of a source on a local day (None: without a time), its newest, and how many break each of its rules."""
+
+    day: int | None
+    rows: int
+    newest: int | None
+    broken: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedSource:
+    """A source that declares something of its rows. `repeated`: by key, rows beyond the first with the same value."""
+
+    days: tuple[CheckedDay, ...]
+    not_loaded: int
+    repeated: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Cells:
-    """Rows of the result: counts by (arm, mixed, epoch), groups with moments, order statistics, changes by day."""
+    """Rows of the result: counts by (arm, mixed, epoch), groups with moments, order statistics, changes and entries by day."""
 
     plan: Plan
     rows: dict[tuple[str, bool, int], Row]
     groups: tuple[Group, ...]
     quantiles: dict[tuple[str, str, Level | None], OrderStatistics]
     days: tuple[DayChange, ...] = ()
+    entered: tuple[Entered, ...] = ()
+    sources: Mapping[str, CheckedSource] = field(default_factory=dict)
 
     def count(self, name: str, arm: str, *, mixed: bool | None = None, epoch: int | None = None) -> int:
         """A count of one arm; of all its units where `mixed` is None."""
@@ -207,9 +245,11 @@ def read_cells(plan: Plan, table: pa.Table) -> Cells:
         # An absent sum must not be read as 0.
         _refuse(f"the result lacks columns: {', '.join(missing[:5])}")
     rows: dict[tuple[str, bool, int], Row] = {}
-    groups, quantiles, days = [], {}, []
+    groups, quantiles, days, entered = [], {}, [], []
     for row in sorted(found, key=_order):
         kind, _, name = str(row["kind"]).partition(":")
+        if kind in ("checked", "source"):
+            continue
         arm = names.get(int(row["arm"]), "")
         if kind == "quantile":
             level = next((x for x in _levels(plan, row) if x is not None), None)
@@ -219,15 +259,44 @@ def read_cells(plan: Plan, table: pa.Table) -> Cells:
         if kind == "day":
             days.append(DayChange(name, int(row["day_us"]), Group(*key, _levels(plan, row), row)))
             continue
+        if kind == "entered":
+            clusters = int(row["entered_clusters"]) if plan.cluster else None
+            counts = int(row["entered_units"]), int(row["entered_again"]), clusters
+            entered.append(Entered(*key, int(row["seen_us"]), *counts))
+            continue
         rows[key] = row
         if row["group_rows"] is not None:
             groups.append(Group(*key, _levels(plan, row), row))
     wanted = {(a.name, mixed, e) for a in plan.arms for mixed in (False, True) for e in range(max(1, len(plan.epochs)))}
     if set(rows) != wanted:
         _refuse("the result does not have one row per arm")
-    cells = Cells(plan, rows, tuple(groups), quantiles, tuple(days))
+    cells = Cells(plan, rows, tuple(groups), quantiles, tuple(days), tuple(entered), _sources(plan, found))
     _check_sums(cells)
     return cells
+
+
+def _sources(plan: Plan, rows: Sequence[Row]) -> dict[str, CheckedSource]:
+    found = {}
+    for name in checked_sources(plan):
+        days = [row for row in rows if row["kind"] == f"checked:{name}"]
+        whole = [row for row in rows if row["kind"] == f"source:{name}"]
+        if len(whole) != 1:
+            _refuse(f"the result does not have one row of source `{name}`")
+        checks, keys = range(len(row_checks(plan, name))), range(len(key_columns(plan.sources[name])))
+        found[name] = CheckedSource(
+            tuple(
+                CheckedDay(
+                    None if row["seen_us"] is None else int(row["seen_us"]),
+                    int(row["checked_rows"] or 0),
+                    None if row["checked_newest_us"] is None else int(row["checked_newest_us"]),
+                    tuple(int(row[f"checked_{i}"] or 0) for i in checks),
+                )
+                for row in sorted(days, key=lambda row: (row["seen_us"] is None, row["seen_us"]))
+            ),
+            int(whole[0]["source_not_loaded"] or 0),
+            tuple(int(whole[0][f"source_repeated_{i}"] or 0) for i in keys),
+        )
+    return found
 
 
 def _refuse(message: str) -> None:
@@ -256,7 +325,7 @@ def _check_sums(cells: Cells) -> None:
 def _order(row: Row) -> tuple[str, ...]:
     return tuple(
         "" if row.get(k) is None else str(row[k])
-        for k in ("kind", "arm", "mixed", "epoch", "day_us", *sorted(k for k in row if k.startswith("k_")))
+        for k in ("kind", "arm", "mixed", "epoch", "day_us", "seen_us", *sorted(k for k in row if k.startswith("k_")))
     )
 
 

@@ -39,7 +39,7 @@ class HealthRow:
     statistic: float | None = None
     p_value: float | None = None
     threshold: float | None = None
-    segment: dict[str, str] | None = None
+    segment: dict[str, str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

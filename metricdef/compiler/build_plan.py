@@ -269,6 +269,7 @@ class _Builder:
             responded=next((v.name for p, _, v in outcome if p.presence == "itself"), None),
             steps=tuple((p.label, v.name) for p, v in zip(parts, values, strict=True) if p.agg == "step"),
             diluted=self._diluted(metric, outcome, horizon),
+            before=self._pre_period(name, metric, parts, block),
         )
 
     def _quantile(
@@ -351,6 +352,15 @@ class _Builder:
                     label = extra if len(used) == 1 else labels[part]
                     found.setdefault(self._before(block, label, part, lookback), _words(label))
         return found
+
+    def _pre_period(self, name: str, metric: Metric, parts: tuple[Part, ...], block: _Values) -> tuple[str, ...]:
+        """Columns of the outcome over the time that the pre-period check asks for."""
+        lookback = self.experiment.validation.aa_lookback
+        if lookback is None or not lookback.microseconds:
+            return ()
+        labels = dict(zip(parts, self._labels(name, parts), strict=True))
+        before = (self._before(block, labels[p], p, lookback.microseconds) for p in metric.covariate_parts(parts))
+        return tuple(dict.fromkeys(before))
 
     def _before(self, block: _Values, label: str, part: Part, lookback: int) -> str:
         """The same per-unit value over the time before first exposure; absent is 0."""
@@ -469,6 +479,7 @@ class _Builder:
                     *(x for x in (metric.size, metric.residual, metric.uncapped_residual) if x),
                 }
                 groups.append(names)
+                groups.append(set(metric.before))
                 families[metric.role] |= names if uncapped else names - {*metric.uncapped, metric.uncapped_residual}
         for role, names in families.items():
             correction = correction_of(self.project, self.experiment, role)

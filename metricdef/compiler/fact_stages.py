@@ -11,6 +11,7 @@ from metricdef.compiler.exposure_stages import loaded_conditions, ts_us
 from metricdef.compiler.open_instant import earlier, later, may_be_earlier
 from metricdef.compiler.order_statistics import low_name, ranks_stage, ranks_table, rows_name, values_table
 from metricdef.compiler.plan import Bounds, FunnelColumns, Plan, QuantilePlan, UnitColumn
+from metricdef.compiler.source_checks import check_columns, checked_sources, must_have, rows_table
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
 from metricdef.definitions.models import Source
@@ -78,7 +79,10 @@ def fact_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
     """Rows of every source, triggers, values per unit."""
     found = facts_of(plan)
     for facts in found:
-        yield rows_stage(plan, sql, facts)
+        checked = facts.name in checked_sources(plan)
+        if checked:
+            yield _checked_rows(plan, sql, facts)
+        yield rows_stage(plan, sql, facts, checked=checked)
     for facts in found:
         if facts.trigger is not None:
             yield _triggers(plan, sql, facts)
@@ -157,51 +161,98 @@ def _ranked(plan: Plan, sql: SqlText, facts: Facts, quantile: QuantilePlan, colu
     return Stage(values_table(quantile), (f"What {quantile.name} is a quantile of.",), body)
 
 
-def rows_stage(plan: Plan, sql: SqlText, facts: Facts, only: Sequence[str] = (), *, instants: bool = False) -> Stage:
+def rows_stage(
+    plan: Plan,
+    sql: SqlText,
+    facts: Facts,
+    only: Sequence[str] = (),
+    *,
+    instants: bool = False,
+    checked: bool = False,
+) -> Stage:
     """The rows of a source that some value needs, of the units in md_entries, with the columns that values are made of.
 
     `only`: further conditions over `fact_rows`. `instants`: rows have their instant, also where no value needs it.
+    `checked`: they are taken from the stage with all rows.
     """
     source = plan.sources[facts.name]
-    measures = sorted({c.measure for c in facts.columns if c.measure is not None})
-    inputs = [{"name": f"m_{m}", "sql": sql.column(source.measures[m], facts.name, source)} for m in measures]
-    inputs += [
-        {"name": flag, "sql": f"CASE WHEN {sql.conditions(texts, facts.name, source)} THEN 1 ELSE 0 END"}
-        for texts, flag in facts.flags.items()
-    ]
-    utc = sql.utc(source.timestamp or "", source.timezone)
-    low, high = facts.span
-    conditions = [f"({sql.condition(text, facts.name, source)})" for text in source.filter]
-    conditions += [f"{utc} >= {sql.instant(low)}", f"{utc} < {sql.instant(high)}"]
-    if source.partition is not None:
-        # The day of the timestamp, or its time, in whatever zone: at most 14 hours off the instant on either side.
-        column = sql.name(source.partition)
-        conditions += [f"{column} >= {sql.date(low - DAY)}", f"{column} < {sql.date(high + 2 * DAY)}"]
-    conditions += loaded_conditions(plan, sql, source)
-    filters = {texts for texts, _ in facts.needs()} | ({facts.trigger} if facts.trigger is not None else set())
-    wanted = [f"({sql.condition(text, facts.name, source)})" for text in any_of(filters, source.dialect)]
-    if wanted:
-        conditions.append(f"({' OR '.join(wanted)})" if len(wanted) > 1 else wanted[0])
+    tests = [f"fact_rows.ts_us - md_entries.exposed_us >= {duration(facts.earliest)}", *only]
+    if checked:
+        tests += ["fact_rows.is_wanted = 1", "fact_rows.is_loaded = 1"]
+    wanted = _wanted(sql, facts, source)
+    conditions = [*_conditions(sql, facts, source), *loaded_conditions(plan, sql, source)]
     body = template("facts").render(
         unit=sql.name(source.entities[plan.unit]),
         ts_us=ts_us(sql, source),
-        inputs=inputs,
+        inputs=list(_inputs(sql, facts, source)),
         carried=[
             {"name": f"counts_{quantile.name}", "sql": _counts(plan, sql, quantile)}
             for quantile, _ in _in_place(plan, facts)
         ],
         relation=sql.relation(facts.name, source),
-        conditions=conditions,
+        conditions=[*conditions, *([wanted] if wanted else [])],
         needs_instant=instants or _needs_instant(plan, facts),
         seen=_seen(plan, sql, source),
-        wanted=[f"fact_rows.ts_us - md_entries.exposed_us >= {duration(facts.earliest)}", *only],
+        wanted=tests,
+        checked=rows_table(facts.name) if checked else None,
     )
+    scan = "" if checked else ": one scan"
     return Stage(
         facts.table,
-        (f"Rows of {facts.name} that some value needs, of exposed units only: one scan.",),
+        (f"Rows of {facts.name} that some value needs, of exposed units only{scan}.",),
         body,
         shared=_read_again(plan, facts),
     )
+
+
+def _checked_rows(plan: Plan, sql: SqlText, facts: Facts) -> Stage:
+    """All rows of the time that values need, of whomever: what the source declares is of each of them."""
+    source = plan.sources[facts.name]
+    body = template("checked_rows").render(
+        unit=sql.name(source.entities[plan.unit]),
+        ts_us=ts_us(sql, source),
+        columns=[*_inputs(sql, facts, source), *check_columns(plan, sql, facts.name)],
+        relation=sql.relation(facts.name, source),
+        conditions=list(_conditions(sql, facts, source, untimed=must_have(source, source.timestamp or ""))),
+        wanted=_wanted(sql, facts, source),
+        loaded=" AND ".join(loaded_conditions(plan, sql, source)),
+        seen=_seen(plan, sql, source),
+    )
+    comment = f"Every row of {facts.name} in the time that values need: one scan. x: it breaks a rule, k: its keys."
+    return Stage(rows_table(facts.name), (comment,), body, shared=True)
+
+
+def _wanted(sql: SqlText, facts: Facts, source: Source) -> str:
+    """Whether some value wants a row; empty where every row is wanted."""
+    filters = {texts for texts, _ in facts.needs()} | ({facts.trigger} if facts.trigger is not None else set())
+    tests = [f"({sql.condition(text, facts.name, source)})" for text in any_of(filters, source.dialect)]
+    return f"({' OR '.join(tests)})" if len(tests) > 1 else "".join(tests)
+
+
+def _inputs(sql: SqlText, facts: Facts, source: Source) -> Iterator[dict[str, str]]:
+    """Measures, and whether each filter holds."""
+    for m in sorted({c.measure for c in facts.columns if c.measure is not None}):
+        yield {"name": f"m_{m}", "sql": sql.column(source.measures[m], facts.name, source)}
+    for texts, flag in facts.flags.items():
+        yield {"name": flag, "sql": f"CASE WHEN {sql.conditions(texts, facts.name, source)} THEN 1 ELSE 0 END"}
+
+
+def _conditions(sql: SqlText, facts: Facts, source: Source, *, untimed: bool = False) -> Iterator[str]:
+    """What every row must pass, whatever it is read for. `untimed`: rows without a time pass too."""
+    for text in source.filter:
+        yield f"({sql.condition(text, facts.name, source)})"
+    utc = sql.utc(source.timestamp or "", source.timezone)
+    low, high = facts.span
+    if untimed:
+        yield f"(({utc} >= {sql.instant(low)} AND {utc} < {sql.instant(high)}) OR {utc} IS NULL)"
+    else:
+        yield f"{utc} >= {sql.instant(low)}"
+        yield f"{utc} < {sql.instant(high)}"
+    if source.partition is not None:
+        # The day of the timestamp, or its time, in whatever zone: at most 14 hours off the instant on either side.
+        column = sql.name(source.partition)
+        yield f"{column} >= {sql.date(low - DAY)}"
+        yield f"{column} < {sql.date(high + 2 * DAY)}"
 
 
 def _read_again(plan: Plan, facts: Facts) -> bool:

@@ -202,6 +202,7 @@ class MetricPlan:
     steps: tuple[tuple[str, str], ...] = ()  # of a funnel: name and column
     quantile: QuantilePlan | None = None
     diluted: tuple[str, str, tuple[str, ...]] | None = None  # with a trigger: block, size and columns over all exposed
+    before: tuple[str, ...] = ()  # of the pre-period check: the outcome's columns over the time before exposure
 
 
 @dataclass(frozen=True, slots=True)

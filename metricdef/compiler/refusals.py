@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from metricdef.definitions.models import Experiment
+from metricdef.definitions.models import Experiment, Source
 from metricdef.definitions.project import Kind, Project
 from metricdef.definitions.used import used_by
 from metricdef.errors import Diagnostic
@@ -18,8 +18,7 @@ def refuse(project: Project, name: str) -> list[Diagnostic]:
     for source_name in used.sources:
         found += [
             _not_yet(project, "sources", source_name, (key,), f"source `{source_name}`: `{key}` is not used yet")
-            for key in ("dbt_model", "expect", "grain")
-            if getattr(project.sources[source_name], key) is not None
+            for key in _unused(project.sources[source_name])
         ]
     root = next(d for d in project.documents.values() if ("version",) in d.keys)
     for key in ("dialect", "dbt_manifest"):
@@ -32,6 +31,12 @@ def refuse(project: Project, name: str) -> list[Diagnostic]:
     return found
 
 
+def _unused(source: Source) -> Iterator[str]:
+    """Keys of a source that nothing reads; what rows must be like is counted for events only."""
+    keys = ("dbt_model",) if source.kind == "events" else ("dbt_model", "expect", "grain")
+    return (key for key in keys if getattr(source, key) is not None)
+
+
 _REMOVE = "remove it to run without it"
 
 
@@ -42,7 +47,6 @@ def _not_yet(project: Project, kind: Kind, name: str, path: tuple[str | int, ...
 def _experiment_features(experiment: Experiment) -> Iterator[tuple[tuple[str | int, ...], str]]:
     analysis = experiment.analysis
     features: list[tuple[object, tuple[str | int, ...], str]] = [
-        (experiment.validation.aa_lookback, ("validation", "aa_lookback"), "the pre-period A/A check"),
         (
             analysis.sensitivity and analysis.sequential and analysis.sequential.method != "fixed",
             ("analysis", "sensitivity"),

@@ -15,6 +15,7 @@ from metricdef import __version__
 from metricdef.compiler.dialects import DialectTable, dialect_table
 from metricdef.compiler.exposure_stages import attribute_stages, exposure_stages
 from metricdef.compiler.fact_stages import fact_stages
+from metricdef.compiler.health_stages import health_stages
 from metricdef.compiler.moment_stages import moment_stages
 from metricdef.compiler.open_as_of import open_text, session_of
 from metricdef.compiler.plan import Plan
@@ -41,9 +42,8 @@ def render(plan: Plan, dialect: str, schemas: Mapping[str, str] | None = None) -
     sql, session = open_text(plan, table, schemas or {}), session_of(plan, table)
     _refuse_clashes(plan)
     units = (exposure_stages, attribute_stages, state_stages, fact_stages, unit_stages)
-    earlier = [
-        stage for stages in (*units, moment_stages, quantile_stages, series_stages) for stage in stages(plan, sql)
-    ]
+    rooms = (*units, moment_stages, quantile_stages, series_stages, health_stages)
+    earlier = [stage for stages in rooms for stage in stages(plan, sql)]
     statements = write_statements(earlier, result_stage(plan, sql), table)
     digest = hashlib.sha256("\n;\n".join((*session, *statements)).encode()).hexdigest()[:16]
     as_of = "of the date put in at the head" if plan.open_until else f"{plan.as_of:%Y-%m-%d %H:%M:%S.%f} UTC"
@@ -83,7 +83,7 @@ def _statement(stage: Stage, common: list[Stage], dialect: DialectTable) -> str:
     for candidate in reversed(common):
         if re.search(rf"\b{candidate.name}\b", text):
             needed.insert(0, candidate)
-            text += candidate.body
+            text += f"\n{candidate.body}"
     target = dialect.temporary_table.format(name=stage.name) if stage.name else None
     rendered = (
         template("statement").render(target=target, stages=needed, final=stage, end=dialect.statement_end).strip()

@@ -7,10 +7,20 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from metricdef.compiler.exposure_stages import AUDIT
+from metricdef.compiler.health_stages import ENTRY_DAYS, entry_counts
 from metricdef.compiler.moment_stages import key_name, moment_names
 from metricdef.compiler.plan import Plan
 from metricdef.compiler.quantile_stages import quantile_table, quantiles_of
 from metricdef.compiler.series_stages import series_blocks
+from metricdef.compiler.source_checks import (
+    checked_sources,
+    counted,
+    days_table,
+    key_columns,
+    row_checks,
+    totals,
+    totals_table,
+)
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
 from metricdef.compiler.unit_stages import attribute_names
@@ -32,7 +42,8 @@ class Column:
 def result_columns(plan: Plan) -> list[Column]:
     """Every column that the last statement returns, whatever the dialect.
 
-    Rows of kind `group` hold the moments of one group of units, those of kind `quantile` order statistics.
+    Rows of kind `group` hold the moments of one group of units, those of kind `quantile` order statistics, those of kind
+    `entered` how many units came on a local day; `checked` and `source` count rows that break what a source declares.
     """
     groups = "md_groups" if any(b.values for b in plan.blocks) else None
     found = [Column(name, "integer", "arms", name) for name in ("arm", "mixed", "epoch")]
@@ -59,6 +70,8 @@ def result_columns(plan: Plan) -> list[Column]:
     if quantiles_of(plan):
         names = (*ORDER_STATISTICS, *(EVENT_COUNTS if any(q.events for q in quantiles_of(plan)) else ()))
         found += [Column(f"quantile_{name}", "double", None, name) for name in names]
+    found.append(Column("seen_us", "integer", None, "seen_us"))
+    found += [Column(name, "integer", None, name) for name in (*entry_counts(plan), *counted(plan), *totals(plan))]
     return found
 
 
@@ -116,6 +129,13 @@ class _Rows:
 
 
 def _others(plan: Plan) -> Iterator[_Rows]:
+    known = ["arm", "mixed", "epoch", *entry_counts(plan)]
+    yield _Rows("entered", ENTRY_DAYS, {name: name for name in known} | {"seen_us": "day_us"})
+    for name in checked_sources(plan):
+        known = counted(plan)[: 2 + len(row_checks(plan, name))]
+        yield _Rows(f"checked:{name}", days_table(name), {column: column for column in known} | {"seen_us": "day_us"})
+        known = totals(plan)[: 1 + len(key_columns(plan.sources[name]))]
+        yield _Rows(f"source:{name}", totals_table(name), {column: column for column in known})
     levels = {key_name(i): d for i, d in enumerate(plan.dimensions)}
     for q in quantiles_of(plan):
         known = ["arm", *(key for key, d in levels.items() if d.breakdown)]

@@ -41,7 +41,13 @@ def recomputed_metrics(plan: Plan) -> list[str]:
 def _read_by(plan: Plan, metric: MetricPlan) -> set[str]:
     """Unit columns that a metric reads."""
     values = {value.name: value.column for block in plan.blocks for value in block.values}
-    names = {*metric.columns, *metric.covariates, *metric.uncapped, *(metric.diluted[2] if metric.diluted else ())}
+    names = {
+        *metric.columns,
+        *metric.covariates,
+        *metric.uncapped,
+        *metric.before,
+        *(metric.diluted[2] if metric.diluted else ()),
+    }
     events = metric.quantile is not None and metric.quantile.events
     return {values[name] for name in names} | ({metric.quantile.column} if events and metric.quantile else set())
 

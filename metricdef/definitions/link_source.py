@@ -10,7 +10,7 @@ from sqlglot.dialects.dialect import Dialect
 
 from metricdef.definitions.expressions import SqlProblem, parse_query
 from metricdef.definitions.lookup import check_column, check_expression, check_filter, unknown
-from metricdef.definitions.models import Source
+from metricdef.definitions.models import Expectations, Source
 from metricdef.definitions.project import Project
 from metricdef.errors import Diagnostic, suggest
 
@@ -51,12 +51,42 @@ def check_source(project: Project, name: str) -> Iterator[Diagnostic]:
         yield from check_column(project, name, column, "entities", entity)
     for key in ("timestamp", "loaded_at", "partition", "experiment", "arm", "valid_from", "valid_to", "grain"):
         yield from check_column(project, name, getattr(source, key), key)
+    if source.expect is not None:
+        yield from _check_expectations(project, name, source, source.expect)
     for measure, text in source.measures.items():
         yield from check_expression(project, name, text, ("sources", name, "measures", measure))
     for dimension, text in source.dimensions.items():
         yield from _check_dimension(project, name, dimension, text)
     for position, text in enumerate(source.filter):
         yield from check_filter(project, name, text, ("sources", name, "filter", position))
+
+
+def _check_expectations(project: Project, name: str, source: Source, expect: Expectations) -> Iterator[Diagnostic]:
+    """What `expect` names are columns or dimensions, and its values are of one kind."""
+    dimensions = {dimension.casefold() for dimension in source.dimensions}
+    for key, columns in (("not_null", expect.not_null), ("unique", expect.unique)):
+        for position, column in enumerate(columns):
+            if column.casefold() not in dimensions:
+                yield from check_column(project, name, column, "expect", key, position)
+    for column, values in expect.accepted.items():
+        if column.casefold() not in dimensions:
+            yield from check_column(project, name, column, "expect", "accepted", column)
+        kinds = {"number" if type(value) in (int, float) else type(value).__name__ for value in values}
+        if len(kinds) != 1:
+            yield Diagnostic(
+                "invalid-value",
+                f"source `{name}`: the accepted values of `{column}` "
+                + ("are of several kinds" if kinds else "are missing"),
+                project.place("sources", name, "expect", "accepted", column),
+                ("write texts, numbers or true and false",),
+            )
+    if expect.max_late is not None and source.loaded_at is None:
+        yield Diagnostic(
+            "missing-key",
+            f"source `{name}` has `max_late` without `loaded_at`",
+            project.place("sources", name, "expect", "max_late", key=True),
+            ("name the column with the time of arrival",),
+        )
 
 
 def _check_dimension(project: Project, name: str, dimension: str, text: str) -> Iterator[Diagnostic]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from metricdef.analysis.health import SRM_CHECKS
 from metricdef.analysis.readout import ArmRow, HealthRow, Readout
 from metricdef.reports import deviations, looks, words
 from metricdef.reports.breakdowns import render_breakdowns
@@ -129,7 +130,7 @@ def _health(rows: Sequence[HealthRow], width: int, pen: Pen, verbose: bool) -> I
 
 def _srm(rows: Sequence[HealthRow]) -> str:
     """The smallest p of the sample ratio checks, in brackets."""
-    found = [row.p_value for row in rows if row.check.startswith("srm") and row.p_value is not None]
+    found = [row.p_value for row in rows if row.check in SRM_CHECKS and row.p_value is not None]
     return f" (SRM {equation('p', min(found))})" if found else ""
 
 

@@ -222,6 +222,39 @@ def homogeneity(hits: Sequence[int], totals: Sequence[int]) -> Homogeneity:
     return Homogeneity(statistic, len(pairs) - 1, p.p_value, p.log_p_value)
 
 
+def independence(table: Sequence[Sequence[int]]) -> Homogeneity:
+    """Test that arms have the same split in every row: Pearson's chi-square of an R x K table, df = (R - 1)(K - 1).
+
+    sum (x_ra - n_r n_a / n)^2 / (n_r n_a / n); needs some 5 expected units in every cell. Pearson (1900).
+
+    Args:
+        table: Units per arm, by row (a day, a week); rows and arms without units are left out.
+
+    Raises:
+        NotComputable: `too_few_rows` or `too_few_arms` with fewer than 2 of them.
+    """
+    arms = [a for a, units in enumerate(zip(*table, strict=True)) if sum(units)]
+    rows = [[row[a] for a in arms] for row in table if sum(row)]
+    if len(rows) < 2:
+        raise NotComputable("too_few_rows", "comparing splits needs units in at least 2 rows")
+    if len(arms) < 2:
+        raise NotComputable("too_few_arms", "comparing splits needs at least 2 arms with units")
+    totals, n = [sum(units) for units in zip(*rows, strict=True)], sum(map(sum, rows))
+    statistic = sum(
+        (x - sum(row) * t / n) ** 2 / (sum(row) * t / n) for row in rows for x, t in zip(row, totals, strict=True)
+    )
+    df = (len(rows) - 1) * (len(arms) - 1)
+    p = exact.chi_square_tail(statistic, df)
+    return Homogeneity(statistic, df, p.p_value, p.log_p_value)
+
+
+def add_up(parts: Sequence[Homogeneity]) -> Homogeneity:
+    """Independent tables as one test: statistics and df add up. At least one part. Pearson (1900)."""
+    statistic, df = sum(part.statistic for part in parts), sum(part.df for part in parts)
+    p = exact.chi_square_tail(statistic, df)
+    return Homogeneity(statistic, df, p.p_value, p.log_p_value)
+
+
 def combine(parts: Sequence[SrmResult]) -> SrmResult:
     """Independent tables (the epochs of a ramp, each with its own shares) as one test: statistics and df add up.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import yaml
 from projects import write_definitions, write_warehouse
 
 from metricdef.analysis.readout import EstimateRow, Readout
@@ -344,3 +345,40 @@ def test_landing_page_countries(landing_page, known, country):
 def test_the_data_are_what_the_reference_saw(known):
     rows = duckdb.execute(f"SELECT COUNT(*), COUNT(DISTINCT user_id) FROM '{DATA / 'ab_data.parquet'}'").fetchone()
     assert rows == (known["ab_data"]["rows"], known["ab_data"]["users"])
+
+
+def alarms(readout: Readout) -> dict[str, str]:
+    return {row.check: row.status for row in readout.health if row.status in ("warn", "fail")}
+
+
+def test_landing_page_rows_that_contradict_themselves_are_counted(landing_page, known, tmp_path):
+    """Group and page disagree: declared as what the source must be like, every such row is counted."""
+    agrees = "(\"group\" = 'control') = (landing_page = 'old_page')"
+    visits = {
+        "table": "visits", "timestamp": "timestamp", "entities": {"user": "user_id"}, "filter": "converted in (0, 1)",
+        "dimensions": {"agrees": agrees}, "expect": {"accepted": {"agrees": [True]}, "unique": ["user_id"]},
+    }  # fmt: skip
+    definitions = yaml.safe_load((landing_page.root / "metrics" / "part_0.yml").read_text(encoding="utf-8"))
+    definitions["sources"]["checked"] = visits
+    definitions["metrics"]["seen"] = {"type": "mean", "source": "checked", "agg": "count", "direction": "increase"}
+    definitions["experiments"]["page"]["metrics"]["secondary"]["seen"] = None
+    write_definitions(tmp_path, definitions, project={
+        "version": 1, "name": "landing", "entities": ["user"],
+        "profiles": {"local": {"type": "duckdb", "path": str(landing_page.root / "warehouse.duckdb")}},
+    })  # fmt: skip
+    readout = Project(tmp_path).run("page", as_of="2017-03-01")
+    found = {row.check: row for row in readout.health}
+    assert found["source_accepted"].statistic == known["ab_data"]["rows_group_page_mismatch"]
+    assert found["source_unique"].statistic == known["ab_data"]["rows"] - known["ab_data"]["users"]
+    assert {found[check].status for check in ("source_accepted", "source_unique")} == {"warn"}
+    assert "2017-01-25" in found["source_days"].message  # the data end a week before the protocol does
+
+
+def test_experiments_without_a_known_fault_raise_no_alarm(landing_page, cookie_cats, email):
+    """Days, segments, drift and rates are as chance would have them; what is said is true of the protocols."""
+    consistent = landing_page.run("consistent", as_of="2017-03-01")
+    assert alarms(consistent) == {"whole_weeks": "warn"}  # 31 days
+    assert alarms(cookie_cats) == {"whole_weeks": "warn"}
+    # Mails bring visits, the denominator of spend per visit: that ratio is no effect on visitors.
+    assert alarms(email) == {"zero_denominators": "warn"}
+    assert {row.check for row in consistent.health} >= {"srm_by_day", "allocation_drift", "re_exposures"}

@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 import sqlglot
+import yaml
 from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions, write_warehouse
 
 from metricdef.api import Project
@@ -148,8 +149,15 @@ def test_an_engine_that_computes_a_cte_twice_gets_temporary_tables(project):
         made |= set(re.findall(r"TABLE (md_\w+) AS", statement))
 
 
-def test_each_table_is_scanned_once(project):
-    """EXPLAIN of the DuckDB plan, 9 metrics with covariates and segments: one scan per table."""
+@pytest.mark.parametrize(
+    "checks", [{}, {"grain": "product", "expect": {"not_null": ["amount"], "unique": ["user_id"]}}]
+)
+def test_each_table_is_scanned_once(project, checks):
+    """EXPLAIN of the DuckDB plan, 9 metrics with covariates and segments: one scan per table, also with its rows checked."""
+    orders = {**SOURCES["sources"]["orders"], **checks}
+    sources = {"sources": {**SOURCES["sources"], "orders": orders}}
+    (project.root / "metrics" / "part_0.yml").write_text(yaml.safe_dump(sources), encoding="utf-8")
+    project = Project(project.root)
     write_warehouse(
         project.root,
         *TABLES,
@@ -163,6 +171,8 @@ def test_each_table_is_scanned_once(project):
         plan = connection.execute("EXPLAIN (FORMAT JSON) " + query.statements[0].split("\n\n", 1)[1]).fetchall()[0][1]
     for table in ("assignments", "orders", "users"):
         assert len(re.findall(rf'"Table": "(?:\w+\.)*{table}"', plan)) == 1, table
+        snowflake = project.compile("test", "snowflake", as_of="2026-03-01").text
+        assert len(re.findall(rf"\bFROM {table}\b", snowflake)) == 1, table
 
 
 def test_a_new_metric_adds_its_columns_and_changes_no_others(project):

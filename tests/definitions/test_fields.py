@@ -13,11 +13,11 @@ from metricdef.metrics import TYPES, base, fields, funnel, ratio
 # as not computed yet, where it is set to anything but its default. shown: it is printed and means nothing else.
 FATES = {
     "Source": {
-        "used": "kind table sql dialect entities timestamp timezone loaded_at settles_after filter measures dimensions experiment arm valid_from valid_to partition",
-        "refused": "dbt_model grain expect",
+        "used": "kind table sql dialect entities timestamp timezone loaded_at settles_after filter measures dimensions experiment arm valid_from valid_to partition grain expect",
+        "refused": "dbt_model",
         "shown": "description",
     },
-    "Expectations": {"refused": "not_null unique accepted fresh_within max_late"},
+    "Expectations": {"used": "not_null unique accepted fresh_within max_late"},
     "Segment": {"used": "source filter lookback", "shown": "description"},
     "Target": {"used": "margin equivalence mde"},
     "MetricSet": {"used": "primary secondary guardrail", "shown": "description"},
@@ -25,7 +25,7 @@ FATES = {
     "Exposure": {"used": "source key filter mixed trigger", "checked": "assignment"},
     "Arm": {"used": "share key", "shown": "description"},
     "RampStep": {"used": "start shares"},
-    "Validation": {"used": "hold srm_alpha", "refused": "aa_lookback"},
+    "Validation": {"used": "hold srm_alpha aa_lookback"},
     "Outcomes": {"used": "primary secondary guardrail sets"},
     "Futility": {"refused": "spending gamma binding"},
     "Sequential": {

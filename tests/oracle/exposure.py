@@ -30,7 +30,7 @@ NEVER = datetime.max
 
 SOURCE_KEYS = (
     "kind table timestamp entities filter settles_after measures dimensions experiment arm loaded_at description "
-    "timezone valid_from valid_to"
+    "timezone valid_from valid_to grain expect"
 )
 EXPERIMENT_KEYS = (
     "label owners status hypothesis unit exposure population arms baseline start end metrics analysis ramp cluster "
@@ -50,6 +50,7 @@ class Assignment:
     arm_key: str
     arm_keys: set[str]  # of all its rows that count
     at_exposure: Row
+    exposures: int  # rows that count
     cluster: Any = None
 
 
@@ -252,7 +253,7 @@ class Exposure(Sources):
             first, arm_key = min((time, arm_key) for time, arm_key, _ in exposures)
             tied = [row for time, other, row in exposures if (time, other) == (first, arm_key)]
             row = {column: smallest(row[column] for row in tied) for column in tied[0]}
-            found[unit] = Assignment(first, arm_key, {arm_key for _, arm_key, _ in exposures}, row)
+            found[unit] = Assignment(first, arm_key, {arm_key for _, arm_key, _ in exposures}, row, len(exposures))
         return found
 
     def exposed(self) -> Exposed:
@@ -318,6 +319,7 @@ class Exposure(Sources):
                 for name in as_list(self.analysis.get("breakdowns"))
             },
             cluster=assigned.cluster,
+            exposures=assigned.exposures,
         )
 
     def strata(self, unit: Unit, assigned: Assignment) -> tuple[str | None, ...]:

@@ -49,6 +49,7 @@ class UnitRecord:
     strata: tuple[str | None, ...] = ()
     breakdowns: dict[str, str | None] = field(default_factory=dict)
     cluster: Any = None
+    exposures: int = 1  # rows that count
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,23 @@ import math
 from fractions import Fraction
 from itertools import accumulate
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from metricdef.errors import NotComputable
 from metricdef.stats.exact import binomial_two_sided, chi_square_tail, outcomes
-from metricdef.stats.srm import by_segment, chi_square, combine, fixed_sample, homogeneity, sequential
+from metricdef.stats.srm import (
+    add_up,
+    by_segment,
+    chi_square,
+    combine,
+    fixed_sample,
+    homogeneity,
+    independence,
+    sequential,
+)
 
 
 def exact_two_sided(x: int, n: int, p: Fraction) -> float:
@@ -191,6 +201,30 @@ def test_homogeneity_is_pearsons_test_of_the_table(table: list[tuple[int, int]])
         assert got.log_p_value == pytest.approx(chi2.logsf(want.statistic, want.dof), rel=1e-9, abs=1e-9)
     else:
         assert -1e5 < got.log_p_value < -600
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 500)] * 3), min_size=1, max_size=6))
+def test_independence_is_pearsons_test_of_the_table(table: list[tuple[int, int, int]]) -> None:
+    from scipy.stats import chi2_contingency
+
+    used = np.array([row for row in table if sum(row)])
+    used = used[:, used.sum(axis=0) > 0] if len(used) else np.zeros((0, 0))
+    if min(used.shape) < 2:
+        with pytest.raises(NotComputable, match="at least 2"):
+            independence(table)
+        return
+    want, got = chi2_contingency(used, correction=False), independence(table)
+    assert (got.statistic, got.df) == (pytest.approx(want.statistic, abs=1e-9), want.dof)
+    assert got.p_value == pytest.approx(want.pvalue, rel=1e-9, abs=1e-300)
+
+
+def test_independent_tables_add_up() -> None:
+    from scipy.stats import chi2
+
+    parts = [independence([(30, 20), (25, 40)]), homogeneity([3, 9, 4], [50, 60, 70])]
+    got = add_up(parts)
+    assert (got.statistic, got.df) == (pytest.approx(sum(part.statistic for part in parts)), 3)
+    assert got.p_value == pytest.approx(chi2.sf(got.statistic, 3), rel=1e-12)
 
 
 @pytest.mark.parametrize(("n", "share"), [(200, 0.1), (200, 0.5), (500, 0.01), (490, 0.1), (2000, 0.02), (3000, 0.02)])

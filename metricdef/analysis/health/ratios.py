@@ -9,10 +9,12 @@ from fractions import Fraction
 from metricdef.analysis.cells import Cells
 from metricdef.analysis.readout import ArmRow, HealthRow, Status
 from metricdef.analysis.settings import Settings
+from metricdef.compiler.plan import Plan
 from metricdef.errors import NotComputable
 from metricdef.stats import srm
 
 CONCENTRATION = 10_000  # k of the sequential test's Dirichlet prior
+Table = tuple[list[int], list[Fraction]]  # units of every arm and their shares
 SRM_CHECKS = ("srm_assignment", "srm_analysed", "srm_triggered")
 
 
@@ -26,10 +28,11 @@ def check_ratios(cells: Cells, arms: Sequence[ArmRow], settings: Settings, *, fi
         total = [sum(column) for column in zip(*(observed for observed, _ in tables), strict=True)]
         figures = f"{what}: {', '.join(f'{a.arm} {n:,}' for a, n in zip(arms, total, strict=True))}"
         try:
-            statistic, p_value, how = _srm_test(tables, final=final)
+            statistic, p_value, how = test_ratio(tables, final=final)
         except NotComputable as error:
             status: Status = "fail" if error.reason == "unexpected_arm" else "skipped"
-            yield HealthRow(check, status, f"{figures}; {error.message}", threshold=threshold)
+            hint = "; give it a share, or find out why it is assigned" if status == "fail" else ""
+            yield HealthRow(check, status, f"{figures}; {error.message}{hint}", threshold=threshold)
             continue
         status = "fail" if p_value <= threshold else "pass"
         advice = "; find out why units are lost or added before reading any result" if status == "fail" else ""
@@ -46,19 +49,26 @@ def srm_checks(cells: Cells) -> dict[str, tuple[str, str]]:
     return checks | {"srm_triggered": (f"{kind} triggered", f"{kind}_analysed")}
 
 
-def _tables(cells: Cells, name: str, mixed: bool | None) -> list[tuple[list[int], list[Fraction]]]:
+def _tables(cells: Cells, name: str, mixed: bool | None) -> list[Table]:
     """Counts and shares of every epoch; one without a ramp."""
     plan = cells.plan
     found = []
     for epoch in range(max(1, len(plan.epochs))):
         counts = [cells.count(name, arm.name, mixed=mixed, epoch=epoch) for arm in plan.arms]
-        shares = [plan.epochs[epoch].shares[arm.name] if plan.epochs else arm.share for arm in plan.arms]
-        found.append((counts, shares))
+        found.append((counts, shares_of(plan, epoch)))
     return found
 
 
-def _srm_test(tables: Sequence[tuple[list[int], list[Fraction]]], *, final: bool) -> tuple[float, float, str]:
-    """Epochs are independent: chi-squares and their df add up, and so do logarithms of Bayes factors."""
+def shares_of(plan: Plan, epoch: int) -> list[Fraction]:
+    """The share of every arm in an epoch of a ramp, or in the whole experiment."""
+    return [plan.epochs[epoch].shares[arm.name] if plan.epochs else arm.share for arm in plan.arms]
+
+
+def test_ratio(tables: Sequence[Table], *, final: bool) -> tuple[float, float, str]:
+    """Statistic, p-value and how it was made. Raises NotComputable.
+
+    Epochs are independent: chi-squares and their df add up, and so do logarithms of Bayes factors.
+    """
     used = [(counts, shares) for counts, shares in tables if sum(counts) or len(tables) == 1]
     if final:
         parts = [srm.chi_square(counts, shares) for counts, shares in used]

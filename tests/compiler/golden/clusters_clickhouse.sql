@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect clickhouse
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions f8c5eb43434c87a6, sql 6f11b7fe25a0be72
+-- definitions f8c5eb43434c87a6, sql 623d0341808d783e
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -34,6 +34,7 @@ SELECT
   unit AS unit_id,
   CAST(ROW_NUMBER() OVER () AS Int64) AS unit,
   MIN(ts_us) AS exposed_us,
+  COUNT(*) AS exposure_rows,
   MIN(ts_us * 2 + arm_code) % 2 AS arm,
   MIN(arm_code) AS lowest_arm,
   MAX(arm_code) AS highest_arm
@@ -77,6 +78,7 @@ SELECT
   md_entries_of_units.unit_id AS unit_id,
   md_entries_of_units.unit AS unit,
   md_entries_of_units.exposed_us AS exposed_us,
+  md_entries_of_units.exposure_rows AS exposure_rows,
   md_clusters.cluster AS cluster,
   CASE WHEN md_entries_of_units.exposed_us = md_clusters.exposed_us THEN 1 ELSE 0 END AS is_earliest,
   md_clusters.arm AS arm,
@@ -305,6 +307,30 @@ md_cluster_audit AS (
   SELECT
     COUNT(CASE WHEN cluster IS NULL THEN 1 END) AS audit_null_cluster
   FROM md_clusters_of_units
+),
+
+-- Units by the local day of their first exposure; again: exposed more than once.
+md_entry_days AS (
+  SELECT
+    arm,
+    mixed,
+    epoch,
+    day_us,
+    COUNT(*) AS entered_units,
+    COUNT(CASE WHEN exposure_rows > 1 THEN 1 END) AS entered_again,
+    COUNT(DISTINCT CASE WHEN is_earliest = 1 THEN cluster END) AS entered_clusters
+  FROM (
+    SELECT
+      arm,
+      mixed,
+      epoch,
+      exposure_rows,
+      cluster,
+      is_earliest,
+      ((exposed_us + 3600000000) - (exposed_us + 3600000000) % 86400000000) AS day_us
+    FROM md_entries
+  ) AS days_of_entry
+  GROUP BY arm, mixed, epoch, day_us
 )
 
 -- Every arm has its rows, also where no unit came.
@@ -390,7 +416,11 @@ SELECT
   CAST(md_groups.k__b0_7 AS Nullable(Float64)) AS k__b0_7,
   CAST(md_groups.a__b0_7 AS Nullable(Float64)) AS a__b0_7,
   CAST(md_groups.z__b0_7 AS Nullable(Float64)) AS z__b0_7,
-  CAST(md_groups.w__b0_3 AS Nullable(Float64)) AS w__b0_3
+  CAST(md_groups.w__b0_3 AS Nullable(Float64)) AS w__b0_3,
+  CAST(NULL AS Nullable(Int64)) AS seen_us,
+  CAST(NULL AS Nullable(Int64)) AS entered_units,
+  CAST(NULL AS Nullable(Int64)) AS entered_again,
+  CAST(NULL AS Nullable(Int64)) AS entered_clusters
 FROM (
   SELECT 0 AS arm, 0 AS mixed, 0 AS epoch
   UNION ALL SELECT 0 AS arm, 0 AS mixed, 1 AS epoch
@@ -413,4 +443,93 @@ LEFT JOIN md_groups
   ON md_groups.arm = arms.arm
   AND md_groups.mixed = arms.mixed
   AND md_groups.epoch = arms.epoch
+UNION ALL
+SELECT
+  'entered' AS kind,
+  CAST(arm AS Nullable(Int64)) AS arm,
+  CAST(mixed AS Nullable(Int64)) AS mixed,
+  CAST(epoch AS Nullable(Int64)) AS epoch,
+  CAST(NULL AS Nullable(Int64)) AS units_assigned,
+  CAST(NULL AS Nullable(Int64)) AS units_in_population,
+  CAST(NULL AS Nullable(Int64)) AS units_analysed,
+  CAST(NULL AS Nullable(Int64)) AS clusters_assigned,
+  CAST(NULL AS Nullable(Int64)) AS clusters_in_population,
+  CAST(NULL AS Nullable(Int64)) AS clusters_analysed,
+  CAST(NULL AS Nullable(Int64)) AS audit_rows,
+  CAST(NULL AS Nullable(Int64)) AS audit_null_unit,
+  CAST(NULL AS Nullable(Int64)) AS audit_null_time,
+  CAST(NULL AS Nullable(Int64)) AS audit_before_start,
+  CAST(NULL AS Nullable(Int64)) AS audit_on_or_after_end,
+  CAST(NULL AS Nullable(Int64)) AS audit_after_as_of,
+  CAST(NULL AS Nullable(Int64)) AS audit_not_loaded,
+  CAST(NULL AS Nullable(Int64)) AS audit_unknown_arm,
+  CAST(NULL AS Nullable(Int64)) AS audit_null_cluster,
+  CAST(NULL AS Nullable(Float64)) AS p__order_value__numerator__upper,
+  CAST(NULL AS Nullable(Float64)) AS h__order_value__numerator__upper,
+  CAST(NULL AS Nullable(Float64)) AS c__b0_0,
+  CAST(NULL AS Nullable(Float64)) AS c__b0_1,
+  CAST(NULL AS Nullable(Float64)) AS c__b0_3,
+  CAST(NULL AS Nullable(Float64)) AS c__b0_4,
+  CAST(NULL AS Nullable(Float64)) AS c__b0_5,
+  CAST(NULL AS Nullable(Int64)) AS group_rows,
+  CAST(NULL AS Nullable(Float64)) AS n__mature_7d,
+  CAST(NULL AS Nullable(Float64)) AS s__b0_0,
+  CAST(NULL AS Nullable(Float64)) AS s__b0_1,
+  CAST(NULL AS Nullable(Float64)) AS s__b0_2,
+  CAST(NULL AS Nullable(Float64)) AS s__b0_3,
+  CAST(NULL AS Nullable(Float64)) AS s__b0_4,
+  CAST(NULL AS Nullable(Float64)) AS s__b0_5,
+  CAST(NULL AS Nullable(Float64)) AS s__b0_6,
+  CAST(NULL AS Nullable(Float64)) AS s__b0_7,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_0_0,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_0_1,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_0_2,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_1_1,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_1_2,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_2_2,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_3_3,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_3_4,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_3_5,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_3_6,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_3_7,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_4_4,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_4_5,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_4_6,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_4_7,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_5_5,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_5_6,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_5_7,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_6_6,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_6_7,
+  CAST(NULL AS Nullable(Float64)) AS q__b0_7_7,
+  CAST(NULL AS Nullable(Float64)) AS k__b0_0,
+  CAST(NULL AS Nullable(Float64)) AS a__b0_0,
+  CAST(NULL AS Nullable(Float64)) AS z__b0_0,
+  CAST(NULL AS Nullable(Float64)) AS k__b0_1,
+  CAST(NULL AS Nullable(Float64)) AS a__b0_1,
+  CAST(NULL AS Nullable(Float64)) AS z__b0_1,
+  CAST(NULL AS Nullable(Float64)) AS k__b0_2,
+  CAST(NULL AS Nullable(Float64)) AS a__b0_2,
+  CAST(NULL AS Nullable(Float64)) AS z__b0_2,
+  CAST(NULL AS Nullable(Float64)) AS k__b0_3,
+  CAST(NULL AS Nullable(Float64)) AS a__b0_3,
+  CAST(NULL AS Nullable(Float64)) AS z__b0_3,
+  CAST(NULL AS Nullable(Float64)) AS k__b0_4,
+  CAST(NULL AS Nullable(Float64)) AS a__b0_4,
+  CAST(NULL AS Nullable(Float64)) AS z__b0_4,
+  CAST(NULL AS Nullable(Float64)) AS k__b0_5,
+  CAST(NULL AS Nullable(Float64)) AS a__b0_5,
+  CAST(NULL AS Nullable(Float64)) AS z__b0_5,
+  CAST(NULL AS Nullable(Float64)) AS k__b0_6,
+  CAST(NULL AS Nullable(Float64)) AS a__b0_6,
+  CAST(NULL AS Nullable(Float64)) AS z__b0_6,
+  CAST(NULL AS Nullable(Float64)) AS k__b0_7,
+  CAST(NULL AS Nullable(Float64)) AS a__b0_7,
+  CAST(NULL AS Nullable(Float64)) AS z__b0_7,
+  CAST(NULL AS Nullable(Float64)) AS w__b0_3,
+  CAST(day_us AS Nullable(Int64)) AS seen_us,
+  CAST(entered_units AS Nullable(Int64)) AS entered_units,
+  CAST(entered_again AS Nullable(Int64)) AS entered_again,
+  CAST(entered_clusters AS Nullable(Int64)) AS entered_clusters
+FROM md_entry_days
 SETTINGS join_use_nulls = 1, prefer_column_name_to_alias = 1, aggregate_functions_null_for_empty = 1, group_by_use_nulls = 1, use_variant_as_common_type = 0, count_distinct_implementation = 'uniqExact', transform_null_in = 0, cast_keep_nullable = 0;

@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect duckdb
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions 81b685f96b34a474, sql 828175b3f1dd6f47
+-- definitions 81b685f96b34a474, sql 8c1c0ce7e6bccc41
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -37,6 +37,7 @@ md_entries AS (
     unit AS unit_id,
     CAST(ROW_NUMBER() OVER () AS INTEGER) AS unit,
     MIN(ts_us) AS exposed_us,
+    COUNT(*) AS exposure_rows,
     MIN(ts_us * 2 + arm_code) % 2 AS arm,
     CASE WHEN MIN(arm_code) = MAX(arm_code) THEN 0 ELSE 1 END AS mixed,
     0 AS epoch
@@ -392,6 +393,27 @@ md_groups AS (
     SUM(c_largest__pre) AS w__b0_9
   FROM md_centred
   GROUP BY arm, mixed, epoch
+),
+
+-- Units by the local day of their first exposure; again: exposed more than once.
+md_entry_days AS (
+  SELECT
+    arm,
+    mixed,
+    epoch,
+    day_us,
+    COUNT(*) AS entered_units,
+    COUNT(CASE WHEN exposure_rows > 1 THEN 1 END) AS entered_again
+  FROM (
+    SELECT
+      arm,
+      mixed,
+      epoch,
+      exposure_rows,
+      ((exposed_us + 3600000000) - (exposed_us + 3600000000) % 86400000000) AS day_us
+    FROM md_entries
+  ) AS days_of_entry
+  GROUP BY arm, mixed, epoch, day_us
 )
 
 -- Every arm has its rows, also where no unit came.
@@ -539,7 +561,10 @@ SELECT
   md_groups.z__b1_0 AS z__b1_0,
   md_groups.k__b1_1 AS k__b1_1,
   md_groups.a__b1_1 AS a__b1_1,
-  md_groups.z__b1_1 AS z__b1_1
+  md_groups.z__b1_1 AS z__b1_1,
+  CAST(NULL AS BIGINT) AS seen_us,
+  CAST(NULL AS BIGINT) AS entered_units,
+  CAST(NULL AS BIGINT) AS entered_again
 FROM (
   SELECT 0 AS arm, 0 AS mixed, 0 AS epoch
   UNION ALL SELECT 0 AS arm, 1 AS mixed, 0 AS epoch
@@ -555,4 +580,154 @@ LEFT JOIN md_arm_counts
 LEFT JOIN md_groups
   ON md_groups.arm = arms.arm
   AND md_groups.mixed = arms.mixed
-  AND md_groups.epoch = arms.epoch;
+  AND md_groups.epoch = arms.epoch
+UNION ALL
+SELECT
+  'entered' AS kind,
+  arm AS arm,
+  mixed AS mixed,
+  epoch AS epoch,
+  CAST(NULL AS BIGINT) AS units_assigned,
+  CAST(NULL AS BIGINT) AS units_in_population,
+  CAST(NULL AS BIGINT) AS units_analysed,
+  CAST(NULL AS BIGINT) AS duplicates_users,
+  CAST(NULL AS BIGINT) AS audit_rows,
+  CAST(NULL AS BIGINT) AS audit_null_unit,
+  CAST(NULL AS BIGINT) AS audit_null_time,
+  CAST(NULL AS BIGINT) AS audit_before_start,
+  CAST(NULL AS BIGINT) AS audit_on_or_after_end,
+  CAST(NULL AS BIGINT) AS audit_after_as_of,
+  CAST(NULL AS BIGINT) AS audit_not_loaded,
+  CAST(NULL AS BIGINT) AS audit_unknown_arm,
+  CAST(NULL AS DOUBLE) AS c__b0_0,
+  CAST(NULL AS DOUBLE) AS c__b0_1,
+  CAST(NULL AS DOUBLE) AS c__b0_2,
+  CAST(NULL AS DOUBLE) AS c__b0_3,
+  CAST(NULL AS DOUBLE) AS c__b0_4,
+  CAST(NULL AS DOUBLE) AS c__b0_5,
+  CAST(NULL AS DOUBLE) AS c__b0_7,
+  CAST(NULL AS DOUBLE) AS c__b0_8,
+  CAST(NULL AS DOUBLE) AS c__b0_9,
+  CAST(NULL AS DOUBLE) AS c__b0_10,
+  CAST(NULL AS DOUBLE) AS c__b0_11,
+  CAST(NULL AS DOUBLE) AS c__b0_12,
+  CAST(NULL AS DOUBLE) AS c__b0_13,
+  CAST(NULL AS DOUBLE) AS c__b1_0,
+  CAST(NULL AS DOUBLE) AS c__b1_1,
+  CAST(NULL AS BIGINT) AS group_rows,
+  CAST(NULL AS DOUBLE) AS n__all,
+  CAST(NULL AS DOUBLE) AS s__b0_0,
+  CAST(NULL AS DOUBLE) AS s__b0_1,
+  CAST(NULL AS DOUBLE) AS s__b0_2,
+  CAST(NULL AS DOUBLE) AS s__b0_3,
+  CAST(NULL AS DOUBLE) AS s__b0_4,
+  CAST(NULL AS DOUBLE) AS s__b0_5,
+  CAST(NULL AS DOUBLE) AS s__b0_6,
+  CAST(NULL AS DOUBLE) AS s__b0_7,
+  CAST(NULL AS DOUBLE) AS s__b0_8,
+  CAST(NULL AS DOUBLE) AS s__b0_9,
+  CAST(NULL AS DOUBLE) AS s__b0_10,
+  CAST(NULL AS DOUBLE) AS s__b0_11,
+  CAST(NULL AS DOUBLE) AS s__b0_12,
+  CAST(NULL AS DOUBLE) AS s__b0_13,
+  CAST(NULL AS DOUBLE) AS q__b0_0_0,
+  CAST(NULL AS DOUBLE) AS q__b0_0_1,
+  CAST(NULL AS DOUBLE) AS q__b0_1_1,
+  CAST(NULL AS DOUBLE) AS q__b0_2_2,
+  CAST(NULL AS DOUBLE) AS q__b0_2_3,
+  CAST(NULL AS DOUBLE) AS q__b0_2_4,
+  CAST(NULL AS DOUBLE) AS q__b0_2_5,
+  CAST(NULL AS DOUBLE) AS q__b0_2_6,
+  CAST(NULL AS DOUBLE) AS q__b0_3_3,
+  CAST(NULL AS DOUBLE) AS q__b0_3_4,
+  CAST(NULL AS DOUBLE) AS q__b0_3_5,
+  CAST(NULL AS DOUBLE) AS q__b0_3_6,
+  CAST(NULL AS DOUBLE) AS q__b0_4_4,
+  CAST(NULL AS DOUBLE) AS q__b0_4_5,
+  CAST(NULL AS DOUBLE) AS q__b0_4_6,
+  CAST(NULL AS DOUBLE) AS q__b0_5_5,
+  CAST(NULL AS DOUBLE) AS q__b0_5_6,
+  CAST(NULL AS DOUBLE) AS q__b0_5_7,
+  CAST(NULL AS DOUBLE) AS q__b0_5_8,
+  CAST(NULL AS DOUBLE) AS q__b0_5_9,
+  CAST(NULL AS DOUBLE) AS q__b0_5_10,
+  CAST(NULL AS DOUBLE) AS q__b0_5_11,
+  CAST(NULL AS DOUBLE) AS q__b0_6_6,
+  CAST(NULL AS DOUBLE) AS q__b0_7_7,
+  CAST(NULL AS DOUBLE) AS q__b0_7_8,
+  CAST(NULL AS DOUBLE) AS q__b0_7_9,
+  CAST(NULL AS DOUBLE) AS q__b0_7_10,
+  CAST(NULL AS DOUBLE) AS q__b0_7_11,
+  CAST(NULL AS DOUBLE) AS q__b0_8_8,
+  CAST(NULL AS DOUBLE) AS q__b0_8_9,
+  CAST(NULL AS DOUBLE) AS q__b0_8_10,
+  CAST(NULL AS DOUBLE) AS q__b0_8_11,
+  CAST(NULL AS DOUBLE) AS q__b0_9_9,
+  CAST(NULL AS DOUBLE) AS q__b0_9_10,
+  CAST(NULL AS DOUBLE) AS q__b0_9_11,
+  CAST(NULL AS DOUBLE) AS q__b0_10_10,
+  CAST(NULL AS DOUBLE) AS q__b0_10_11,
+  CAST(NULL AS DOUBLE) AS q__b0_11_11,
+  CAST(NULL AS DOUBLE) AS q__b0_12_12,
+  CAST(NULL AS DOUBLE) AS q__b0_12_13,
+  CAST(NULL AS DOUBLE) AS q__b0_13_13,
+  CAST(NULL AS DOUBLE) AS k__b0_0,
+  CAST(NULL AS DOUBLE) AS a__b0_0,
+  CAST(NULL AS DOUBLE) AS z__b0_0,
+  CAST(NULL AS DOUBLE) AS k__b0_1,
+  CAST(NULL AS DOUBLE) AS a__b0_1,
+  CAST(NULL AS DOUBLE) AS z__b0_1,
+  CAST(NULL AS DOUBLE) AS k__b0_2,
+  CAST(NULL AS DOUBLE) AS a__b0_2,
+  CAST(NULL AS DOUBLE) AS z__b0_2,
+  CAST(NULL AS DOUBLE) AS k__b0_3,
+  CAST(NULL AS DOUBLE) AS a__b0_3,
+  CAST(NULL AS DOUBLE) AS z__b0_3,
+  CAST(NULL AS DOUBLE) AS k__b0_4,
+  CAST(NULL AS DOUBLE) AS a__b0_4,
+  CAST(NULL AS DOUBLE) AS z__b0_4,
+  CAST(NULL AS DOUBLE) AS k__b0_5,
+  CAST(NULL AS DOUBLE) AS a__b0_5,
+  CAST(NULL AS DOUBLE) AS z__b0_5,
+  CAST(NULL AS DOUBLE) AS k__b0_6,
+  CAST(NULL AS DOUBLE) AS a__b0_6,
+  CAST(NULL AS DOUBLE) AS z__b0_6,
+  CAST(NULL AS DOUBLE) AS k__b0_7,
+  CAST(NULL AS DOUBLE) AS a__b0_7,
+  CAST(NULL AS DOUBLE) AS z__b0_7,
+  CAST(NULL AS DOUBLE) AS k__b0_8,
+  CAST(NULL AS DOUBLE) AS a__b0_8,
+  CAST(NULL AS DOUBLE) AS z__b0_8,
+  CAST(NULL AS DOUBLE) AS k__b0_9,
+  CAST(NULL AS DOUBLE) AS a__b0_9,
+  CAST(NULL AS DOUBLE) AS z__b0_9,
+  CAST(NULL AS DOUBLE) AS k__b0_10,
+  CAST(NULL AS DOUBLE) AS a__b0_10,
+  CAST(NULL AS DOUBLE) AS z__b0_10,
+  CAST(NULL AS DOUBLE) AS k__b0_11,
+  CAST(NULL AS DOUBLE) AS a__b0_11,
+  CAST(NULL AS DOUBLE) AS z__b0_11,
+  CAST(NULL AS DOUBLE) AS k__b0_12,
+  CAST(NULL AS DOUBLE) AS a__b0_12,
+  CAST(NULL AS DOUBLE) AS z__b0_12,
+  CAST(NULL AS DOUBLE) AS k__b0_13,
+  CAST(NULL AS DOUBLE) AS a__b0_13,
+  CAST(NULL AS DOUBLE) AS z__b0_13,
+  CAST(NULL AS DOUBLE) AS w__b0_7,
+  CAST(NULL AS DOUBLE) AS w__b0_9,
+  CAST(NULL AS DOUBLE) AS n__mature_7d,
+  CAST(NULL AS DOUBLE) AS s__b1_0,
+  CAST(NULL AS DOUBLE) AS s__b1_1,
+  CAST(NULL AS DOUBLE) AS q__b1_0_0,
+  CAST(NULL AS DOUBLE) AS q__b1_0_1,
+  CAST(NULL AS DOUBLE) AS q__b1_1_1,
+  CAST(NULL AS DOUBLE) AS k__b1_0,
+  CAST(NULL AS DOUBLE) AS a__b1_0,
+  CAST(NULL AS DOUBLE) AS z__b1_0,
+  CAST(NULL AS DOUBLE) AS k__b1_1,
+  CAST(NULL AS DOUBLE) AS a__b1_1,
+  CAST(NULL AS DOUBLE) AS z__b1_1,
+  day_us AS seen_us,
+  entered_units AS entered_units,
+  entered_again AS entered_again
+FROM md_entry_days;

@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect bigquery
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions 11685158d56291f0, sql ab87f6bae39c7a90
+-- definitions 11685158d56291f0, sql 9907e82d775a6a7a
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -32,6 +32,7 @@ SELECT
   unit AS unit_id,
   unit AS unit,
   MIN(ts_us) AS exposed_us,
+  COUNT(*) AS exposure_rows,
   MOD(MIN(ts_us * 2 + arm_code), 2) AS arm,
   CASE WHEN MIN(arm_code) = MAX(arm_code) THEN 0 ELSE 1 END AS mixed,
   0 AS epoch
@@ -416,6 +417,27 @@ md_groups AS (
     SUM(w__b1_0) AS w__b1_0
   FROM md_cells
   GROUP BY GROUPING SETS ((arm, mixed, epoch, k_0), (arm, mixed, epoch, k_0, k_1))
+),
+
+-- Units by the local day of their first exposure; again: exposed more than once.
+md_entry_days AS (
+  SELECT
+    arm,
+    mixed,
+    epoch,
+    day_us,
+    COUNT(*) AS entered_units,
+    COUNT(CASE WHEN exposure_rows > 1 THEN 1 END) AS entered_again
+  FROM (
+    SELECT
+      arm,
+      mixed,
+      epoch,
+      exposure_rows,
+      ((exposed_us + 3600000000) - MOD((exposed_us + 3600000000), 86400000000)) AS day_us
+    FROM md_entries
+  ) AS days_of_entry
+  GROUP BY arm, mixed, epoch, day_us
 )
 
 -- Every arm has its rows, also where no unit came.
@@ -499,7 +521,10 @@ SELECT
   md_groups.k__b1_1 AS k__b1_1,
   md_groups.a__b1_1 AS a__b1_1,
   md_groups.z__b1_1 AS z__b1_1,
-  md_groups.w__b1_0 AS w__b1_0
+  md_groups.w__b1_0 AS w__b1_0,
+  CAST(NULL AS INT64) AS seen_us,
+  CAST(NULL AS INT64) AS entered_units,
+  CAST(NULL AS INT64) AS entered_again
 FROM (
   SELECT 0 AS arm, 0 AS mixed, 0 AS epoch
   UNION ALL SELECT 0 AS arm, 1 AS mixed, 0 AS epoch
@@ -516,4 +541,90 @@ LEFT JOIN md_arm_counts
 LEFT JOIN md_groups
   ON md_groups.arm = arms.arm
   AND md_groups.mixed = arms.mixed
-  AND md_groups.epoch = arms.epoch;
+  AND md_groups.epoch = arms.epoch
+UNION ALL
+SELECT
+  'entered' AS kind,
+  arm AS arm,
+  mixed AS mixed,
+  epoch AS epoch,
+  CAST(NULL AS STRING) AS k_0,
+  CAST(NULL AS STRING) AS k_1,
+  CAST(NULL AS INT64) AS units_assigned,
+  CAST(NULL AS INT64) AS units_in_population,
+  CAST(NULL AS INT64) AS units_analysed,
+  CAST(NULL AS INT64) AS duplicates_users,
+  CAST(NULL AS INT64) AS audit_rows,
+  CAST(NULL AS INT64) AS audit_null_unit,
+  CAST(NULL AS INT64) AS audit_null_time,
+  CAST(NULL AS INT64) AS audit_before_start,
+  CAST(NULL AS INT64) AS audit_on_or_after_end,
+  CAST(NULL AS INT64) AS audit_after_as_of,
+  CAST(NULL AS INT64) AS audit_not_loaded,
+  CAST(NULL AS INT64) AS audit_unknown_arm,
+  CAST(NULL AS FLOAT64) AS p__revenue__upper,
+  CAST(NULL AS FLOAT64) AS h__revenue__upper,
+  CAST(NULL AS FLOAT64) AS p__revenue__pre__upper,
+  CAST(NULL AS FLOAT64) AS h__revenue__pre__upper,
+  CAST(NULL AS FLOAT64) AS c__b0_0,
+  CAST(NULL AS FLOAT64) AS c__b0_1,
+  CAST(NULL AS FLOAT64) AS c__b0_2,
+  CAST(NULL AS FLOAT64) AS c__b0_3,
+  CAST(NULL AS FLOAT64) AS c__b0_4,
+  CAST(NULL AS FLOAT64) AS c__b1_0,
+  CAST(NULL AS FLOAT64) AS c__b1_1,
+  CAST(NULL AS INT64) AS group_rows,
+  CAST(NULL AS FLOAT64) AS n__mature_7d,
+  CAST(NULL AS FLOAT64) AS s__b0_0,
+  CAST(NULL AS FLOAT64) AS s__b0_1,
+  CAST(NULL AS FLOAT64) AS s__b0_2,
+  CAST(NULL AS FLOAT64) AS s__b0_3,
+  CAST(NULL AS FLOAT64) AS s__b0_4,
+  CAST(NULL AS FLOAT64) AS q__b0_0_0,
+  CAST(NULL AS FLOAT64) AS q__b0_0_1,
+  CAST(NULL AS FLOAT64) AS q__b0_0_2,
+  CAST(NULL AS FLOAT64) AS q__b0_0_3,
+  CAST(NULL AS FLOAT64) AS q__b0_0_4,
+  CAST(NULL AS FLOAT64) AS q__b0_1_1,
+  CAST(NULL AS FLOAT64) AS q__b0_1_2,
+  CAST(NULL AS FLOAT64) AS q__b0_1_3,
+  CAST(NULL AS FLOAT64) AS q__b0_1_4,
+  CAST(NULL AS FLOAT64) AS q__b0_2_2,
+  CAST(NULL AS FLOAT64) AS q__b0_2_3,
+  CAST(NULL AS FLOAT64) AS q__b0_2_4,
+  CAST(NULL AS FLOAT64) AS q__b0_3_3,
+  CAST(NULL AS FLOAT64) AS q__b0_3_4,
+  CAST(NULL AS FLOAT64) AS q__b0_4_4,
+  CAST(NULL AS FLOAT64) AS k__b0_0,
+  CAST(NULL AS FLOAT64) AS a__b0_0,
+  CAST(NULL AS FLOAT64) AS z__b0_0,
+  CAST(NULL AS FLOAT64) AS k__b0_1,
+  CAST(NULL AS FLOAT64) AS a__b0_1,
+  CAST(NULL AS FLOAT64) AS z__b0_1,
+  CAST(NULL AS FLOAT64) AS k__b0_2,
+  CAST(NULL AS FLOAT64) AS a__b0_2,
+  CAST(NULL AS FLOAT64) AS z__b0_2,
+  CAST(NULL AS FLOAT64) AS k__b0_3,
+  CAST(NULL AS FLOAT64) AS a__b0_3,
+  CAST(NULL AS FLOAT64) AS z__b0_3,
+  CAST(NULL AS FLOAT64) AS k__b0_4,
+  CAST(NULL AS FLOAT64) AS a__b0_4,
+  CAST(NULL AS FLOAT64) AS z__b0_4,
+  CAST(NULL AS FLOAT64) AS w__b0_0,
+  CAST(NULL AS FLOAT64) AS w__b0_2,
+  CAST(NULL AS FLOAT64) AS n__exposed_mature_7d,
+  CAST(NULL AS FLOAT64) AS s__b1_0,
+  CAST(NULL AS FLOAT64) AS s__b1_1,
+  CAST(NULL AS FLOAT64) AS q__b1_0_0,
+  CAST(NULL AS FLOAT64) AS q__b1_1_1,
+  CAST(NULL AS FLOAT64) AS k__b1_0,
+  CAST(NULL AS FLOAT64) AS a__b1_0,
+  CAST(NULL AS FLOAT64) AS z__b1_0,
+  CAST(NULL AS FLOAT64) AS k__b1_1,
+  CAST(NULL AS FLOAT64) AS a__b1_1,
+  CAST(NULL AS FLOAT64) AS z__b1_1,
+  CAST(NULL AS FLOAT64) AS w__b1_0,
+  day_us AS seen_us,
+  entered_units AS entered_units,
+  entered_again AS entered_again
+FROM md_entry_days;
