@@ -156,6 +156,10 @@ calibrate-stats: $(RUN) ## error rates of every procedure by simulation, about h
 calibrate-sql: $(RUN) ## error rates of whole experiments, re-randomised, through the compiled SQL; writes docs/rerandomisation.md
 	$(BIN)/python -m benchmarks.rerandomisation --write-docs $(ARGS)
 
+.PHONY: faults
+faults: $(RUN) ## corrupt a clean experiment in many ways and see what is noticed, about half an hour; writes docs/health.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.faults.run $(ARGS)
+
 .PHONY: bench-startup
 bench-startup: $(RUN) ## how long metricdef --help takes over an empty Python
 	$(BIN)/python benchmarks/startup.py
