@@ -11,6 +11,7 @@ from projects import SOURCES, experiment, write_definitions
 from scipy import stats
 
 from metricdef.analysis.analyse import analyse
+from metricdef.analysis.health import SRM_CHECKS
 from metricdef.api import Project
 from metricdef.errors import DefinitionErrors, UsageError
 from metricdef.reports.text import render_text
@@ -425,7 +426,7 @@ def test_breakdowns_and_days_have_no_test_at_looks(world, root):
 def test_sample_ratio_is_sequential_at_every_look(world, root):
     looks = world.write(root, secondary=())
     for readout in looks.all(DAYS):
-        checks = [h for h in readout.health if h.check.startswith("srm")]
+        checks = [h for h in readout.health if h.check in SRM_CHECKS]
         assert all("sequential" in h.message for h in checks)
     p = {r.as_of: r.srm["srm_assignment"] for r in looks.history}
     assert list(p.values()) == sorted(p.values(), reverse=True)

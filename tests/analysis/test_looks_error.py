@@ -7,7 +7,6 @@ that DuckDB gave, with the sums of simulated units in place of its own.
 from __future__ import annotations
 
 import math
-from decimal import Decimal
 
 import duckdb
 import numpy as np
@@ -67,7 +66,7 @@ def table_of(like: pa.Table, arms: list[np.ndarray]) -> pa.Table:
         n = len(y)
         sums = {
             "s__b0_0": y.sum(), "q__b0_0_0": (y * y).sum(), "k__b0_0": (y**3).sum(), "a__b0_0": np.abs(y).max(),
-            "z__b0_0": n, "n__mature_3d": Decimal(n), "group_rows": n,
+            "z__b0_0": n, "n__mature_3d": n, "group_rows": n,
         }  # fmt: skip
         counts = dict.fromkeys(("units_assigned", "units_in_population", "units_analysed"), n)
         rows.append({**found, **counts, **{k: v for k, v in sums.items() if k in found}})

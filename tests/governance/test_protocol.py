@@ -60,7 +60,6 @@ RESULTS = [
     ((*OWN, "analysis", "strata"), None, "experiment.analysis.strata"),
     ((*OWN, "analysis", "breakdowns"), None, "experiment.analysis.breakdowns"),
     ((*OWN, "analysis", "multiplicity"), {"primary": "bonferroni"}, "experiment.analysis.multiplicity"),
-    ((*OWN, "analysis", "sequential"), {"method": "always_valid", "planned_units": 9}, "experiment.analysis.sequential"),
     ((*OWN, "decision", "practical", "buyers"), "0.2pp", "experiment.decision.practical.buyers"),
     ((*OWN, "decision", "ship"), {"primary": "all_superior"}, "experiment.decision.ship"),
     ((*OWN, "decision", "authority"), ["council"], "experiment.decision.authority"),
