@@ -12,8 +12,8 @@ from benchmarks.calibration.verdicts import Class
 from benchmarks.calibration.worlds import WORLDS, World, arm_sizes
 from metricdef.stats.guards import BEYOND_LIMIT
 
-SMALL_SKEWNESS = 0.1  # of the difference: half of where the guard speaks
-OWN_SKEWNESS = 0.2  # of an arm's mean: the guard speaks of arms one by one too, since a treatment may change a shape
+SMALL_SKEWNESS = 0.1  # of the difference, well below where the guard speaks
+OWN_SKEWNESS = 0.16  # of an arm's mean: the guard speaks of arms one by one too, since a treatment may change a shape
 EVENTS = 10  # expected values other than 0 in an arm
 UNITS = 10  # in an arm, of each part that is compared by itself
 

@@ -9,7 +9,7 @@ from metricdef.stats.adjustment import MeanOutcome, RatioOutcome
 from metricdef.stats.moments import Moments
 from metricdef.stats.tails import z_quantile
 
-SKEWNESS_LIMIT = 0.2  # at a two-sided level of 5 %
+SKEWNESS_LIMIT = 0.16  # at a two-sided level of 5 %
 FEWEST_IN_PART = 3  # units of an arm in a stratum or epoch: the variance of two has one degree of freedom
 NONZERO_LIMIT = 10
 DOMINANCE_LIMIT = 0.1
@@ -79,7 +79,7 @@ def _dominated(m: Moments, column: str) -> bool:
 
 
 def skewness_limit(alpha: float) -> float:
-    """Skewness of a difference at which a tail errs 1.7 times as often as it should: 0.2 at 5 %, 0.1 at 1 %.
+    """Skewness of a difference at which a tail errs 1.5 times as often as it should: 0.16 at 5 %, 0.08 at 1 %.
 
     From the first Edgeworth term of a studentised mean, P(T > z) = 1 - Phi(z) - skewness (2 z^2 + 1) phi(z) / 6 (Hall
     1992, The Bootstrap and Edgeworth Expansion, section 2.6): the share it adds to alpha / 2 is the same at any level.
@@ -99,7 +99,7 @@ def skewness_limit(alpha: float) -> float:
 def skewed(
     parts: Sequence[tuple[Moments, Moments]], column: str, std_error: float | None, limit: float = SKEWNESS_LIMIT
 ) -> bool:
-    """Whether the skewness of a difference of means exceeds 0.2: some 4 % then err to one side instead of 2.5.
+    """Whether the skewness of a difference of means exceeds 0.16: some 4 % then err to one side instead of 2.5.
 
     With one part (w = 1), k2 = S / (n - 1) and k3 = t / n of an arm, it is judged twice.
 
@@ -119,7 +119,7 @@ def skewed(
             part with fewer than 2 units in an arm has no share.
         column: The outcome.
         std_error: Of the reported difference; None: the unadjusted one; 0: there is none, and nothing to judge.
-        limit: In place of 0.2, by `skewness_limit`.
+        limit: In place of 0.16, by `skewness_limit`.
     """
     pairs = [pair for pair in parts if min(m.n for m in pair) > 1]
     if not pairs or std_error == 0.0:

@@ -8,7 +8,7 @@ from scipy import stats
 
 from metricdef.stats.adjustment import MeanOutcome, RatioOutcome
 from metricdef.stats.effects import difference, unadjusted_mean
-from metricdef.stats.guards import guards, quantile_guards, skewed, skewness_limit
+from metricdef.stats.guards import SKEWNESS_LIMIT, guards, quantile_guards, skewed, skewness_limit
 from metricdef.stats.moments import Moments, from_rows, merge_all
 
 MEAN, RATIO = MeanOutcome("y"), RatioOutcome("y", "d")
@@ -40,13 +40,13 @@ def test_skewness_of_the_difference() -> None:
     assert guards(a, a, MEAN, se) == ()
 
 
-def test_the_limit_is_two_tenths_and_twice_the_chance() -> None:
+def test_the_limit_and_twice_the_chance() -> None:
     rng = np.random.default_rng(3)
     v, w = rng.exponential(size=(300, 1)), rng.normal(size=(300, 1))
     a, b, se = arms(v, w)
     k3 = abs(float(a.third[0]) / 300**3 - float(b.third[0]) / 300**3)
     chance = np.sqrt(6 * (a.var("y") ** 3 + b.var("y") ** 3) / 300**5)
-    edge = ((k3 - 2 * chance) / 0.2) ** (1 / 3)
+    edge = ((k3 - 2 * chance) / SKEWNESS_LIMIT) ** (1 / 3)
     assert edge < se
     assert guards(a, b, MEAN, edge * 1.001) == ()
     assert guards(a, b, MEAN, edge * 0.999) == ("small-sample",)
@@ -63,7 +63,7 @@ def test_a_small_arm_is_judged_by_the_shape_of_both() -> None:
     lever = 1 / n1**2 - 1 / n0**2
     together = third / 2000 * lever / (square / 1998 * (1 / n1 + 1 / n0)) ** 1.5
     chance = np.sqrt(6 / 2000) * lever / (1 / n1 + 1 / n0) ** 1.5
-    assert own < 0.2 < together - 2 * chance
+    assert own < SKEWNESS_LIMIT < together - 2 * chance
     assert guards(a, b, MEAN, se) == ("small-sample",)
     # Arms of one size: what both have cancels.
     assert guards(b, b, MEAN, se) == ()
@@ -209,8 +209,10 @@ def test_the_edge_of_both_figures(seed: int) -> None:
         a, b = (from_rows(["y"], rng.exponential(1 + rng.random(), (n, 1)) ** (1 + seed % 2)) for n in sizes)
         parts.append((a, b))
     plain, own, together = figures(parts)
-    edge = max(max(own, 0.0) / 0.2, max(together, 0.0) / 0.2 if together < 0.2 else math.inf) ** (1 / 3)
-    assert skewed(parts, "y", None) == (max(own, together) > 0.2)
+    edge = max(
+        max(own, 0.0) / SKEWNESS_LIMIT, max(together, 0.0) / SKEWNESS_LIMIT if together < SKEWNESS_LIMIT else math.inf
+    ) ** (1 / 3)
+    assert skewed(parts, "y", None) == (max(own, together) > SKEWNESS_LIMIT)
     if math.isinf(edge):
         assert skewed(parts, "y", plain * 1e6)  # whatever the reported error
     elif edge > 0:
@@ -235,7 +237,7 @@ def test_shapes_that_differ_in_arms_of_one_size() -> None:
     parts = [(from_rows(["y"], rng.exponential(size=(40, 1)) ** 2), from_rows(["y"], rng.normal(size=(40, 1))))]
     _, own, together = figures(parts)
     assert together == 0.0
-    assert 0.2 < own < 1.0
+    assert SKEWNESS_LIMIT < own < 1.0
     assert skewed(parts, "y", None)
 
 
@@ -247,11 +249,11 @@ def test_at_the_limit_of_any_level_a_tail_errs_less_than_twice_as_often(alpha: f
     t = (values.mean(axis=1) - 1) / values.std(axis=1, ddof=1) * n**0.5
     rate = float((t < -stats.t.isf(alpha / 2, n - 1)).mean())
     error = (alpha / 40_000) ** 0.5
-    assert 1.5 * alpha / 2 - 3 * error < rate < 2 * alpha / 2 + 3 * error
+    assert 1.35 * alpha / 2 - 3 * error < rate < 1.8 * alpha / 2 + 3 * error
 
 
 def test_the_limit_of_the_usual_level() -> None:
-    assert skewness_limit(0.05) == 0.2
+    assert skewness_limit(0.05) == 0.16
     limits = [skewness_limit(alpha) for alpha in (0.2, 0.1, 0.05, 0.01, 1e-4, 1e-12)]
     assert limits == sorted(limits, reverse=True)
     assert limits[-1] > 0
