@@ -377,7 +377,8 @@ class Project:
         """The plan as an incremental job has it."""
         experiment = self.definitions.experiments[plan.experiment]
         end = experiment.end.at(self.definitions.settings.defaults.timezone)
-        return keep_state(plan, self.plan(plan.experiment, end), schema, dialect, schemas)
+        timezone = self.definitions.settings.defaults.timezone
+        return keep_state(plan, self.plan(plan.experiment, end), timezone, schema, dialect, schemas)
 
     def ingest(self, source: str | Path, profile: str | None = None, as_of: str | datetime | None = None) -> Readout:
         """The readout of moments that a job wrote: in a table of the profile's warehouse, or exported to a file."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from metricdef.compiler.plan import EntryColumn, Plan
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
+from metricdef.compiler.state import known_entries
 from metricdef.definitions.models import Source
 
 AUDIT = (
@@ -64,7 +65,9 @@ def exposure_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
         template("exposure_audit").render(**instants),
         shared=True,
     )
-    yield from _entries(plan, sql, instants)
+    *first, last = _entries(plan, sql, instants)
+    yield from first
+    yield from [last] if plan.state is None else known_entries(sql, plan.state, plan.as_of_us, last)
     if carried:
         yield Stage(
             "md_entry_values",

@@ -8,6 +8,7 @@ breaks off leaves what was there, and an earlier as-of can still be read.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from metricdef.compiler.plan import MetricPlan, Plan, State, UnitColumn
 from metricdef.compiler.sql_text import SqlText
@@ -68,12 +69,25 @@ def kept_units_stage(sql: SqlText, state: State, tests: str) -> Stage:
     return Stage("md_kept_units", ("Units in the state, each since its last new start.",), body)
 
 
+def known_entries(sql: SqlText, state: State, as_of_us: int, entries: Stage) -> Iterator[Stage]:
+    """The entries as the state knows them.
+
+    An exposure that came after the day was added waits for the next: without its rows it would count as no outcome.
+    """
+    yield replace(entries, name="md_entries_found", shared=False)
+    yield kept_units_stage(sql, state, f"written_us <= {sql.instant_us(as_of_us)}")
+    yield replace(
+        entries,
+        comment=("Of these, those that the state has with the same first exposure.",),
+        body=template("known_entries").render(),
+    )
+
+
 def state_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
     """One row per unit: the values of every source, merged from those of every day."""
     state = plan.state
     if state is None:
         return
-    yield kept_units_stage(sql, state, f"written_us <= {sql.instant_us(plan.as_of_us)}")
     for source in state.sources:
         body = template("kept_values").render(
             values=values_table(sql, state, source),

@@ -23,6 +23,7 @@ from metricdef.compiler.zones import local_day_us
 from metricdef.errors import UsageError
 
 _ENTRIES = ("md_exposure_rows", "md_entries_of_units", "md_clusters_of_units", "md_clusters", "md_entries")
+_LAYOUT = 1  # of the tables and of what their rows mean: another one starts another state
 _LONGEST = 30  # characters of an experiment's name in those of its tables: PostgreSQL cuts names at 63
 
 
@@ -33,12 +34,14 @@ class Days:
     Attributes:
         before: As-of of the run that must have come before, in microseconds.
         date: The date whose midnight is this run's as-of.
+        following: The date after it.
         again: Of every source the days to read as a whole, as local microseconds.
         since: Of every source an instant at or before the start of those days.
     """
 
     before: int
     date: str
+    following: str
     again: Mapping[str, Sequence[int]]
     since: Mapping[str, int]
 
@@ -48,11 +51,12 @@ class Days:
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self.before)
 
 
-def keep_state(plan: Plan, at_end: Plan, schema: str, dialect: str, schemas: Mapping[str, str]) -> Plan:
+def keep_state(plan: Plan, at_end: Plan, timezone: str, schema: str, dialect: str, schemas: Mapping[str, str]) -> Plan:
     """The plan with what it can read from a state in `schema`.
 
     `at_end` is the plan of the same experiment as of its end: it names the state, the same on every day. Definitions
-    that change what is kept start another state. Raises UsageError where nothing can be kept.
+    that change what is kept, or which days are read again, start another state. Raises UsageError where nothing can be
+    kept.
     """
     columns = kept_columns(plan)
     if not columns:
@@ -62,8 +66,12 @@ def keep_state(plan: Plan, at_end: Plan, schema: str, dialect: str, schemas: Map
         )
     sql = SqlText(dialect_table(dialect), schemas)
     bare = _bare(at_end)
-    texts = [rows_stage(bare, sql, f).body + repr(_parts(bare, sql, f)) for f in facts_of(bare)]
-    digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:8]
+    meaning = [str(_LAYOUT), plan.experiment, timezone]
+    for facts in facts_of(bare):
+        settles = plan.sources[facts.name].settles_after
+        meaning += [facts.name, settles.text if settles else "", rows_stage(bare, sql, facts).body]
+        meaning += [part["sql"] for part in _parts(bare, sql, facts)]
+    digest = hashlib.sha256("\0".join(meaning).encode()).hexdigest()[:8]
     name = f"state_{plan.experiment[:_LONGEST]}_{digest}"
     return replace(
         plan,
@@ -92,7 +100,7 @@ def render_update(plan: Plan, dialect: str, schemas: Mapping[str, str], days: Da
         *(("late", text) for text in writer.late()),
         ("runs", writer.run()),
     ]
-    begin, commit = (["BEGIN"], ["COMMIT"]) if table.transactions else ([], [])
+    begin, commit = ([table.begin], ["COMMIT"]) if table.transactions else ([], [])
     return (
         *writer.tables(),
         *temporary,
@@ -147,7 +155,7 @@ class _Writer:
                 counts = [("rows_before", number), ("rows_now", number)]
                 return [("source", text), ("day_us", number), written, *counts]
             case "runs":
-                return [written, ("as_of", text)]
+                return [written, ("as_of", text), ("following", text)]
             case _:
                 own = self.state.sources[int(ending.removeprefix("values_")) - 1]
                 kinds = {"sum": "double", "min": "double", "max": "double"}
@@ -178,20 +186,31 @@ class _Writer:
                 literal(f" already, and {date} cannot be added any more: metricdef run {name} --as-of {date}"),
             ],
             gap=[
-                literal(f"metricdef: days are missing in the state of {name} between "),
-                literal(f" and {date}; build them and run their files in order: {build}"),
+                literal(f"metricdef: days are missing in the state of {name}, from "),
+                literal(f" on; build them and run their files in order: {build}"),
                 literal(f" --to {date}"),
             ],
+            early=literal(f"metricdef: {date} has not come yet, and the day before it is not over "),
+            is_past=is_past(self.sql, self.plan.as_of_us),
             failure=self.sql.dialect.failure,
         )
 
     def clear(self) -> Iterator[str]:
+        """Rows of this run and of those that broke off; not which days it read, so that it reads them again.
+
+        The run itself first: where two run at once, or one breaks off here, what is left doesn't count.
+        """
+        runs = self.table("runs")
+        yield f"DELETE FROM {runs} WHERE written_us = {self.as_of}"
         for ending in tables_of_state(self.plan):
-            yield f"DELETE FROM {self.table(ending)} WHERE written_us = {self.as_of}"
+            if ending != "runs":
+                kept = f" AND written_us <> {self.as_of}" if ending == "days" else ""
+                yield f"DELETE FROM {self.table(ending)} WHERE written_us NOT IN (SELECT written_us FROM {runs}){kept}"
 
     def entries(self) -> list[Stage]:
         """Today's units, and those that the state had."""
-        found = [stage for stage in exposure_stages(self.plan, self.sql) if stage.name in _ENTRIES]
+        alone = replace(self.plan, state=None)
+        found = [stage for stage in exposure_stages(alone, self.sql) if stage.name in _ENTRIES]
         return [*found, kept_units_stage(self.sql, self.state, f"written_us < {self.as_of}")]
 
     def new_units(self) -> Stage:
@@ -216,6 +235,7 @@ class _Writer:
                 .render(
                     source=self.sql.text(self.sql.literal(facts.name)),
                     as_of=self.sql.integer(self.as_of),
+                    own_days=self._own_days(facts),
                     days=[self.sql.integer(str(day)) for day in self.days.again[facts.name]],
                     relation=self.sql.relation(facts.name, source),
                     day=self.sql.integer(local_day(self.plan, self.sql, ts_us(self.sql, source))),
@@ -272,6 +292,7 @@ class _Writer:
             as_of=self.as_of,
             before=self.sql.instant_us(self.days.before),
             date=self.sql.literal(self.days.date),
+            following=self.sql.literal(self.days.following),
             is_past=is_past(self.sql, self.plan.as_of_us),
         )
 

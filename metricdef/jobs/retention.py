@@ -39,9 +39,13 @@ def expired_tables(
 def _if_expired(warehouse: Warehouse, tables: list[str], before: int) -> Iterator[str]:
     runs = [table for table in tables if table.lower().endswith("_runs")]
     for table in runs:
-        (last,) = warehouse.execute([f"SELECT MAX(written_us) FROM {table}"]).column(0).to_pylist()
+        units = table[: -len("runs")] + ("UNITS" if table.endswith("RUNS") else "units")
+        # Also what a run that broke off has left.
+        both = f"SELECT written_us FROM {table} UNION ALL SELECT written_us FROM {units}"
+        (last,) = warehouse.execute([f"SELECT MAX(written_us) FROM ({both}) AS written"]).column(0).to_pylist()
         if last is not None and int(last) <= before:
-            yield from (t for t in tables if t not in runs)
+            # Without its units nothing else of a state counts.
+            yield from sorted((t for t in tables if t not in runs), key=lambda t: t.lower() != units.lower())
             yield table
 
 

@@ -8,15 +8,14 @@ from zoneinfo import ZoneInfo
 
 from metricdef.compiler.plan import Plan, microseconds
 from metricdef.compiler.state_update import Days
-from metricdef.compiler.zones import local_midnights
 from metricdef.errors import UsageError
 
 
 def days_to_add(plan: Plan, timezone: str, restated: Sequence[date] = ()) -> Days:
     """What the run that ends at the plan's as-of reads. Raises UsageError where that is no midnight of the time zone.
 
-    The last day; of a source without `loaded_at` also the days that its `settles_after` says may still change; and the
-    days in `restated`. Days of a source with `loaded_at` are found by what arrived.
+    The last day, the days before it that rows may still have come for by a source's `settles_after`, and the days in
+    `restated`. Of a source with `loaded_at` also the days of what arrived, which the SQL finds.
     """
     local = plan.as_of.astimezone(ZoneInfo(timezone))
     if plan.as_of_us != _midnight(local.date(), timezone):  # where clocks go forward at midnight a day begins at one
@@ -31,13 +30,13 @@ def days_to_add(plan: Plan, timezone: str, restated: Sequence[date] = ()) -> Day
     again, since = {}, {}
     for name in plan.state.sources if plan.state else ():
         source = plan.sources[name]
-        settles = source.settles_after.microseconds if source.settles_after and not source.loaded_at else 0
-        first = _midnight(today - timedelta(days=1), timezone) - settles
-        recent = [_date(us, timezone) for us in local_midnights(timezone, first - 1, plan.as_of_us)]
-        days = sorted({*recent, *restated})
+        settles = source.settles_after.microseconds if source.settles_after else 0
+        first = _date(_midnight(today - timedelta(days=1), timezone) - settles, timezone)
+        days = sorted({*(first + timedelta(days=i) for i in range((today - first).days)), *restated})
         again[name] = [_key(day) for day in days]
         since[name] = _midnight(days[0], timezone)
-    return Days(_midnight(today - timedelta(days=1), timezone), f"{today}", again, since)
+    before = _midnight(today - timedelta(days=1), timezone)
+    return Days(before, f"{today}", f"{today + timedelta(days=1)}", again, since)
 
 
 def restated_days(text: str | None) -> list[date]:

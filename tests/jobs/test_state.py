@@ -8,103 +8,22 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import duckdb
 import pytest
-from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions, write_warehouse
+from projects import PROJECT, write_definitions, write_warehouse
+from states import ORDER, add, assert_close, assert_same, build, execute, tables, write_data, write_project
 
 from metricdef.api import Project
 from metricdef.cli.main import main
 from metricdef.errors import UsageError, WarehouseError
 from metricdef.jobs.build import build_manifest
 
-METRIC = {"type": "mean", "source": "orders", "direction": "increase", "missing": "zero"}
-MORE = {
-    "metrics": {
-        "largest": {**METRIC, "agg": "max", "measure": "amount", "window": "7d"},
-        "smallest": {**METRIC, "agg": "min", "measure": "amount"},
-        "days": {"type": "mean", "source": "orders", "agg": "active_days", "direction": "increase"},
-        "products": {"type": "mean", "source": "orders", "agg": "count_distinct", "measure": "product", "direction": "increase"},
-    }
-}  # fmt: skip
-NAMES = ("orders_per_user", "largest", "smallest", "days", "products")
-FILL = (
-    """INSERT INTO assignments SELECT 'u' || i, 'test', CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END,
-    TIMESTAMP '2026-01-02' + INTERVAL (i % 20 * 25) HOUR, 'web' FROM range(200) AS t(i)""",
-    """INSERT INTO orders SELECT 'u' || (i * 7 % 240), TIMESTAMP '2025-12-28' + INTERVAL (i) HOUR, i % 7 + 0.1, 'p' || (i % 3), 'paid'
-    FROM range(700) AS t(i)""",
-)
-ORDER = "INSERT INTO orders VALUES ('{user}', TIMESTAMP '{at}', {amount}, 'p', 'paid')"
-
-
-def write_project(root: Path, **orders: object) -> Project:
-    sources = {"sources": {**SOURCES["sources"], "orders": {**SOURCES["sources"]["orders"], **orders}}}
-    content = experiment(
-        status="running", metrics={"primary": {"buyers": {"mde": "2%"}}, "secondary": dict.fromkeys(NAMES)}
-    )
-    only = content["experiments"]["test"]
-    only["analysis"] = {**only.get("analysis", {}), "covariates": {"lookback": "14d"}}
-    write_definitions(root, sources, METRICS, MORE, content, project={**PROJECT, "output_schema": "readouts"})
-    return Project(root)
-
 
 @pytest.fixture
 def root(tmp_path):
-    write_project(tmp_path)
-    write_warehouse(tmp_path, *TABLES, *FILL, "CREATE SCHEMA readouts")
+    write_data(tmp_path)
     return tmp_path
-
-
-def build(root, first, last=None, **options):
-    return Project(root).build(as_of=first, to=last, incremental=True, **options)
-
-
-def execute(root, statements):
-    with duckdb.connect(str(root / "warehouse.duckdb")) as connection:
-        for statement in statements:
-            connection.execute(statement)
-
-
-def add(root, first, last=None, **options):
-    for job in build(root, first, last, **options):
-        execute(root, job.output.statements)
-    return job
-
-
-def tables(root, what="*"):
-    """Rows of the state's tables and of the moments, by the end of their names."""
-    with duckdb.connect(str(root / "warehouse.duckdb"), read_only=True) as connection:
-        found = connection.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'readouts'")
-        names = sorted(name for (name,) in found.fetchall())
-        return {
-            n.rsplit("_", 1)[-1]: connection.execute(f"SELECT {what} FROM readouts.{n} ORDER BY ALL").fetchall()
-            for n in names
-        }
-
-
-def assert_same(root, day):
-    """What the state gives is what all rows give."""
-    job = build(root, day)[0]
-    got, want = Project(root).ingest(job.output.table, as_of=day), Project(root).run("test", as_of=day)
-    assert got.provenance["sql"] == job.query.sql_hash != want.provenance["sql"]
-    assert got.arms == want.arms
-    assert got.moments
-    assert_close(got.moments, want.moments)
-
-
-def assert_close(got, want):
-    """Equal in shape and words, numbers to 1e-9."""
-    if isinstance(want, float):
-        assert got == pytest.approx(want, rel=1e-9, abs=1e-9)
-    elif isinstance(want, dict):
-        assert list(got) == list(want)
-        assert_close(list(got.values()), list(want.values()))
-    elif isinstance(want, list | tuple):
-        for ours, theirs in zip(got, want, strict=True):
-            assert_close(ours, theirs)
-    else:
-        assert got == want
 
 
 def test_day_by_day_is_all_at_once(root):
@@ -152,10 +71,10 @@ def test_a_gap_is_refused_with_the_command_that_fills_it(root):
     add(root, "2026-01-10", "2026-01-12")
     once = tables(root)
     (job,) = build(root, "2026-01-15")
-    with pytest.raises(duckdb.Error, match="metricdef build test --incremental --as-of 2026-01-12 --to 2026-01-15"):
+    with pytest.raises(duckdb.Error, match="metricdef build test --incremental --as-of 2026-01-13 --to 2026-01-15"):
         execute(root, job.output.statements)
     assert tables(root) == once
-    add(root, "2026-01-12", "2026-01-15")
+    add(root, "2026-01-13", "2026-01-15")
     assert_same(root, "2026-01-15")
 
 
@@ -183,12 +102,16 @@ def test_a_client_that_goes_on_after_the_refusal_changes_nothing(root, day):
     assert_close(tables(root), once)
 
 
-def test_a_run_before_its_as_of_records_nothing(root, monkeypatch):
-    statements = [
-        s.replace("CURRENT_TIMESTAMP", "TIMESTAMP '2026-01-12'") for s in build(root, "2026-01-13")[0].output.statements
-    ]
-    execute(root, statements)
-    assert tables(root)["runs"] == []
+def test_a_run_before_its_as_of_is_refused(root):
+    statements = early(build(root, "2026-01-13")[0].output.statements)
+    with pytest.raises(duckdb.Error, match="2026-01-13 has not come yet"):
+        execute(root, statements)
+    assert all(rows == [] for rows in tables(root).values())
+
+
+def early(statements):
+    """As if it were January 12."""
+    return [s.replace("CURRENT_TIMESTAMP", "TIMESTAMP '2026-01-12'") for s in statements]
 
 
 def test_two_runs_at_the_same_time_are_noticed_by_the_next(root):

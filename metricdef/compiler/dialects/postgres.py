@@ -18,6 +18,7 @@ POSTGRES = DialectTable(
     is_not_a_number="{x} = CAST('NaN' AS DOUBLE PRECISION)",
     quoted_case="lower",
     materialises_ctes=True,
+    begin="BEGIN ISOLATION LEVEL REPEATABLE READ",
     temporary_table="CREATE TEMPORARY TABLE {name}",
     session=("SET TIME ZONE 'UTC'", "SET client_encoding = 'UTF8'", "SET standard_conforming_strings = on"),
     as_of=OpenAsOf(

@@ -49,6 +49,7 @@ class DialectTable:
     temporary_table: str  # creates a session-local table {name}, replacing one left by an earlier run
     session: tuple[str, ...]  # statements a job must run first
     kept_table: str | None = "CREATE TABLE IF NOT EXISTS {name}"  # creates a table that stays; None: no jobs for it
+    begin: str = "BEGIN"  # of a transaction that sees one state of the tables throughout
     transactions: bool = True  # DELETE and INSERT between BEGIN and COMMIT take effect together
     number: str | None = None  # the literal of a double, {x} as Python writes it; None: a number like any other
     date: str = "CAST('{x}' AS DATE)"  # the literal of a day, {x} as YYYY-MM-DD, beside a column of days or timestamps
