@@ -343,7 +343,9 @@ def test_landing_page_countries(landing_page, known, country):
 
 
 def test_the_data_are_what_the_reference_saw(known):
-    rows = duckdb.execute(f"SELECT COUNT(*), COUNT(DISTINCT user_id) FROM '{DATA / 'ab_data.parquet'}'").fetchone()
+    with duckdb.connect() as connection:
+        query = f"SELECT COUNT(*), COUNT(DISTINCT user_id) FROM '{DATA / 'ab_data.parquet'}'"
+        rows = connection.execute(query).fetchone()
     assert rows == (known["ab_data"]["rows"], known["ab_data"]["users"])
 
 

@@ -42,7 +42,8 @@ class Data:
     query: str  # arm, y in the order in which units come
 
     def rows(self):
-        found = duckdb.sql(self.query.format(file=DATA / self.file)).fetchnumpy()
+        with duckdb.connect() as connection:
+            found = connection.execute(self.query.format(file=DATA / self.file)).fetchnumpy()
         return np.asarray(found["arm"]).astype(int), np.asarray(found["y"]).astype(float)
 
 

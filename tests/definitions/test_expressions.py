@@ -116,7 +116,7 @@ def test_the_portable_subset_is_written_for_every_dialect(text):
 
 
 def evaluate(sql):
-    return duckdb.execute(f"SELECT {sql} AS v FROM (SELECT 7 AS a, 0 AS b, 'paid' AS status) AS t").fetchone()[0]
+    return duckdb.execute(f"SELECT {sql} AS v FROM (SELECT 7 AS a, 0 AS b, 'paid' AS status) AS t").fetchall()[0][0]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_any_text_is_a_value_never_syntax(text):
     if "\x00" in text or LINE_BREAK in text or any(0xD800 <= ord(c) <= 0xDFFF for c in text):
         return
     written = DUCKDB.literal(text).replace(LINE_BREAK, "\n")
-    assert duckdb.execute(f"SELECT {written}").fetchone()[0] == text
+    assert duckdb.execute(f"SELECT {written}").fetchall()[0][0] == text
 
 
 @given(st.text(max_size=60))
