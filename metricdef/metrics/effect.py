@@ -222,7 +222,7 @@ def adjusted_effects(
     if observed.epochs:
         return _ramp_effects(observed, outcome, covariates)
     arms = observed.arms
-    kept = next((name for name in observed.kept if name in ("lin", "ancova", "unadjusted")), None)
+    kept = next((name for name in observed.kept if name in ("lin", "ancova_welch", "unadjusted")), None)
     estimate = _cluster_estimates if observed.clustered else partial(adjustment.choose, kept=kept)
     try:
         joint = _shifted(estimate(arms, outcome, covariates), arms, observed.shift)

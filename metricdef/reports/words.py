@@ -43,6 +43,7 @@ GUARDS = {
 ESTIMATORS = {
     "lin": "Lin-adjusted",
     "ancova": "ANCOVA-adjusted",
+    "ancova_welch": "ANCOVA-adjusted",
     "stratified": "compared within each epoch of the ramp, adjusted",
 }
 

@@ -304,20 +304,56 @@ def _ancova(arms: Sequence[SecondMoments], outcome: Outcome, covariates: Sequenc
     return ArmEstimates("ancova", means, cov, own, every, df, names.kept, names.dropped, reduction, common)
 
 
+def ancova_welch(arms: Sequence[SecondMoments], outcome: Outcome, covariates: Sequence[str]) -> ArmEstimates:
+    """ANCOVA's arm means, with a residual variance of its own for each arm.
+
+    b = W_xx^-1 W_xy from all arms; mu_a = m_y,a - b'd_a; s2_a = q'S_a q / df_a with q = (1, -b), S_a the arm's own
+    co-moments and df_a = n_a - 1 - tr(W_xx^-1 W_xx,a), which add up to N - k - K. Cov = diag(s2_a / n_a) +
+    D W_xx^-1 (sum_a s2_a W_xx,a) W_xx^-1 D' + (b' Sx b / N) 11', which is `ancova`'s where all s2_a are equal; Welch's df.
+    Freedman (2008); the sandwich of White (1980) with one variance an arm.
+
+    Args:
+        arms: Moments per arm with the outcome and the covariates, baseline first.
+        outcome: A mean or a ratio of sums.
+        covariates: Pre-treatment columns; constant and collinear ones are dropped by name.
+
+    Raises:
+        NotComputable: `too_few_units` when an arm has fewer than k + 2 units; `zero_denominator`.
+    """
+    names = usable(arms, covariates, per_arm=False)
+    ready = prepare(arms, outcome, names.kept)
+    parts, distance = ready.parts, ready.distance
+    n = np.array([part.n for part in parts], dtype=np.float64)
+    xx = np.sum([part.xx for part in parts], axis=0)
+    slopes = solve_scaled(xx, np.sum([part.yx for part in parts], axis=0))
+    weights = np.concatenate(([1.0], -slopes))
+    df = n - 1 - np.array([float(np.trace(solve_scaled(xx, part.xx))) for part in parts])
+    squares = [np.block([[np.array([[p.yy]]), p.yx[None]], [p.yx[:, None], p.xx]]) for p in parts]
+    s2 = np.array([quadratic(weights, square) for square in squares]) / df
+    lever = solve_scaled(xx, distance.T)
+    middle = np.sum([v * part.xx for v, part in zip(s2, parts, strict=True)], axis=0)
+    cov = np.diag(s2 / n) + lever.T @ middle @ lever + float(slopes @ ready.spread @ slopes) / n.sum()
+    means = np.array([part.estimate for part in parts]) - distance @ slopes
+    reduction = variance_reduction(cov, unadjusted(arms, outcome).cov)
+    common = np.tile(slopes, (len(parts), 1))
+    return ArmEstimates("ancova_welch", means, cov, s2 / n, df, None, names.kept, names.dropped, reduction, common)
+
+
 def choose(
     arms: Sequence[SecondMoments], outcome: Outcome, covariates: Sequence[str], kept: str | None = None
 ) -> ArmEstimates:
     """The default estimator, by size and rank only, never by significance.
 
-    n >= 20 (k + 1) in every arm: Lin; else n >= k + 10 in every arm: ANCOVA; else unadjusted. k counts the
+    n >= 20 (k + 1) in every arm: Lin; else n >= k + 10 in every arm: `ancova_welch`; else unadjusted. k counts the
     covariates that each estimator would keep. Without a usable covariate: unadjusted. Lin's estimator needs no common
-    slope but many units a coefficient; the limits are this project's. Freedman (2008); Lin (2013).
+    slope but many units a coefficient; the limits are this project's. Freedman (2008); Lin (2013). Not the classical
+    `ancova`: its one residual variance is that of the larger arm, and the level is lost where the smaller varies more.
 
     Args:
         arms: Moments per arm, baseline first.
         outcome: A mean or a ratio.
         covariates: Candidate pre-treatment columns, in order of priority.
-        kept: The estimator chosen at an earlier look (lin, ancova or unadjusted), which size no longer changes.
+        kept: The estimator chosen at an earlier look (lin, ancova_welch or unadjusted), which size no longer changes.
     """
     smallest = min(arm.n for arm in arms)
     for_lin = usable(arms, covariates, per_arm=True).kept
@@ -326,6 +362,6 @@ def choose(
         return _lin(arms, outcome, covariates)
     names = usable(arms, covariates, per_arm=False)
     enough = smallest >= len(names.kept) + 10
-    if names.kept and (enough if kept is None else kept in ("ancova", "lin")):
-        return _ancova(arms, outcome, covariates)
+    if names.kept and (enough if kept is None else kept in ("ancova_welch", "lin")):
+        return ancova_welch(arms, outcome, covariates)
     return replace(unadjusted(arms, outcome), dropped=names.dropped)

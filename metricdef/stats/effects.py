@@ -27,7 +27,7 @@ class ArmEstimates:
     """Estimated arm means, baseline first, with the covariance of the estimates.
 
     Attributes:
-        estimator: "unadjusted", "lin", "ancova", "cuped", "stratified", "quantile", ...
+        estimator: "unadjusted", "lin", "ancova_welch", "cuped", "stratified", "quantile", ...
         means: (K,) estimates; the entry of an arm with `arm_df` <= 0 is no estimate (comparisons with it raise).
         cov: (K, K) covariance, with the term that all arms share through the estimated covariate mean.
         arm_variance: (K,) arm-specific variances V_a, which enter Welch's df.

@@ -19,7 +19,7 @@ class Interaction:
         interaction: Effect of A where B is treated less its effect where B is not; symmetric in A and B.
         without: Effect of A among the units of B's baseline.
         within: Effect of A among the units that B treats.
-        estimator: "unadjusted", "lin" or "ancova".
+        estimator: "unadjusted", "lin" or "ancova_welch".
         covariates: Names used.
         dropped: Names not used because they are constant or collinear.
     """

@@ -24,7 +24,7 @@ class Novelty:
         slope: Change of the effect from one day since exposure to the next, with test and interval.
         last_less_first: The same over the whole window: the effect on its last day less that on its first, on the
             fitted line.
-        estimator: "unadjusted", "lin" or "ancova".
+        estimator: "unadjusted", "lin" or "ancova_welch".
         covariates: Names used.
     """
 

@@ -158,7 +158,13 @@ def test_without_covariates_lin_is_unadjusted() -> None:
 
 @pytest.mark.parametrize(
     ("sizes", "expected"),
-    [((60, 60), "lin"), ((60, 59), "ancova"), ((12, 12), "ancova"), ((200, 11), "unadjusted"), ((5, 0), "unadjusted")],
+    [
+        ((60, 60), "lin"),
+        ((60, 59), "ancova_welch"),
+        ((12, 12), "ancova_welch"),
+        ((200, 11), "unadjusted"),
+        ((5, 0), "unadjusted"),
+    ],
 )
 def test_the_choice_depends_on_size_and_rank(sizes: tuple[int, int], expected: str) -> None:
     rng = np.random.default_rng(6)
@@ -176,7 +182,7 @@ def test_the_choice_depends_on_size_and_rank(sizes: tuple[int, int], expected: s
     assert choose(arms, MeanOutcome("y"), ["one"]).estimator == "unadjusted"
 
 
-@pytest.mark.parametrize("kept", ["lin", "ancova", "unadjusted"])
+@pytest.mark.parametrize("kept", ["lin", "ancova_welch", "unadjusted"])
 @pytest.mark.parametrize("n", [15, 500])
 def test_what_an_earlier_look_chose_is_kept_whatever_the_size(kept: str, n: int) -> None:
     rng = np.random.default_rng(7)
