@@ -9,6 +9,7 @@ from typing import Any
 
 from metricdef.analysis.cells import Cells
 from metricdef.analysis.health import SRM_CHECKS
+from metricdef.analysis.look_meaning import meanings
 from metricdef.analysis.look_record import LookRecord, ResultLook, frozen_caps
 from metricdef.analysis.look_rows import Looking
 from metricdef.analysis.readout import HealthRow
@@ -27,8 +28,9 @@ def looking_of(plan: Plan, settings: Settings, stage: Stage) -> Looking | None:
         return None
     shares = {arm.name: float(arm.share) for arm in plan.arms}
     if stage.look is not None:
-        return Looking(design, stage.look, shares)
-    return Looking(design, LookPoint(None, None, False, None, stage.earlier), shares, harm_only=True)
+        return Looking(design, stage.look, shares, meanings=meanings(plan, settings))
+    point = LookPoint(None, None, False, None, stage.earlier)
+    return Looking(design, point, shares, harm_only=True, meanings=meanings(plan, settings))
 
 
 def check_frozen(plan: Plan, stage: Stage) -> None:
@@ -107,6 +109,12 @@ def _differences(recorded: LookRecord, results: Sequence[ResultLook]) -> list[di
             again is None
             or again.units != then.units
             or not math.isclose(again.estimate, then.estimate, rel_tol=1e-9, abs_tol=1e-12)
+            or not math.isclose(again.information, then.information, rel_tol=1e-9)
+            or any(
+                not math.isclose(again.sides[k].z, s.z, rel_tol=1e-9, abs_tol=1e-9)
+                for k, s in then.sides.items()
+                if k in again.sides
+            )
         ):
             found.append(
                 {

@@ -38,6 +38,7 @@ class ResultLook:
         upper: The same.
         relative: The same of the relative effect where that is bounded.
         sides: By the name of the test, such as `superiority:greater`.
+        meaning: Hash of what the figures rest on; only looks of one meaning are read together.
     """
 
     metric: str
@@ -52,6 +53,7 @@ class ResultLook:
     upper: float | None
     relative: tuple[float, float] | None
     sides: Mapping[str, SideLook]
+    meaning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +103,12 @@ class LookRecord:
 
 
 def _result(data: Mapping[str, Any]) -> ResultLook:
-    known = {name: data[name] for name in ResultLook.__dataclass_fields__}
+    known = {name: data[name] for name in ResultLook.__dataclass_fields__ if name != "meaning"}
     relative = known["relative"]
     return ResultLook(
         **{
             **known,
+            "meaning": str(data.get("meaning", "")),
             "relative": None if relative is None else (float(relative[0]), float(relative[1])),
             "sides": {name: SideLook(float(s["z"]), float(s["p_value"])) for name, s in data["sides"].items()},
         }

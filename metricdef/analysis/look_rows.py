@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from metricdef.analysis.hypotheses import one_sided_scores, raw_tests
 from metricdef.analysis.look_record import ResultLook, SideLook
@@ -36,6 +36,7 @@ class Looking:
         point: Which look it is.
         shares: Of the arms, for the planned units of a pair.
         harm_only: The run is no look: only deterioration is tested, which is valid at any time, and nothing is shown.
+        meanings: By metric and arm, of today's definitions.
         tests: Not for the days of a series, which only keep the estimators that looks have chosen.
     """
 
@@ -43,6 +44,7 @@ class Looking:
     point: LookPoint
     shares: Mapping[str, float]
     harm_only: bool = False
+    meanings: Mapping[tuple[str, str], str] = field(default_factory=dict)
     tests: bool = True
 
     def planned_units(self, baseline: str, arm: str) -> float:
@@ -121,6 +123,7 @@ def read(
         NotComputable: Where the effect has no test.
     """
     earlier = [] if growing else looking.earlier(plan.name, pair[1])
+    _check_past(looking, (plan.name, pair[1]), earlier)
     absolute = effect.absolute(settings.level(plan.role))
     information = _information(effect, absolute.std_error, units)
     track = _track(looking, earlier, information, units, growing=growing)
@@ -151,12 +154,29 @@ def read(
     df = effect.superiority(settings.level(plan.role)).df
     result = ResultLook(
         plan.name, pair[1], sum(units), effect.estimator, information, absolute.estimate, absolute.std_error, df,
-        None, None, None, sides,
+        None, None, None, sides, looking.meanings.get((plan.name, pair[1]), ""),
     )  # fmt: skip
     critical = critical_value(main, track, level)
     return Reading(
         tuple(tests), untested, main, harm, track, tuple(earlier), level, critical, result, looking.point.final
     )
+
+
+def _check_past(looking: Looking, key: tuple[str, str], earlier: list[tuple[float | None, ResultLook]]) -> None:
+    """Refuse to read looks together that tested something else, and a replay of what was not recorded."""
+    meaning, recorded = looking.meanings.get(key, ""), looking.point.recorded
+    past = [result for _, result in earlier]
+    if recorded is not None:
+        again = recorded.result(*key)
+        if again is None:
+            raise NotComputable(
+                "not_recorded", "the look was recorded without it, so later looks would not count its test"
+            )
+        past.append(again)
+    if any(result.meaning != meaning for result in past):
+        raise NotComputable(
+            "other_definition", "it was defined otherwise at an earlier look: tests of the two can't be read together"
+        )
 
 
 def _track(

@@ -21,6 +21,8 @@ REASONS = {
     "no_units": "no eligible units",
     "no_variation": "the outcome doesn't vary",
     "nothing_spent": "no new information at this look",
+    "other_definition": "defined otherwise at an earlier look",
+    "not_recorded": "not part of the recorded look",
     "not_finite": "infinite or missing numbers",
     "null_out_of_range": "the margin is impossible for a share",
     "quantile_design": "no quantiles in such a design",

@@ -37,8 +37,10 @@ def tidy(information: Sequence[float], fractions: Sequence[float] | None = None)
     """Looks from raw information (1 / se^2, or any multiple of it).
 
     A look whose information exceeds the largest so far by less than 0.1 % brings nothing new and spends nothing. The
-    final look (fraction 1) must decide: there information is taken to have grown by at least 0.01 %, which errs to
-    the safe side because a lower correlation makes the bound larger.
+    final look (fraction 1) must decide: there information is taken to have grown by at least 0.01 %. Where it has fallen
+    from the largest I to I', as rows were taken back, it enters as I^2 / I': the look then has with the one before the
+    correlation sqrt(I' / I) of a part with its whole. At I itself the correlation would be 1, and the look would have
+    what is left of alpha without a price.
 
     Args:
         information: Per look; may fall or stand still.
@@ -61,7 +63,7 @@ def tidy(information: Sequence[float], fractions: Sequence[float] | None = None)
         final = share == 1
         floor = highest * (1 + (_FINAL_GROWTH if final else MIN_GROWTH))
         if final and value < floor:
-            value = floor  # noqa: PLW2901
+            value = max(floor, highest**2 / value) if value > 0 else floor  # noqa: PLW2901
         grown.append(value > 0 and value >= floor)
         highest = max(highest, value)
         used.append(highest)

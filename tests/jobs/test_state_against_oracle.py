@@ -18,7 +18,7 @@ from metricdef.api import Project
 from metricdef.compiler.state import kept_columns
 from metricdef.errors import UsageError
 
-CASES = int(os.environ.get("METRICDEF_STATE_CASES", "20"))  # make test-oracle: 200
+CASES = int(os.environ.get("METRICDEF_STATE_CASES", "10"))  # make test-oracle: 200
 CHUNK = 10
 
 

@@ -170,10 +170,11 @@ def test_a_look_without_new_information_spends_nothing() -> None:
 
 
 def test_how_much_a_look_must_bring() -> None:
-    """0.1 % more than the largest so far; the final look is taken to bring 0.01 % whatever it brought."""
+    """0.1 % more than the largest so far; the final look brings 0.01 % at least, and a part of the whole its correlation."""
     assert tidy([100, 100.09, 100.2], [0.3, 0.4, 0.5]).grown == (True, False, True)
     assert tidy([100, 90, 100.05], [0.3, 0.4, 1.0]).information == (100, 100, 100.05)
-    assert tidy([100, 90, 95], [0.3, 0.4, 1.0]).information == pytest.approx((100, 100, 100.01), rel=1e-12)
+    assert tidy([100, 90, 95], [0.3, 0.4, 1.0]).information == pytest.approx((100, 100, 100**2 / 95), rel=1e-12)
+    assert tidy([100, 90, 99.995], [0.3, 0.4, 1.0]).information == pytest.approx((100, 100, 100.01), rel=1e-12)
 
 
 @pytest.mark.parametrize("theta", [0.0, 30.0, -30.0])

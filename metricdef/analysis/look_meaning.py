@@ -1,0 +1,99 @@
+"""What a recorded look's figures of a metric mean: only looks that mean the same can be read together."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+from metricdef.analysis.settings import Settings
+from metricdef.compiler.plan import Bounds, MetricPlan, Plan
+
+_DESCRIPTIVE = ("label", "description", "owner", "owners", "tags", "format", "renamed_from", "deprecated")
+_OF_A_SOURCE = (
+    "kind",
+    "table",
+    "sql",
+    "dialect",
+    "entities",
+    "timestamp",
+    "timezone",
+    "loaded_at",
+    "settles_after",
+    "filter",
+)
+
+
+def meanings(plan: Plan, settings: Settings) -> dict[tuple[str, str], str]:
+    """A hash for each metric and arm of everything that its estimates, tests and intervals rest on, less as-of.
+
+    The looks themselves are not part of it: an amended plan goes on from what was spent.
+    """
+    baseline, *others = plan.arms
+    shared = [
+        plan.exposure_source,
+        plan.experiment_key,
+        plan.exposure_filter,
+        plan.start,
+        plan.unit,
+        plan.mixed,
+        plan.trigger,
+        [replace(c, unit_column=None) for c in plan.population],
+        [d for d in plan.dimensions if d.stratum],
+        settings.sequential.method if settings.sequential else "fixed",
+        settings.confidence,
+        settings.success_alpha,
+        settings.non_inferiority_alpha,
+        settings.deterioration_alpha,
+    ]
+    return {
+        (metric.name, arm.name): _hash([shared, _metric(plan, metric), [(a.name, a.key) for a in (baseline, arm)]])
+        for metric in plan.metrics
+        for arm in others
+    }
+
+
+def _metric(plan: Plan, metric: MetricPlan) -> list[Any]:
+    block = plan.block(metric.block)
+    values = {value.name: value for value in block.values}
+    names = [*metric.columns, *metric.covariates]
+    columns = {c.name: c for c in plan.unit_columns}
+    steps = {name: f for f in plan.funnels for name in f.columns}
+    own = {key: value for key, value in dict(metric.metric).items() if key not in _DESCRIPTIVE}
+    found: list[Any] = [sorted(own.items()), metric.role, sorted(dict(metric.target).items())]
+    found += [block.horizon, block.anchor, metric.name]
+    for value in (values[name] for name in names if name in values):
+        # A percentile that a look has fixed is a number from then on: the metric's definition has the cap.
+        found.append(replace(value, name="", column="", minus="", lower=None, upper=None))
+        column, funnel = columns.get(value.column), steps.get(value.column)
+        if column is not None:
+            source = plan.sources[column.source]
+            measure = source.measures.get(column.measure) if column.measure else None
+            found += [
+                column.source,
+                column.agg,
+                measure,
+                column.filter,
+                _bounds(column.bounds),
+                _source(plan, column.source),
+            ]
+        elif funnel is not None:
+            found += [funnel.funnel, funnel.columns.index(value.column), _bounds(funnel.bounds)]
+            found += [_source(plan, step.source) for step in funnel.funnel.steps]
+        else:
+            found += [e for e in plan.entry_columns if e.name == value.column]
+    return found
+
+
+def _bounds(bounds: Bounds) -> tuple[Any, ...]:
+    """Without the instants that follow as-of."""
+    return (bounds.start, bounds.end, bounds.floor is None, bounds.anchor)
+
+
+def _source(plan: Plan, name: str) -> list[Any]:
+    source = plan.sources[name]
+    return [(key, getattr(source, key)) for key in _OF_A_SOURCE]
+
+
+def _hash(content: object) -> str:
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
