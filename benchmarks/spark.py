@@ -110,8 +110,8 @@ def scans(spark: Any) -> list[dict[str, Any]]:
             found.append(
                 {
                     "events": "number of partitions read" in values,  # no other table is partitioned
-                    "rows": int(values["number of output rows"].replace(",", "")),
-                    "bytes": values["size of files read"],
+                    "rows": int(values.get("number of output rows", "0").replace(",", "")),
+                    "bytes": values.get("size of files read", "0.0 B"),
                     "partitions": int(values.get("number of partitions read", "1").replace(",", "")),
                 }
             )

@@ -64,8 +64,11 @@ class ClickHouse:
     def script(self, statements: Sequence[str]) -> None:
         """As a scheduler would: in order, on one connection that may write."""
         self.execute("CREATE DATABASE IF NOT EXISTS public")
-        for statement in statements:
-            self.execute(statement)
+        try:
+            for statement in statements:
+                self.execute(statement)
+        finally:
+            self.execute("SET session_timezone = DEFAULT")  # a file's settings end with its session
 
     def fill(self, tables: Mapping[str, Table]) -> None:
         self.execute("DROP DATABASE IF EXISTS public")

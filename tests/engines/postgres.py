@@ -114,8 +114,12 @@ class Postgres:
 
     def script(self, statements: Sequence[str]) -> None:
         """A file's statements, one by one, with the right to write."""
-        for statement in statements:
-            self.execute(statement)
+        try:
+            for statement in statements:
+                self.execute(statement)
+        finally:
+            if self._admin.info.transaction_status == 0:  # idle: a file's settings end with its session
+                self.execute("RESET ALL")
 
     def fill(self, tables: Mapping[str, Table]) -> None:
         self.execute("DROP SCHEMA public CASCADE")
