@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -24,10 +25,11 @@ _OF_A_SOURCE = (
 )
 
 
-def meanings(plan: Plan, settings: Settings) -> dict[tuple[str, str], str]:
+def meanings(plan: Plan, settings: Settings, fixed: Collection[float] = ()) -> dict[tuple[str, str], str]:
     """A hash for each metric and arm of everything that its estimates, tests and intervals rest on, less as-of.
 
-    The looks themselves are not part of it: an amended plan goes on from what was spent.
+    The looks themselves are not part of it: an amended plan goes on from what was spent. `fixed`: percentiles that looks
+    have fixed, which are numbers from then on.
     """
     baseline, *others = plan.arms
     shared = [
@@ -47,13 +49,15 @@ def meanings(plan: Plan, settings: Settings) -> dict[tuple[str, str], str]:
         settings.deterioration_alpha,
     ]
     return {
-        (metric.name, arm.name): _hash([shared, _metric(plan, metric), [(a.name, a.key) for a in (baseline, arm)]])
+        (metric.name, arm.name): _hash(
+            [shared, _metric(plan, metric, fixed), [(a.name, a.key) for a in (baseline, arm)]]
+        )
         for metric in plan.metrics
         for arm in others
     }
 
 
-def _metric(plan: Plan, metric: MetricPlan) -> list[Any]:
+def _metric(plan: Plan, metric: MetricPlan, fixed: Collection[float]) -> list[Any]:
     block = plan.block(metric.block)
     values = {value.name: value for value in block.values}
     names = [*metric.columns, *metric.covariates]
@@ -63,8 +67,9 @@ def _metric(plan: Plan, metric: MetricPlan) -> list[Any]:
     found: list[Any] = [sorted(own.items()), metric.role, sorted(dict(metric.target).items())]
     found += [block.horizon, block.anchor, metric.name]
     for value in (values[name] for name in names if name in values):
-        # A percentile that a look has fixed is a number from then on: the metric's definition has the cap.
-        found.append(replace(value, name="", column="", minus="", lower=None, upper=None))
+        limits = (None if isinstance(x, str) or x in fixed else x for x in (value.lower, value.upper))
+        lower, upper = limits  # of a percentile the metric's own definition speaks
+        found.append(replace(value, name="", column="", minus="", lower=lower, upper=upper))
         column, funnel = columns.get(value.column), steps.get(value.column)
         if column is not None:
             source = plan.sources[column.source]

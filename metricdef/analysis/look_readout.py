@@ -27,10 +27,11 @@ def looking_of(plan: Plan, settings: Settings, stage: Stage) -> Looking | None:
     if design is None or plan.as_of < settings.shown_from:
         return None
     shares = {arm.name: float(arm.share) for arm in plan.arms}
+    known = meanings(plan, settings, frozen_caps(stage.earlier).values())
     if stage.look is not None:
-        return Looking(design, stage.look, shares, meanings=meanings(plan, settings))
+        return Looking(design, stage.look, shares, meanings=known)
     point = LookPoint(None, None, False, None, stage.earlier)
-    return Looking(design, point, shares, harm_only=True, meanings=meanings(plan, settings))
+    return Looking(design, point, shares, harm_only=True, meanings=known)
 
 
 def check_frozen(plan: Plan, stage: Stage) -> None:

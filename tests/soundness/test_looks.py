@@ -58,6 +58,26 @@ def test_a_metric_that_is_defined_otherwise_is_not_read_with_its_past(root, chan
     assert row(found, "count").tests  # the others go on
 
 
+def test_a_part_of_a_ratio_with_another_cap_is_another_ratio(root):
+    looks = Looks(write_ratio(root, 8))
+    assert row(looks.run(DAYS[0]), "value").tests
+    looks.project = write_ratio(root, 5)
+    assert row(looks.run(DAYS[1]), "value").reason == "other_definition"
+
+
+def write_ratio(root, cap):
+    parts = {
+        "revenue": {**MEAN, "cap": {"upper": cap}},
+        "count": {k: v for k, v in MEAN.items() if k != "measure"} | {"agg": "count"},
+    }
+    value = {"type": "ratio", "numerator": "revenue", "denominator": "count", "direction": "increase"}
+    design = {"method": "group_sequential", "spending": "pocock", "looks": ["14d", "21d", "33d"]}
+    roles = {"primary": {"value": {"mde": "2%"}}}
+    content = experiment(metrics=roles, analysis={"sequential": design})
+    write_definitions(root, SOURCES, {"metrics": {**parts, "value": value}}, content)
+    return Project(root)
+
+
 def test_a_margin_that_is_tightened_is_not_met_by_what_an_earlier_look_showed(root):
     looks = Looks(write(root))
     looks.run(DAYS[0])
