@@ -26,6 +26,7 @@ ROOMS = (
     "analysis",
     "jobs",
     "governance",
+    "review",
     "reports",
     "api",
     "demo",

@@ -1,0 +1,1 @@
+"""Definitions in words, and what a change of them does: to metrics, to experiments, to their numbers."""
