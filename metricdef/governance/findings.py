@@ -10,9 +10,11 @@ from metricdef.definitions.project import Project
 from metricdef.errors import Diagnostic, Place, RecordBroken
 from metricdef.governance.changes import Change, amendments_of, changes, uncovered
 from metricdef.governance.lock import Lock, LockBroken, lock_path, read_entries, read_lock
+from metricdef.governance.meaning import real
 from metricdef.governance.places import change_place
 from metricdef.governance.protocol import read_protocol
 from metricdef.governance.record import read, record_path
+from metricdef.governance.renames import renamed_tree, renames
 
 
 def check_protocols(project: Project) -> list[Diagnostic]:
@@ -65,7 +67,8 @@ def _check_changes(project: Project, name: str, lock: Lock) -> Iterator[Diagnost
             (f"put it back as it was: {entry_text(gone['what'], gone['on'], gone['by'], gone['why'])}",),
         )
     new = [amendment for amendment in amendments if amendment not in lock.amendments]
-    for change in uncovered(changes(lock.frozen, read_protocol(project, name).frozen), new):
+    before, now = renamed_tree(lock.frozen, renames(project)), read_protocol(project, name).frozen
+    for change in uncovered(real(changes(before, now), before, now), new):
         yield _changed(project, name, change)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,15 +62,28 @@ def read_protocol(project: Project, name: str) -> Protocol:
     """The protocol of a valid experiment as its definitions have it now."""
     experiment = project.experiments[name]
     metrics = confirmatory_metrics(project, experiment)
+    return Protocol(protocol_tree(project, name, metrics), _descriptive(project, experiment, metrics))
+
+
+def protocol_tree(project: Project, name: str, metrics: set[str]) -> Tree:
+    """The experiment and the definitions that it rests on, those of `metrics` among them."""
+    experiment = project.experiments[name]
     reads = _reads(project, experiment, metrics)
-    frozen = {
+    entities = {unit_of(project, experiment), experiment.cluster}
+    ship = experiment.decision.ship
+    checked = bool(ship and ship.quality)  # else the checks have no say in the decision
+    tree = {
         "experiment": _experiment(project, name),
-        "metrics": {m: _metric(project, m) for m in sorted(metrics)},
-        "sources": {s: _source(project, experiment, s, reads[s]) for s in sorted(reads) if s in project.sources},
+        "metrics": {m: metric_tree(project, m) for m in sorted(metrics)},
+        "sources": {
+            s: source_tree(project, s, reads[s], entities, checked=checked)
+            for s in sorted(reads)
+            if s in project.sources
+        },
         "segments": {s: _segment(project, s) for s in sorted(set(experiment.population) & set(project.segments))},
-        "project": {"defaults": _defaults(project, metrics)},
+        "project": {"defaults": defaults_read(project, metrics)},
     }
-    return Protocol({kind: tree for kind, tree in frozen.items() if tree}, _descriptive(project, experiment, metrics))
+    return {kind: found for kind, found in tree.items() if found}
 
 
 def confirmatory_metrics(project: Project, experiment: Experiment) -> set[str]:
@@ -140,7 +154,8 @@ def _covariates(covariates: Covariates | None) -> Any:
 # --- the definitions it rests on ----------------------------------------------------------------------------------------
 
 
-def _metric(project: Project, name: str) -> Tree:
+def metric_tree(project: Project, name: str) -> Tree:
+    """A metric's own definition, without what only describes it."""
     metric = project.metrics[name]
     tree = {key: value for key, value in plain(metric, _dialects(project)).items() if key not in DESCRIPTIVE}
     if "covariates" in metric.model_fields_set:
@@ -154,20 +169,21 @@ def _segment(project: Project, name: str) -> Tree:
     return tree
 
 
-def _source(project: Project, experiment: Experiment, name: str, reads: Reads) -> Tree:
-    """A source as far as the experiment reads it: other measures, dimensions and entities may come and go."""
+def source_tree(project: Project, name: str, reads: Reads, entities: AbstractSet[str | None], *, checked: bool) -> Tree:
+    """A source as far as it is read: other measures, dimensions and entities may come and go.
+
+    `checked`: with what it expects of its rows.
+    """
     source = project.sources[name]
     tree: Tree = plain(source, _dialects(project))
     tree.pop("description", None)
-    entities = (unit_of(project, experiment), experiment.cluster)
     kept = {
         "entities": {e: column for e, column in source.entities.items() if e in entities},
         "measures": {m: text for m, text in tree.pop("measures", {}).items() if m in reads.measures},
         "dimensions": {d: text for d, text in tree.pop("dimensions", {}).items() if d.casefold() in reads.columns},
     }
-    ship = experiment.decision.ship
-    if not (ship and ship.quality):
-        tree.pop("expect", None)  # the checks have no say in the decision
+    if not checked:
+        tree.pop("expect", None)
     return {**tree, **{key: value for key, value in kept.items() if value}}
 
 
@@ -191,6 +207,29 @@ def _reads(project: Project, experiment: Experiment, metrics: set[str]) -> dict[
     for segment in (project.segments[s] for s in experiment.population if s in project.segments):
         found[segment.source]
         conditions += [(segment.source, text) for text in segment.filter]
+    conditions += _metric_reads(project, metrics, found)
+    for written in experiment.analysis.strata:
+        for source, dimension in dimension_candidates(project, experiment, written)[:1]:
+            found[source].columns.add(dimension.casefold())
+    for metric in experiment_metrics(project, experiment):
+        for extra in _extras(project, experiment, metric) if metric in metrics else ():
+            source, dot, dimension = extra.partition(".")
+            if dot:
+                found[source].columns.add(dimension.casefold())
+    _read_conditions(project, found, conditions)
+    return dict(found)
+
+
+def metric_reads(project: Project, metrics: set[str]) -> dict[str, Reads]:
+    """What metrics read, by source."""
+    found: dict[str, Reads] = defaultdict(Reads)
+    _read_conditions(project, found, _metric_reads(project, metrics, found))
+    return dict(found)
+
+
+def _metric_reads(project: Project, metrics: set[str], found: dict[str, Reads]) -> list[tuple[str, str]]:
+    """Add the sources and measures that metrics read; their conditions, each with its source."""
+    conditions = []
     for name in metrics:
         for reference in project.metrics[name].references():
             match reference.kind:
@@ -200,20 +239,14 @@ def _reads(project: Project, experiment: Experiment, metrics: set[str]) -> dict[
                     found[str(reference.source)].measures.add(reference.name)
                 case "filter":
                     conditions.append((str(reference.source), reference.name))
-    for written in experiment.analysis.strata:
-        for source, dimension in dimension_candidates(project, experiment, written)[:1]:
-            found[source].columns.add(dimension.casefold())
-    for metric in experiment_metrics(project, experiment):
-        for extra in _extras(project, experiment, metric) if metric in metrics else ():
-            source, dot, dimension = extra.partition(".")
-            if dot:
-                found[source].columns.add(dimension.casefold())
-    for source, text in [
-        *conditions,
-        *((s, t) for s in found if s in project.sources for t in project.sources[s].filter),
-    ]:
+    return conditions
+
+
+def _read_conditions(project: Project, found: dict[str, Reads], conditions: list[tuple[str, str]]) -> None:
+    """Add the names in conditions, those of the sources themselves among them."""
+    own = [(s, text) for s in found if s in project.sources for text in project.sources[s].filter]
+    for source, text in [*conditions, *own]:
         found[source].columns |= _names(project, source, text)
-    return dict(found)
 
 
 def _names(project: Project, source: str, text: str) -> set[str]:
@@ -225,7 +258,7 @@ def _names(project: Project, source: str, text: str) -> set[str]:
     return {column.casefold() for column, _, _ in columns_of(tree)}
 
 
-def _defaults(project: Project, metrics: set[str]) -> Tree:
+def defaults_read(project: Project, metrics: set[str]) -> Tree:
     """Defaults of the project that the metrics fall back on."""
     defaults = project.settings.defaults
     found: Tree = {"timezone": defaults.timezone}
