@@ -14,6 +14,7 @@ LARGEST_TABLE = 1_000_000  # outcomes that an exact multinomial test may enumera
 
 _STIRLING_FROM = 30.0
 _UNDERFLOW = 1e-290
+_FRACTION_TERMS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +82,27 @@ def binomial_two_sided(observed: int, n: int, share: Fraction) -> Tail:
     p = min(1.0, _lower(low, n, share) + _upper(high, n, share))
     if p > _UNDERFLOW:
         return Tail(p, math.log(p))
-    # Far out the tail is a geometric series from the observed point; the other one is no larger.
-    step = -1 if below else 1
-    ratio = math.exp(log_mass(observed + step) - log_mass(observed)) if 0 <= observed + step <= n else 0.0
-    other = 0 <= outside <= n
-    return Tail(p, log_mass(observed) - math.log1p(-ratio) + (math.log(2) if other else 0.0))
+    # Below a double each tail is the mass at its end times what the incomplete beta function leaves of it.
+    s = float(share)
+    logs = []
+    if low >= 0:
+        logs.append(log_mass(low) + math.log(s) + math.log(_beta_fraction(n - low, low + 1, float(1 - share))))
+    if high <= n:
+        logs.append(log_mass(high) + math.log(float(1 - share)) + math.log(_beta_fraction(high, n - high + 1, s)))
+    largest = max(logs)
+    return Tail(p, largest + math.log(sum(math.exp(log - largest) for log in logs)))
+
+
+def _beta_fraction(a: int, b: int, x: float) -> float:
+    """I_x(a, b) a B(a, b) / (x^a (1 - x)^b), the continued fraction; x well below a / (a + b).
+
+    Abramowitz & Stegun (1964), 26.5.8.
+    """
+    value = 1.0
+    for m in range(_FRACTION_TERMS, 0, -1):
+        value = 1 + m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)) / value
+        value = 1 - (a + m - 1) * (a + b + m - 1) * x / ((a + 2 * m - 2) * (a + 2 * m - 1)) / value
+    return 1 / value
 
 
 def _lower(k: int, n: int, share: Fraction) -> float:
@@ -100,6 +117,17 @@ def _upper(k: int, n: int, share: Fraction) -> float:
     from scipy.special import betainc
 
     return 0.0 if k > n else 1.0 if k <= 0 else float(betainc(k, n - k + 1, float(share)))
+
+
+def binomials(counts: Sequence[int], shares: Sequence[Fraction]) -> Tail:
+    """Several arms, each against all others by `binomial_two_sided`: min(1, K min p_a), and its logarithm.
+
+    A bound: the level holds at any counts, whatever the dependence between arms. Bonferroni's inequality; Dunn (1961).
+    """
+    n = sum(counts)
+    least = min(binomial_two_sided(c, n, share).log_p_value for c, share in zip(counts, shares, strict=True))
+    log_p = min(0.0, least + math.log(len(counts)))
+    return Tail(math.exp(log_p), log_p)
 
 
 def outcomes(n: int, arms: int) -> int:
@@ -131,7 +159,8 @@ def multinomial(counts: Sequence[int], shares: Sequence[Fraction]) -> Tail:
         left, mass = np.repeat(left, repeats) - given, np.repeat(mass, repeats) + term[given]
     mass = mass + terms[-1][left]
     own = float(gammaln(n + 1)) + sum(float(term[c]) for term, c in zip(terms, counts, strict=True))
-    log_p = min(0.0, float(logsumexp(mass[mass <= own + TIE])))
+    counted = mass[mass <= own + TIE]
+    log_p = min(0.0, float(logsumexp(counted))) if len(counted) < len(mass) else 0.0
     return Tail(math.exp(log_p), log_p)
 
 

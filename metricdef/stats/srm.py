@@ -14,18 +14,19 @@ from metricdef.stats.multiplicity import adjust
 
 Share = Fraction | float
 
-Method = Literal["chi_square", "g", "binomial", "multinomial"]
+Method = Literal["chi_square", "g", "binomial", "multinomial", "binomials", "bonferroni"]
 
-_SMALL_EXPECTED = 5
-_SMALL_EXPECTED_TWO_ARMS = 50  # at a level of 0.001 chi-square still errs by half with 20 (docs/calibration.md)
+_SMALL_EXPECTED = 50  # at a level of 0.001 chi-square still errs by half with 20 (docs/calibration.md)
+_SMALL_TABLE = 100_000  # outcomes that cost a few milliseconds
 
 
 @dataclass(frozen=True, slots=True)
 class SrmResult:
     """Fixed-sample test. `expected` has one count per arm; arms with share 0 are not in the test.
 
-    `method` says where the p comes from. `statistic` is G with "g", else Pearson's, also beside an exact p; `df` goes
-    with it. `log_p_value` is the natural logarithm, which is there when p_value is 0 in a double.
+    `method` says where the p comes from: "binomials" is every arm against the others with Bonferroni's correction,
+    "bonferroni" the same over several tables (see `combine`). `statistic` is G with "g", else Pearson's, also beside
+    another p; `df` goes with it. `log_p_value` is the natural logarithm, which is there when p_value is 0 in a double.
     """
 
     statistic: float
@@ -73,9 +74,9 @@ def fixed_sample(
 
     chi_square: Pearson's sum (O - E)^2 / E; g: 2 sum O ln(O / E), where an arm without units adds 0; both chi-square
     with arms with a share - 1 df. exact: the probability of all outcomes no likelier than the observed one, binomial
-    for two arms (as R's binom.test), multinomial for more. auto: exact when of two arms one expects fewer than 50
-    units, or of more one fewer than 5 (and there are at most a million outcomes), else chi_square.
-    Pearson (1900); Wilks (1938); Fabijan et al. (2019).
+    for two arms (as R's binom.test), multinomial for more. auto: chi_square where every arm expects 50 units or more,
+    else exact; with three or more arms and over 100,000 outcomes each arm against the others by the exact binomial,
+    K times the smallest p, which never exceeds its level. Pearson (1900); Wilks (1938); Fabijan et al. (2019).
 
     Args:
         counts: Units per arm.
@@ -91,25 +92,34 @@ def fixed_sample(
     observed, exactly = _arms(counts, shares)
     n, arms = sum(observed), len(observed)
     expected = [n * share for share in exactly]
-    if method == "auto":
-        if arms == 2:
-            exactly_so = min(expected) < _SMALL_EXPECTED_TWO_ARMS
-        else:
-            exactly_so = min(expected) < _SMALL_EXPECTED and exact.outcomes(n, arms) <= exact.LARGEST_TABLE
-        method = "exact" if exactly_so else "chi_square"
-    if method == "g":
+    found: Method = _chosen(n, expected) if method == "auto" else method if method != "exact" else _exact(arms)
+    if found == "g":
         statistic = 2 * sum(exact.deviance(o, e) for o, e in zip(observed, expected, strict=True))
     else:
         statistic = float(sum(((o - e) ** 2 / e for o, e in zip(observed, expected, strict=True)), Fraction(0)))
-    found: Method = "g" if method == "g" else "chi_square"
-    if method == "exact":
-        found = "binomial" if arms == 2 else "multinomial"
-        p = exact.binomial_two_sided(observed[0], n, exactly[0]) if arms == 2 else exact.multinomial(observed, exactly)
+    if found == "binomial":
+        p = exact.binomial_two_sided(observed[0], n, exactly[0])
+    elif found == "multinomial":
+        p = exact.multinomial(observed, exactly)
+    elif found == "binomials":
+        p = exact.binomials(observed, exactly)
     else:
         p = exact.chi_square_tail(statistic, arms - 1)
     total = sum(Fraction(share) for share in shares)
     per_arm = tuple(float(n * Fraction(share) / total) for share in shares)
     return SrmResult(statistic, arms - 1, p.p_value, p.log_p_value, per_arm, found)
+
+
+def _exact(arms: int) -> Method:
+    return "binomial" if arms == 2 else "multinomial"
+
+
+def _chosen(n: int, expected: Sequence[Fraction]) -> Method:
+    """By expected counts and the size of the table only, never by the outcome."""
+    if min(expected) >= _SMALL_EXPECTED:
+        return "chi_square"
+    arms = len(expected)
+    return _exact(arms) if arms == 2 or exact.outcomes(n, arms) <= _SMALL_TABLE else "binomials"
 
 
 def chi_square(counts: Sequence[int], shares: Sequence[Share]) -> SrmResult:
@@ -256,12 +266,21 @@ def add_up(parts: Sequence[Homogeneity]) -> Homogeneity:
 
 
 def combine(parts: Sequence[SrmResult]) -> SrmResult:
-    """Independent tables (the epochs of a ramp, each with its own shares) as one test: statistics and df add up.
+    """Independent tables (the epochs of a ramp, each with its own shares) as one test.
 
-    Each table has at least one unit. The sum of independent chi-square variables is one with the summed df; with an
-    arm that expects few units in an epoch that is approximate, whatever `method` its own p came from. Pearson (1900).
+    The sum of independent chi-square variables is one with the summed df. A table with another p, as some arm expects
+    few units in it, stays by itself: then p is m times the smallest of the m p-values, one of all chi-square tables
+    together and one of each other table (method "bonferroni"). Each table has at least one unit.
+    Pearson (1900); Dunn (1961).
     """
     statistic, df = sum(part.statistic for part in parts), sum(part.df for part in parts)
     expected = tuple(sum(column) for column in zip(*(part.expected for part in parts), strict=True))
-    p = exact.chi_square_tail(statistic, df)
-    return SrmResult(statistic, df, p.p_value, p.log_p_value, expected, "chi_square")
+    large = [part for part in parts if part.method == "chi_square"]
+    logs = [part.log_p_value for part in parts if part.method != "chi_square"]
+    if large:
+        tail = exact.chi_square_tail(sum(part.statistic for part in large), sum(part.df for part in large))
+        logs.append(tail.log_p_value)
+        if len(logs) == 1:
+            return SrmResult(statistic, df, tail.p_value, tail.log_p_value, expected, "chi_square")
+    log_p = min(0.0, min(logs) + math.log(len(logs)))
+    return SrmResult(statistic, df, math.exp(log_p), log_p, expected, "bonferroni")

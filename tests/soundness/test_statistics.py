@@ -1,7 +1,9 @@
 """Ways in which a statistic could contradict itself."""
 
+import numpy as np
 import pytest
 
+from metricdef.stats import srm
 from metricdef.stats.proportions import score_difference, score_ratio, score_test
 
 pytestmark = pytest.mark.soundness
@@ -23,3 +25,28 @@ def test_the_score_statistic_is_continuous_at_no_difference(table, null):
     """Rounding in 1 - p - difference gave the restricted rate the wrong end, and a statistic of 1e9."""
     at_zero = score_difference(*table, 0.05).statistic
     assert score_test(*table, null, greater=True).statistic == pytest.approx(at_zero, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("n", "shares"),
+    [(2_000, (0.0001, 0.49995, 0.49995)), (1_000, (0.004, 0.004, 0.496, 0.496)), (800, (0.004, 0.498, 0.498))],
+)
+def test_three_arms_with_a_small_one_keep_the_level_of_an_alarm(n, shares):
+    """Pearson's chi-square with an expected count of 0.2 raised 1.8 % false alarms at a level of 0.1 %."""
+    draws = np.random.default_rng(7).multinomial(n, shares, size=4_000)
+    found, times = np.unique(draws, axis=0, return_counts=True)
+    alarms = sum(
+        t for row, t in zip(found, times, strict=True) if srm.chi_square(row.tolist(), shares).p_value <= 0.001
+    )
+    assert alarms <= 4 + 3 * 4**0.5
+
+
+def test_an_epoch_with_few_units_does_not_lend_its_chi_square_to_the_whole():
+    """Of 20 units in the first epoch, 1 %, one in the small arm more than doubled the sum of the statistics."""
+    shares, rng = ((0.99, 0.01), (0.5, 0.5)), np.random.default_rng(8)
+    first, second = rng.binomial(20, 0.01, 6_000), rng.binomial(4_000, 0.5, 6_000)
+    alarms = 0
+    for x, y in zip(first.tolist(), second.tolist(), strict=True):
+        parts = [srm.chi_square((20 - x, x), shares[0]), srm.chi_square((4_000 - y, y), shares[1])]
+        alarms += srm.combine(parts).p_value <= 0.001
+    assert alarms <= 6 + 3 * 6**0.5

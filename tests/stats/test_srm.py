@@ -66,12 +66,19 @@ def test_exact_multinomial(counts: list[int]) -> None:
     assert got.p_value == pytest.approx(want, rel=1e-10)
     assert got.log_p_value == pytest.approx(math.log(want), abs=1e-10)
     assert got.method == ("binomial" if arms == 2 else "multinomial")
-    assert fixed_sample(counts, shares).method == (got.method if min(n * s for s in shares) < 5 else "chi_square")
+    assert fixed_sample(counts, shares).method == got.method
 
 
-def test_a_share_too_small_for_enumeration_falls_back() -> None:
+def test_a_table_too_large_is_tested_arm_by_arm() -> None:
+    from scipy.stats import binomtest
+
     shares = [Fraction(1, 10**6)] * 2 + [1 - Fraction(2, 10**6)]
-    assert fixed_sample([3, 1, 10**6], shares).method == "chi_square"
+    got = fixed_sample([3, 1, 10**6], shares)
+    want = 3 * min(binomtest(c, 10**6 + 4, float(s)).pvalue for c, s in zip([3, 1, 10**6], shares, strict=True))
+    assert (got.method, got.p_value) == ("binomials", pytest.approx(want, rel=1e-9))
+    assert fixed_sample([1, 1, 10**6], shares).p_value == 1.0
+    assert fixed_sample([50, 60, 40], [1, 1, 1]).method == "chi_square"
+    assert fixed_sample([50, 60, 39], [1, 1, 1]).method == "multinomial"
     with pytest.raises(ValueError, match="too many"):
         fixed_sample([3, 1, 10**6], shares, "exact")
     with pytest.raises(ValueError, match="unknown method"):
@@ -86,7 +93,7 @@ def test_g_of_an_arm_without_units() -> None:
 
 
 def test_logarithms_where_a_double_ends() -> None:
-    from scipy import stats
+    from scipy import special, stats
 
     for df, x in ((1, 1e4), (2, 3000.0), (9, 1e6), (30, 5e4)):
         tail = chi_square_tail(x, df)
@@ -102,6 +109,10 @@ def test_logarithms_where_a_double_ends() -> None:
     far = binomial_two_sided(4000, 10**7, Fraction(1, 10**7))
     assert far.p_value == 0.0
     assert far.log_p_value == pytest.approx(float(stats.binom.logpmf(4000, 10**7, 1e-7)), rel=1e-6)
+    for x, n, share in ((10, 4000, 0.5), (3200, 4000, 0.5), (2000, 10**5, 0.001), (0, 10**6, 0.01), (500, 500, 0.125)):
+        mass = stats.binom.logpmf(np.arange(n + 1), n, share)
+        want = float(special.logsumexp(mass[mass <= mass[x] + 1e-7]))
+        assert binomial_two_sided(x, n, Fraction(share)).log_p_value == pytest.approx(want, abs=1e-8)
     assert sequential([10**6, 0], [1, 1], 100).log_p_value < -1e5
 
 
@@ -122,6 +133,12 @@ def test_the_epochs_of_a_ramp_add_up() -> None:
     assert got.expected == pytest.approx((1409, 601))
     assert got.p_value == pytest.approx(stats.chi2.sf(statistic, 2))
     assert got.log_p_value == pytest.approx(-statistic / 2)
+    # An epoch with few units stays by itself, beside the two others together.
+    few = chi_square([18, 2], [0.99, 0.01])
+    whole = combine([chi_square([900, 110], [0.9, 0.1]), few, chi_square([480, 520], [1, 1])])
+    assert (whole.method, whole.df) == ("bonferroni", 3)
+    assert whole.p_value == pytest.approx(2 * min(stats.binomtest(2, 20, 0.01).pvalue, stats.chi2.sf(statistic, 2)))
+    assert combine([few]).p_value == pytest.approx(few.p_value)
 
 
 def test_outcomes_are_those_that_are_enumerated() -> None:

@@ -15,6 +15,13 @@ from metricdef.stats import srm
 
 CONCENTRATION = 10_000  # k of the sequential test's Dirichlet prior
 Table = tuple[list[int], list[Fraction]]  # units of every arm and their shares
+_METHODS = {
+    "chi_square": "chi-square",
+    "binomial": "exact, binomial",
+    "multinomial": "exact, multinomial",
+    "binomials": "exact, binomial for each arm with Bonferroni's correction",
+    "bonferroni": "chi-square and exact tests with Bonferroni's correction",
+}
 SRM_CHECKS = ("srm_assignment", "srm_analysed", "srm_triggered")
 
 
@@ -67,16 +74,16 @@ def shares_of(plan: Plan, epoch: int) -> list[Fraction]:
 def test_ratio(tables: Sequence[Table], *, final: bool) -> tuple[float, float, str]:
     """Statistic, p-value and how it was made. Raises NotComputable.
 
-    Epochs are independent: chi-squares and their df add up, and so do logarithms of Bayes factors.
+    Epochs are independent: chi-squares and their df add up, and so do logarithms of Bayes factors; an epoch in which
+    an arm expects few units has an exact p of its own.
     """
     used = [(counts, shares) for counts, shares in tables if sum(counts) or len(tables) == 1]
     if final:
         parts = [srm.chi_square(counts, shares) for counts, shares in used]
         if len(parts) == 1:
-            how = "chi-square" if parts[0].method == "chi_square" else f"exact, {parts[0].method}"
-            return parts[0].statistic, parts[0].p_value, how
+            return parts[0].statistic, parts[0].p_value, _METHODS[parts[0].method]
         whole = srm.combine(parts)
-        return whole.statistic, whole.p_value, f"chi-square over {len(parts)} epochs"
+        return whole.statistic, whole.p_value, f"{_METHODS[whole.method]} over {len(parts)} epochs"
     looks = [srm.sequential(counts, shares, CONCENTRATION) for counts, shares in used]
     log_factor = sum(look.log_bayes_factor for look in looks)
     p_value = looks[0].p_value if len(looks) == 1 else min(1.0, math.exp(-max(log_factor, 0.0)))
