@@ -2,8 +2,8 @@
 
 Everything is a function of two numbers: the effect less its null, and the standard error. What a unit's standard
 deviation is for ratios, adjusted and clustered metrics stands in `unit_sd.py`; proportions, whose variance depends on
-the effect, in `power_proportions.py`; group-sequential designs in `power_sequential.py`, confidence sequences and the
-hybrid in `power_anytime.py`. Sizes are not rounded.
+the effect, in `power_proportions.py`; margins relative to the baseline in `power_margin.py`; group-sequential designs
+in `power_sequential.py`, confidence sequences and the hybrid in `power_anytime.py`. Sizes are not rounded.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Literal
 
 from metricdef.errors import NotComputable
+from metricdef.stats.noncentral_t import WelchDf, noncentral_tail, welch_tail
 from metricdef.stats.tails import t_quantile, z_quantile, z_tail
 
+Reference = Literal["z", "welch", "pooled"]
+Freedom = float | WelchDf | None
+
 _LARGEST = 1e15  # units
-_MOST_POINTS = 100_001
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,17 @@ class Level:
         if self.critical is not None and not 0 < self.critical < math.inf:
             raise ValueError(f"the critical value must be positive and finite: {self.critical}")
 
+    def one_sided(self) -> float:
+        """The level of a side, which a given critical value has on the z scale only."""
+        if self.critical is not None:
+            raise ValueError("a given critical value is on the z scale; there is none for t")
+        return self.alpha / self.sided
+
     def quantile(self, df: float | None = None) -> float:
         """What the statistic must exceed; with `df` on the t scale."""
-        if self.critical is not None:
-            if df is not None:
-                raise ValueError("a given critical value is on the z scale; there is none for t")
+        if self.critical is not None and df is None:
             return self.critical
-        two_sided = 2 * self.alpha / self.sided
+        two_sided = 2 * self.one_sided()
         return z_quantile(two_sided) if df is None else t_quantile(two_sided, df)
 
 
@@ -128,38 +134,46 @@ def standard_error(sd: float, n_treatment: float, n_control: float, sd_control: 
     return math.hypot(sd / math.sqrt(n_treatment), other / math.sqrt(n_control))
 
 
-def power_of_noncentrality(noncentrality: float, level: Level, df: float | None = None) -> Power:
+def power_of_noncentrality(noncentrality: float, level: Level, df: Freedom = None) -> Power:
     """Power of a z test (or t test with `df`) whose statistic has mean (noncentrality) |effect - null| / se.
 
     correct = P(T > c), wrong = P(T < -c) for two sides: Phi(noncentrality - c) and Phi(-noncentrality - c), or T
-    noncentral. Lachin (1981); Johnson, Kotz & Balakrishnan (1995), chapter 31, for the noncentral t.
+    noncentral; with the df of two arms Welch's test, exactly. Lachin (1981); Johnson, Kotz & Balakrishnan (1995),
+    chapter 31, for the noncentral t; Moser, Stevens & Watts (1989) for Welch's.
     """
     if not 0 <= noncentrality < math.inf:
         raise ValueError(f"the noncentrality must be finite and not negative: {noncentrality}")
+    means = (noncentrality, -noncentrality)
+    if isinstance(df, WelchDf):
+        one_sided = level.one_sided()
+        correct, wrong = (welch_tail(one_sided, df, mean) for mean in means)
+        return Power(correct, wrong if level.sided == 2 else 0.0)
     if df is not None and not df > 0:
         raise NotComputable("too_few_units", f"a t test needs at least 3 units in all, this one has {df + 2:g}")
     c = level.quantile(df)
     if df is None or math.isinf(df):
-        correct, wrong = z_tail(c - noncentrality), z_tail(c + noncentrality)
+        correct, wrong = (z_tail(c - mean) for mean in means)
     else:
-        correct, wrong = (_noncentral_tail(c, df, mean) for mean in (noncentrality, -noncentrality))
+        correct, wrong = (noncentral_tail(c, df, mean) for mean in means)
     return Power(correct, wrong if level.sided == 2 else 0.0)
 
 
-def _noncentral_tail(c: float, df: float, mean: float) -> float:
-    """P(T > c) = E Phi(mean - c s), s = chi_df / sqrt(df), by the trapezoidal rule in x = ln s: exact to 1e-12.
+def freedom(
+    test: Reference, sd: float, n_treatment: float, n_control: float, sd_control: float | None = None
+) -> Freedom:
+    """Degrees of freedom of a test of two arms: none for z, n1 + n0 - 2 pooled, n1 - 1 and n0 - 1 for Welch's.
 
-    scipy's noncentral t is NaN or loses its digits in the tail away from the mean and for many degrees of freedom.
-    The log density of x is -df (e^2x - 1 - 2x) / 2; the grid ends where it has fallen by 40 or more.
+    Raises:
+        NotComputable: `too_few_units` for a t test that has no degree of freedom.
     """
-    from scipy.special import ndtr
-
-    spread = 14 / math.sqrt(2 * df)
-    low, high = -spread - 40 / df, min(spread, 0.5 * math.log1p(80 / df) + 0.5)
-    points = 601 + 8 * (high - low) * abs(mean)  # Phi steps within 1 / mean of x = ln(mean / c)
-    x = np.linspace(low, high, min(math.ceil(points), _MOST_POINTS))
-    density = np.exp(-0.5 * df * (np.expm1(2 * x) - 2 * x))
-    return float(density @ ndtr(mean - c * np.exp(x)) / density.sum())
+    if test == "z":
+        return None
+    if test == "pooled":
+        return n_treatment + n_control - 2
+    if test != "welch":
+        raise ValueError(f"unknown test {test!r}; known: z, welch, pooled")
+    one, zero = sd**2 / n_treatment, (sd if sd_control is None else sd_control) ** 2 / n_control
+    return WelchDf(one / (one + zero), n_treatment - 1, n_control - 1)
 
 
 def power(
@@ -171,12 +185,13 @@ def power(
     *,
     sd_control: float | None = None,
     null: float = 0.0,
-    t: bool = False,
+    test: Reference = "z",
 ) -> Power:
     """Power of the comparison of two means with the units given: Phi(|difference - null| / se - c), and the far tail.
 
-    Assumes independent units and estimates that are about normal, with variances known from the past; `t` for normal
-    outcomes with one variance. Lachin (1981).
+    Assumes independent units and estimates that are about normal, with variances known from the past. Below about 100
+    units, or clusters, an arm the test matters: "welch" is the test of the analysis, exact for normal values whatever
+    their variances; "pooled" the classical one of equal variances. Lachin (1981); Moser, Stevens & Watts (1989).
 
     Args:
         difference: True effect, treatment - control.
@@ -186,17 +201,17 @@ def power(
         level: Of the comparison.
         sd_control: Of a unit in the control.
         null: Effect under the null (-margin for non-inferiority).
-        t: Noncentral t with n1 + n0 - 2 degrees of freedom; needed below about 100 units.
+        test: See above.
     """
     noncentrality = distance(difference, null, level.sided) / standard_error(sd, n_treatment, n_control, sd_control)
-    return power_of_noncentrality(noncentrality, level, n_treatment + n_control - 2 if t else None)
+    return power_of_noncentrality(noncentrality, level, freedom(test, sd, n_treatment, n_control, sd_control))
 
 
 def _reached(found: Power, far_tail: bool) -> float:
     return found.total if far_tail else found.correct
 
 
-def needed_noncentrality(level: Level, wanted: float, *, far_tail: bool = False, df: float | None = None) -> float:
+def needed_noncentrality(level: Level, wanted: float, *, far_tail: bool = False, df: Freedom = None) -> float:
     """|effect - null| / se that gives a power: c + z_power where only the correct direction counts, else a root.
 
     Lachin (1981).
@@ -205,7 +220,7 @@ def needed_noncentrality(level: Level, wanted: float, *, far_tail: bool = False,
         level: Of the comparison.
         wanted: Power.
         far_tail: Count rejections in the wrong direction as power too.
-        df: Degrees of freedom of a t test.
+        df: Degrees of freedom of a t test; see `freedom`.
     """
     from scipy.optimize import brentq
 
@@ -241,7 +256,7 @@ def mde(
     wanted: float,
     *,
     sd_control: float | None = None,
-    t: bool = False,
+    test: Reference = "z",
     far_tail: bool = False,
 ) -> float:
     """Minimal detectable distance from the null: (c + z_power) sqrt(s1^2 / n1 + s0^2 / n0). Bloom (1995).
@@ -255,11 +270,11 @@ def mde(
         level: Of the comparison.
         wanted: Power.
         sd_control: As in `power`.
-        t: As in `power`.
+        test: As in `power`.
         far_tail: Count rejections in the wrong direction as power too (1e-6 at 80 %).
     """
-    df = n_treatment + n_control - 2 if t else None
     se = standard_error(sd, n_treatment, n_control, sd_control)
+    df = freedom(test, sd, n_treatment, n_control, sd_control)
     return needed_noncentrality(level, wanted, far_tail=far_tail, df=df) * se
 
 
@@ -273,7 +288,7 @@ def sample_size(
     allocation: float = 1.0,
     null: float = 0.0,
     arms: int = 1,
-    t: bool = False,
+    test: Reference = "z",
     far_tail: bool = False,
 ) -> SampleSize:
     """Units for a power: n0 = (s1^2 / r + s0^2) (c + z_power)^2 / (difference - null)^2, n1 = r n0. Lachin (1981).
@@ -289,23 +304,24 @@ def sample_size(
         allocation: r, units of a treatment arm per unit of control.
         null: As in `power`.
         arms: Treatment arms, each compared with the control.
-        t: As in `power`; the root starts from the normal size.
+        test: As in `power`; with "welch" at least 2 units an arm, with "pooled" at least 3 in all.
         far_tail: As in `mde`.
     """
     other = sd if sd_control is None else sd_control
     _positive("standard deviations and the allocation", sd, other, allocation)
     gap = distance(difference, null, level.sided)
     unit = math.hypot(sd / math.sqrt(allocation), other)  # se = unit / sqrt(n0)
-    if not t:
+    if test == "z":
         n = (unit * needed_noncentrality(level, wanted, far_tail=far_tail) / gap) ** 2
         return SampleSize(allocation * n, n, arms)
 
     def excess(n: float) -> float:
-        df = n * (1 + allocation) - 2
+        df = freedom(test, sd, allocation * n, n, other)
         return _reached(power_of_noncentrality(gap / unit * math.sqrt(n), level, df), far_tail) - wanted
 
     needed_noncentrality(level, wanted, far_tail=far_tail)  # refuses what no size reaches
-    n = rising_root(excess, 2.0 / (1 + allocation) * 1.5)
+    least = 3 / (1 + allocation) if test == "pooled" else 2 / min(allocation, 1.0)
+    n = rising_root(excess, least)
     return SampleSize(allocation * n, n, arms)
 
 
@@ -321,45 +337,6 @@ def rising_root(excess: Callable[[float], float], low: float) -> float:
         if high > _LARGEST:
             raise NotComputable("too_small_effect", f"more than {_LARGEST:.0e} units are needed")
     return float(brentq(excess, low, high, rtol=1e-13))
-
-
-def sample_size_relative_margin(
-    margin: float,
-    mean: float,
-    sd: float,
-    level: Level,
-    wanted: float,
-    *,
-    lift: float = 0.0,
-    sd_control: float | None = None,
-    allocation: float = 1.0,
-    arms: int = 1,
-) -> SampleSize:
-    """Units to show non-inferiority by a margin relative to the baseline's size, without dividing.
-
-    The test is of the contrast mu1 - (1 - margin) mu0 > 0 (baseline mean above 0; for one below, of its mirror
-    image), with expectation (lift + margin) |mu0| and unit variances s1^2 and (1 - margin)^2 s0^2.
-    Laster & Johnson (2003).
-
-    Args:
-        margin: 0.01 is one per cent down.
-        mean: Of the baseline.
-        sd: Of a unit, treatment and (unless given) control.
-        level: One-sided.
-        wanted: Power.
-        lift: True relative effect in the good direction.
-        sd_control: Of a unit in the control.
-        allocation: As in `sample_size`.
-        arms: As in `sample_size`.
-    """
-    if not 0 < margin < 1:
-        raise ValueError(f"a relative margin lies between 0 and 1: {margin}")
-    if mean == 0 or not math.isfinite(mean):
-        raise NotComputable("baseline_zero", "the baseline mean is 0, so a relative margin has no size")
-    factor = 1 - margin if mean > 0 else 1 + margin
-    control = factor * (sd if sd_control is None else sd_control)
-    gap = (lift + margin) * abs(mean)
-    return sample_size(gap, sd, level, wanted, sd_control=control, allocation=allocation, arms=arms)
 
 
 def duration(units: float, weekly: float | Sequence[float]) -> float:

@@ -138,6 +138,15 @@ def design_effect(mean_size: float, icc: float, cv: float = 0.0) -> float:
     return 1 + ((1 + cv * cv) * mean_size - 1) * icc
 
 
+def cluster_sd(sd: float, mean_size: float, icc: float, cv: float = 0.0) -> float:
+    """Of a cluster as the unit, sd sqrt(deff / m): with it, sizes are clusters.
+
+    Take the test "welch" below some 40 clusters an arm: its df are those of the clusters, however many units are in
+    them. Donner & Klar (2000).
+    """
+    return sd * math.sqrt(design_effect(mean_size, icc, cv) / mean_size)
+
+
 def clustered_sd(sd: float, mean_size: float, icc: float, cv: float = 0.0) -> float:
     """sd sqrt(deff): with it, sample sizes are units in clusters; see `design_effect`. Eldridge, Ashby & Kerry (2006)."""
     return sd * math.sqrt(design_effect(mean_size, icc, cv))

@@ -112,16 +112,18 @@ def test_the_power_of_t_has_a_far_tail(df, noncentrality):
 def test_a_power_that_needs_the_far_tail_is_found():
     """The search met a NaN: "solver cannot continue"."""
     level, wanted = Level(0.05), 1 - 1e-9
-    n = sample_size(0.1, 1.0, level, wanted, t=True, far_tail=True)
-    assert power(0.1, 1.0, n.treatment, n.control, level, t=True).total == pytest.approx(wanted, abs=1e-12)
-    assert mde(1.0, n.treatment, n.control, level, wanted, t=True, far_tail=True) == pytest.approx(0.1, rel=1e-6)
+    n = sample_size(0.1, 1.0, level, wanted, test="pooled", far_tail=True)
+    assert power(0.1, 1.0, n.treatment, n.control, level, test="pooled").total == pytest.approx(wanted, abs=1e-12)
+    assert mde(1.0, n.treatment, n.control, level, wanted, test="pooled", far_tail=True) == pytest.approx(0.1, rel=1e-6)
 
 
-@pytest.mark.parametrize("units", [(1, 1), (1.2, 0.5)])
-def test_a_t_test_without_degrees_of_freedom_has_no_power(units):
+@pytest.mark.parametrize(
+    ("units", "test"), [((1, 1), "pooled"), ((1.2, 0.5), "pooled"), ((1, 9), "welch"), ((9, 1), "welch")]
+)
+def test_a_t_test_without_degrees_of_freedom_has_no_power(units, test):
     """The power was NaN."""
     with pytest.raises(NotComputable) as caught:
-        power(1.0, 1.0, *units, Level(0.05), t=True)
+        power(1.0, 1.0, *units, Level(0.05), test=test)
     assert caught.value.reason == "too_few_units"
 
 

@@ -45,10 +45,10 @@ def means(case: Case) -> None:
             sd_control=sd_control,
             allocation=allocation,
             arms=arms,
-            t=t,
-            far_tail=t,
+            test=test,  # type: ignore[arg-type]
+            far_tail=test != "z",
         )
-        for t in (False, True)
+        for test in ("z", "pooled")
     )
     compare(
         case,
@@ -71,13 +71,13 @@ def power_and_mde(case: Case) -> None:
     tested = Level(inputs["alpha"], sides)
     n = (inputs["n_treatment"], inputs["n_control"])
     wanted = inputs["power_for_mde"]
-    smallest = mde(1.0, *n, tested, wanted, t=True, far_tail=True)
-    assert power(smallest, 1.0, *n, tested, t=True).total == pytest.approx(wanted, rel=1e-9)
+    smallest = mde(1.0, *n, tested, wanted, test="pooled", far_tail=True)
+    assert power(smallest, 1.0, *n, tested, test="pooled").total == pytest.approx(wanted, rel=1e-9)
     assert smallest == pytest.approx(case["expected"]["mde_t"], abs=SOURCE_ROOT)
     compare(
         case,
         {
-            "power_t": power(effect, 1.0, *n, tested, t=True).total,
+            "power_t": power(effect, 1.0, *n, tested, test="pooled").total,
             "power_normal": power(effect, 1.0, *n, tested).total,
             "mde_normal_one_tail_approx": mde(1.0, *n, tested, wanted),
         },
