@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 MIN_GROWTH = 1e-3
 _FINAL_GROWTH = 1e-4
@@ -84,6 +85,7 @@ def _shares(information: Sequence[float]) -> tuple[float, ...]:
 def realised_fractions(information: Sequence[float], planned: float, *, final: bool) -> tuple[float, ...]:
     """Fractions of the planned information at which looks spend: min(I_j / planned, 1), 1 at a declared final look.
 
+    Where information has fallen, I_j is the largest so far: such a look spends nothing, and nothing is given back.
     Over-running and under-running both end at 1: the final look spends what is left. A look that is not declared
     final but has reached the plan is the last, too. Jennison & Turnbull (2000), section 7.3.
 
@@ -94,5 +96,7 @@ def realised_fractions(information: Sequence[float], planned: float, *, final: b
     """
     if not planned > 0:
         raise ValueError(f"the planned information must be positive: {planned}")
-    shares = tuple(min(value / planned, 1.0) for value in information)
+    if not all(0 <= value < math.inf for value in information):
+        raise ValueError(f"information must be finite and not negative: {list(information)}")
+    shares = tuple(min(value / planned, 1.0) for value in accumulate(information, max))
     return (*shares[:-1], 1.0) if final else shares

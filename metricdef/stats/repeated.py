@@ -25,7 +25,9 @@ class RepeatedInterval:
 def repeated_interval(bounds: Boundaries, look: int, estimate: float, std_error: float) -> RepeatedInterval:
     """The repeated confidence interval at a look: estimate -+ c_j se_j.
 
-    It excludes 0 exactly when the look rejects. Jennison & Turnbull (1989).
+    It excludes 0 exactly when `repeated_p` is at most alpha, and when the look rejects; but for a design with binding
+    futility, whose bounds keep the level only while everyone heeds them. There c_j is the bound of the same design
+    without futility, a little above that of the look. Jennison & Turnbull (1989).
 
     Args:
         bounds: The design.
@@ -39,7 +41,7 @@ def repeated_interval(bounds: Boundaries, look: int, estimate: float, std_error:
     finite(estimate=estimate)
     if not 0 < std_error < math.inf:
         raise ValueError(f"the standard error must be positive and finite: {std_error}")
-    c = bounds.upper[look]
+    c = _free_of_futility(bounds)[look]
     if not math.isfinite(c):
         raise NotComputable("nothing_spent", "this look has no new information and spends nothing: no interval")
     return RepeatedInterval(estimate - c * std_error, estimate + c * std_error, c)
@@ -48,8 +50,9 @@ def repeated_interval(bounds: Boundaries, look: int, estimate: float, std_error:
 def repeated_p(bounds: Boundaries, look: int, z: float) -> float:
     """The smallest total level at which the design of the same family rejects at this look.
 
-    At most alpha exactly when the bound is crossed; two-sided from |z|. 1.0 where no level rejects. Futility bounds
-    are not used. Jennison & Turnbull (2000), section 9.5.
+    At most alpha exactly when the bound is crossed; two-sided from |z|. 1.0 where no level rejects. The family has no
+    futility bounds, so p holds for those who go on below one; with binding ones a look may reject whose p is a little
+    above alpha, as in `repeated_interval`. Jennison & Turnbull (2000), section 9.5.
 
     Args:
         bounds: The design; only looks up to this one matter to a spending function.
@@ -62,9 +65,16 @@ def repeated_p(bounds: Boundaries, look: int, z: float) -> float:
     level = bounds.rule.smallest_level(bounds.looks, look, abs(z) if two_sided else z, two_sided)
     p_value = min(1.0, bounds.sided * level)
     # The level is a root: its last digits must not contradict the comparison with the bound.
-    if bounds.rejects(look, z):
+    if (abs(z) if two_sided else z) >= _free_of_futility(bounds)[look]:
         return min(p_value, bounds.alpha)
     return max(p_value, math.nextafter(bounds.alpha, 1.0))
+
+
+def _free_of_futility(bounds: Boundaries) -> tuple[float, ...]:
+    """Upper bounds at which the level holds whether or not anyone stops low."""
+    if bounds.sided == 1 and bounds.binding and any(map(math.isfinite, bounds.lower)):
+        return bounds.rule.bounds(bounds.looks, bounds.level, False)
+    return bounds.upper
 
 
 def sequential_p(bounds: Boundaries, z: Sequence[float]) -> tuple[float, ...]:

@@ -14,7 +14,8 @@ from metricdef.stats.recursion import begin
 class Stagewise:
     """P-value, median-unbiased estimate and interval of a stopped test.
 
-    Two-sided: p doubled, interval of level 1 - alpha. One-sided: p upward, each limit at alpha.
+    Two-sided: p doubled, interval of level 1 - alpha. One-sided: p upward, each limit at alpha. With futility bounds
+    that do not bind p and limits hold whether or not they are heeded, the estimate is median-unbiased if they are.
     """
 
     look: int
@@ -31,9 +32,11 @@ def stagewise(bounds: Boundaries, look: int, z: float, std_error: float) -> Stag
     An outcome is more extreme upward if it stopped high earlier, or got as far and has a larger z:
     P_theta = sum_{i<k} P(stop high at i) + P(reach k, Z_k >= z). p is that at theta = 0, the estimate solves
     P_theta = 1/2, the limits P_theta = a and 1 - a. In contrast to the naive ones they allow for the stopping rule;
-    the p is at most alpha exactly when the test has rejected. Looks after the stop don't matter. Lower bounds stop,
-    but for futility bounds that do not bind: with them as stops the p of a test that went on would be too small.
-    Tsiatis, Rosner & Mehta (1984).
+    the p is at most alpha exactly when the test has rejected. Looks after the stop don't matter. Lower bounds stop.
+    Of futility bounds that do not bind nobody knows whether they would have been heeded, and P_theta is larger if not.
+    So p and lower limit take it without them, the upper limit with them: for those who heed them p and lower limit are
+    conservative, for those who go on the upper limit is. The estimate takes them as heeded: its median is theta then,
+    and above theta for those who go on. Tsiatis, Rosner & Mehta (1984).
 
     Args:
         bounds: The design.
@@ -52,9 +55,9 @@ def stagewise(bounds: Boundaries, look: int, z: float, std_error: float) -> Stag
     if not final and bounds.lower[look] < z < bounds.upper[look]:
         raise NotComputable("not_stopped", f"look {look + 1} crossed no bound: use the repeated interval while it runs")
 
-    def solve(target: float) -> float:
+    def solve(target: float, *, heeded: bool) -> float:
         def excess(drift: float) -> float:
-            return _more_extreme(bounds, look, z, drift, 1) - target
+            return _more_extreme(bounds, look, z, drift, 1, heeded=heeded) - target
 
         low, high = min(z, 0.0) - 8.0, max(z, 0.0) + 8.0
         while excess(low) > 0:
@@ -63,16 +66,17 @@ def stagewise(bounds: Boundaries, look: int, z: float, std_error: float) -> Stag
             high += 8.0
         return float(brentq(excess, low, high, xtol=1e-11)) * std_error
 
-    up = _more_extreme(bounds, look, z, 0.0, 1)
+    up = _more_extreme(bounds, look, z, 0.0, 1, heeded=bounds.binding)
     p_value = min(1.0, 2 * min(up, _more_extreme(bounds, look, z, 0.0, -1))) if bounds.sided == 2 else min(1.0, up)
-    return Stagewise(look, p_value, solve(0.5), solve(bounds.level), solve(1 - bounds.level), bounds.alpha)
+    lower, upper = solve(bounds.level, heeded=bounds.binding), solve(1 - bounds.level, heeded=True)
+    return Stagewise(look, p_value, solve(0.5, heeded=True), lower, upper, bounds.alpha)
 
 
-def _more_extreme(bounds: Boundaries, look: int, z: float, drift: float, side: int) -> float:
-    """P of an outcome at least as extreme; `drift` is the mean of Z at this look."""
+def _more_extreme(bounds: Boundaries, look: int, z: float, drift: float, side: int, *, heeded: bool = True) -> float:
+    """P of an outcome at least as extreme; `drift` is the mean of Z at this look, `heeded` whether lower bounds stop."""
     information = bounds.looks.information
     state, total = begin(drift / math.sqrt(information[look])), 0.0
-    lower = bounds.lower if bounds.binding else (-math.inf,) * len(bounds.lower)
+    lower = bounds.lower if heeded else (-math.inf,) * len(bounds.lower)
     looks = [j for j in range(look) if math.isfinite(bounds.upper[j]) or math.isfinite(lower[j])]
     for j, following in zip(looks, [*looks[1:], look], strict=False):
         total += state.tail(information[j], bounds.upper[j] if side > 0 else lower[j], side)

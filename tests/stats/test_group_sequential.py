@@ -206,6 +206,8 @@ def test_realised_fractions() -> None:
     assert realised_fractions([25, 60, 80], 100, final=False) == (0.25, 0.6, 0.8)
     with pytest.raises(ValueError, match="planned"):
         realised_fractions([1], 0, final=True)
+    with pytest.raises(ValueError, match="finite"):
+        realised_fractions([1, math.nan], 2, final=True)
 
 
 def test_an_unfinished_experiment_has_spent_only_its_share() -> None:
