@@ -220,7 +220,8 @@ def mixture_test(difference: float, variance: float, tau2: float, alpha: float, 
     if not (0 < growth < math.inf and 1 / growth < math.inf):
         raise ValueError(f"the variances are too far apart to be of one scale: {variance}, {tau2}")
     distance = difference - null
-    log_ratio = growth / (1 + growth) * distance * distance / variance / 2 - 0.5 * math.log1p(growth)
+    z = distance / math.sqrt(variance)
+    log_ratio = growth / (1 + growth) * z * z / 2 - 0.5 * math.log1p(growth)
     half = math.sqrt(variance * (1 + 1 / growth) * (math.log1p(growth) - 2 * math.log(alpha)))
     p_value = _agreeing(math.exp(min(0.0, -log_ratio)), abs(distance) > half, alpha)
     return MixtureTest(log_ratio, p_value, half, alpha)
@@ -245,8 +246,13 @@ def regression_test(t: float, std_error: float, df: float, units: float, g: floa
     if not 0 < df < math.inf or not math.isfinite(t):
         raise ValueError(f"df must be positive and t finite: {df}, {t}")
     log_r = math.log(g) - math.log(g + units)
-    r, t2 = math.exp(log_r), t / df * t
-    log_ratio = 0.5 * log_r + 0.5 * (df + 1) * (math.log1p(t2) - math.log1p(r * t2))
+    r, size = math.exp(log_r), abs(t) / math.sqrt(df)
+    if size > 1:  # the same divided by t^2 / nu, which can overflow
+        u = (1 / size) ** 2
+        growth = math.log1p(u) - math.log(u + r)
+    else:
+        growth = math.log1p(size * size) - math.log1p(r * size * size)
+    log_ratio = 0.5 * log_r + 0.5 * (df + 1) * growth
     q = math.exp((log_r + 2 * math.log(alpha)) / (df + 1))
     half = std_error * math.sqrt(df * (1 - q) / (q - r)) if q > r else None
     excludes = half is not None and abs(t) * std_error > half

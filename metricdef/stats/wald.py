@@ -98,7 +98,7 @@ def wilson(x: int, n: int, alpha: float) -> WilsonInterval:
     q2 = z_quantile(alpha) ** 2
     centre, half = x + q2 / 2, math.sqrt(q2 * (x * (n - x) / n + q2 / 4))
     # The smaller root as the quotient of the product of the roots by the larger: rare events keep their digits.
-    return WilsonInterval(x / n, x * x / n / (centre + half), (centre + half) / (n + q2), alpha)
+    return WilsonInterval(x / n, x * x / n / (centre + half), min(1.0, (centre + half) / (n + q2)), alpha)
 
 
 def newcombe(x1: int, n1: int, x0: int, n0: int, alpha: float) -> NewcombeInterval:
@@ -114,4 +114,4 @@ def newcombe(x1: int, n1: int, x0: int, n0: int, alpha: float) -> NewcombeInterv
     gap = (x1 * n0 - x0 * n1) / (n1 * n0)
     below = math.hypot(one.estimate - one.lower, zero.upper - zero.estimate)
     above = math.hypot(one.upper - one.estimate, zero.estimate - zero.lower)
-    return NewcombeInterval(gap, gap - below, gap + above, alpha)
+    return NewcombeInterval(gap, max(-1.0, gap - below), min(1.0, gap + above), alpha)

@@ -137,6 +137,19 @@ def test_the_regression_p_agrees_with_its_interval(t, df, g, alpha):
         assert found.half_width >= 2.0 * student.isf(alpha / 2, df) * (1 - 1e-9)
 
 
+def test_the_regression_test_of_a_huge_t():
+    """t^2 overflowed: the log ratio was NaN."""
+    r, df = 20 / 120, 96.0
+    for t in (1e8, 1e150, 1e200, -1e300):
+        found = regression_test(t, 1.0, df, 100, 20.0, 0.05)
+        limit = 0.5 * math.log(r) - 0.5 * (df + 1) * math.log(r)
+        assert found.log_ratio == pytest.approx(limit, rel=1e-9)
+    near = [
+        regression_test(t, 1.0, df, 100, 20.0, 0.05).log_ratio for t in (df**0.5 * (1 - 1e-9), df**0.5 * (1 + 1e-9))
+    ]
+    assert near[0] == pytest.approx(near[1], rel=1e-7)
+
+
 def test_with_few_rows_the_regression_interval_is_the_whole_line():
     found = regression_test(100.0, 1.0, 3, 5, 1.0, 0.001)
     assert found.half_width is None

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metricdef.errors import NotComputable
@@ -30,6 +30,17 @@ HYBRID = [
 def test_published_hybrid_intervals(x1: int, n1: int, x0: int, n0: int, lower: float, upper: float) -> None:
     got = newcombe(x1, n1, x0, n0, 0.05)
     assert (got.lower, got.upper) == (pytest.approx(lower, abs=5.1e-5), pytest.approx(upper, abs=5.1e-5))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 10**6), st.integers(1, 10**6), st.floats(1e-6, 0.5))
+def test_limits_stay_where_proportions_are(n1, n0, alpha) -> None:
+    """Rounding put the upper limit of n of n at 1 + 2e-16."""
+    for x1, x0 in ((n1, 0), (0, n0), (n1, n0)):
+        one = wilson(x1, n1, alpha)
+        assert 0 <= one.lower <= one.upper <= 1
+        found = newcombe(x1, n1, x0, n0, alpha)
+        assert -1 <= found.lower <= found.estimate <= found.upper <= 1
 
 
 @given(st.integers(1, 10**7), st.floats(0, 1), st.sampled_from([0.01, 0.05, 0.4]))
