@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from metricdef.stats.novelty import day_weights, sum_of_squares
 from metricdef.stats.tails import z_quantile
 
 
@@ -150,3 +151,24 @@ def cluster_sd(sd: float, mean_size: float, icc: float, cv: float = 0.0) -> floa
 def clustered_sd(sd: float, mean_size: float, icc: float, cv: float = 0.0) -> float:
     """sd sqrt(deff): with it, sample sizes are units in clusters; see `design_effect`. Eldridge, Ashby & Kerry (2006)."""
     return sd * math.sqrt(design_effect(mean_size, icc, cv))
+
+
+def slope_sd(days: int, sd_day: float, autocorrelation: float = 0.0) -> float:
+    """Of a unit's slope by days since exposure (`novelty.py`): sd sqrt(w' R w) / sum w^2, w the centred days.
+
+    R has r^|d - e|; without autocorrelation the sd of a day over sqrt(D (D^2 - 1) / 12). What is the same on all days
+    of a unit drops out, so `sd_day` is the spread of its days about its own mean. With it `power.power` and
+    its neighbours take the change of the effect per day as the difference. Diggle, Heagerty, Liang & Zeger (2002).
+
+    Args:
+        days: D, the window's length.
+        sd_day: Of a day's value within a unit.
+        autocorrelation: r, of one day and the next within a unit.
+    """
+    if not (0 <= sd_day < math.inf and -1 < autocorrelation < 1):
+        raise ValueError(f"an sd not negative, a correlation between -1 and 1: {sd_day}, {autocorrelation}")
+    w = day_weights(days)
+    total = math.fsum(
+        a * b * (autocorrelation ** abs(i - j) if i != j else 1.0) for i, a in enumerate(w) for j, b in enumerate(w)
+    )
+    return sd_day * math.sqrt(max(total, 0.0)) / sum_of_squares(days)
