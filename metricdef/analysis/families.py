@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from metricdef.analysis.evidence import Evidence
 from metricdef.analysis.hypotheses import Hypothesis
+from metricdef.analysis.look_agreement import LOOKS_DISAGREE
 from metricdef.analysis.procedures import NAMES, run_family
 from metricdef.analysis.readout import EstimateRow, Interval, TestRow, Verdict
 from metricdef.analysis.settings import Settings
@@ -98,7 +99,7 @@ def _judged(
     sizes: Mapping[tuple[str, Hypothesis], int],
     evidence: Evidence | None,
 ) -> EstimateRow:
-    if not row.tests:
+    if not row.tests or row.reason == LOOKS_DISAGREE:
         return row
     main = row.test(_main(row))
     verdict = _verdict(row)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from metricdef.analysis.hypotheses import one_sided_scores, raw_tests
+from metricdef.analysis.look_agreement import disagreement, withheld
 from metricdef.analysis.look_record import ResultLook, SideLook
 from metricdef.analysis.readout import EstimateRow, Interval, LookTest, TestRow
 from metricdef.analysis.schedule import LookPoint
@@ -25,6 +26,8 @@ from metricdef.analysis.settings import Settings
 from metricdef.compiler.plan import MetricPlan
 from metricdef.errors import NotComputable
 from metricdef.metrics.effect import Effect, ScoreEffect
+
+LOOKS_APART = "looks-apart"  # a guard: the present estimate, or relative interval, is not what all looks leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +251,7 @@ def _tested(test: TestRow, z: dict[str, float], p_values: dict[str, float], info
 def with_reading(row: EstimateRow, reading: Reading, looking: Looking) -> tuple[EstimateRow, ResultLook]:
     """The row with its tests and the interval that all looks so far leave, and what is recorded of this look.
 
-    `row` has the intervals of this look alone, at `reading.tail`.
+    `row` has the intervals of this look alone, at `reading.tail`. Where no effect fits all looks, the row has none.
     """
     assert row.absolute is not None  # noqa: S101 - a reading has an effect
     result, relative = reading.result, row.relative
@@ -262,18 +265,25 @@ def with_reading(row: EstimateRow, reading: Reading, looking: Looking) -> tuple[
         )
     seen = [*(found for _, found in reading.past), result]
     row = replace(row, tests=reading.tests, interval_kind=_kind(looking))
+    why = disagreement(row, seen, looking.point.earlier)
+    if why is not None:
+        return withheld(row, why), result
     left = intersect([(found.lower, found.upper) for found in seen])
     if left is None:
         if looking.harm_only:
             return row, result
         raise NotComputable(*_nothing_spent(looking, reading))
     shared = intersect([found.relative or (None, None) for found in seen])
+    apart = not left[0] <= result.estimate <= left[1]
     if relative is not None and shared is not None:
+        apart = apart or shared[0] >= shared[1]
         relative = replace(relative, lower=shared[0], upper=shared[1], shape="bounded", excluded=None)
+        relative = relative if shared[0] < shared[1] else None
     elif reading.tail is None:
         relative = None
     interval = Interval(result.estimate, result.std_error, *left)
-    return replace(row, absolute=interval, relative=relative), result
+    guards = (*row.guards, *((LOOKS_APART,) if apart else ()))
+    return replace(row, absolute=interval, relative=relative, guards=guards), result
 
 
 def _kind(looking: Looking) -> str:

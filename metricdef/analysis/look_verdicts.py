@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from metricdef.analysis.look_agreement import LOOKS_DISAGREE
 from metricdef.analysis.look_rows import Looking, Reading
 from metricdef.analysis.readout import EstimateRow, Headline, Interval, TestRow
 from metricdef.analysis.sequential_design import FUTILITY_BETA
@@ -27,7 +28,7 @@ def settle(rows: Sequence[EstimateRow], readings: Mapping[Key, Reading], looking
 
 
 def _settled(row: EstimateRow, reading: Reading | None, looking: Looking) -> EstimateRow:
-    if reading is None or not row.tests:
+    if reading is None or not row.tests or row.reason == LOOKS_DISAGREE:
         return row
     tests = tuple(_with_bounds(test, reading) for test in row.tests)
     main = next(t for t in tests if t.hypothesis == ("non_inferiority" if row.role == "guardrail" else "superiority"))
@@ -75,7 +76,9 @@ def _simultaneous(row: EstimateRow, main: TestRow, reading: Reading) -> Interval
     if level == reading.level:
         return row.absolute
     left = intersect(_at_level(reading, level))
-    return None if left is None else Interval(row.absolute.estimate, row.absolute.std_error, *left)
+    return (
+        None if left is None or left[0] >= left[1] else Interval(row.absolute.estimate, row.absolute.std_error, *left)
+    )
 
 
 def _at_level(reading: Reading, level: float) -> list[tuple[float | None, float | None]]:

@@ -131,17 +131,10 @@ def score_of(p_value: float) -> float:
 def intersect(
     limits: Sequence[tuple[float | None, float | None]],
 ) -> tuple[float, float] | None:
-    """The interval that all looks so far leave, in their order; None without any.
+    """The largest lower and the smallest upper limit of all looks so far; None without any.
 
-    Intervals that cover at all looks at once cover together, so what they share covers, too. One that lies apart from
-    what the others left is left out: then the effect was not the same at all looks.
+    Intervals that cover at all looks at once cover together, so what they share covers, too. Where they share nothing
+    the lower limit is not below the upper one: no effect fits all looks.
     """
-    found: tuple[float, float] | None = None
-    for lower, upper in limits:
-        if lower is None or upper is None:
-            continue
-        if found is None:
-            found = (lower, upper)
-        elif max(found[0], lower) < min(found[1], upper):
-            found = (max(found[0], lower), min(found[1], upper))
-    return found
+    found = [(lower, upper) for lower, upper in limits if lower is not None and upper is not None]
+    return (max(lower for lower, _ in found), min(upper for _, upper in found)) if found else None

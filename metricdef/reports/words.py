@@ -20,6 +20,7 @@ REASONS = {
     "immature": "no window is complete yet",
     "no_units": "no eligible units",
     "no_variation": "the outcome doesn't vary",
+    "looks_disagree": "the looks contradict each other",
     "nothing_spent": "no new information at this look",
     "other_definition": "defined otherwise at an earlier look",
     "not_recorded": "not part of the recorded look",
@@ -39,6 +40,7 @@ REASONS = {
 GUARDS = {
     "small-sample": "small sample: the normal approximation may be off here",
     "dominant-unit": "one unit makes up more than a tenth of the denominator of an arm",
+    "looks-apart": "the present estimate is not what all looks leave: rows were restated, or the effect has changed",
     "few-clusters": "fewer than 10 clusters in an arm: t on so few leans on normal clusters",
 }
 

