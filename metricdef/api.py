@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from metricdef.compiler.build_plan import build_plan
 from metricdef.compiler.dialects import dialect_table
@@ -23,6 +23,7 @@ from metricdef.definitions.load import find_project, load_project, with_severiti
 from metricdef.definitions.lookup import source_columns
 from metricdef.definitions.project import Loaded
 from metricdef.definitions.project import Project as Definitions
+from metricdef.definitions.used import renamed_metrics
 from metricdef.errors import DefinitionErrors, Diagnostic, MetricdefError, UsageError, suggest
 from metricdef.metrics.fields import Instant
 from metricdef.warehouses import Profile, Session, Warehouse, connect, resolve_profile
@@ -90,6 +91,16 @@ class Project:
         errors = [d for d in check_protocol(self.definitions, experiment) if d.severity == "error"]
         if errors:
             raise DefinitionErrors(errors)
+
+    def is_current(self, experiment: str, readout: Mapping[str, Any]) -> bool:
+        """Whether the document of a readout has the protocol, amendments and record of today.
+
+        Raises DefinitionErrors where `run` would refuse.
+        """
+        from metricdef.governance.current import is_current
+
+        self._refuse_changes(experiment)
+        return is_current(self.definitions, experiment, readout)
 
     def lock(self, experiment: str) -> Locked:
         """Freeze the experiment's protocol in metrics/.protocol.lock.json; after amendments, its next state.
@@ -160,9 +171,10 @@ class Project:
 
         `is_open`: as-of is put into the SQL when it runs, whatever `as_of` is. Caps that looks of `history` have fixed are numbers in it.
         """
-        from metricdef.analysis.look_record import before, frozen_caps
+        from metricdef.analysis.look_record import before, carried_over, frozen_caps
 
         project = self.definitions
+        history = carried_over(history, renamed_metrics(project))
         instant = read_as_of(as_of, project.settings.defaults.timezone)
         frozen = frozen_caps(before(history, instant))
         return build_plan(project, experiment, instant, daily=daily, is_open=is_open, frozen=frozen)
@@ -226,7 +238,7 @@ class Project:
         daily: bool,
     ) -> Readout:
         from metricdef.analysis.analyse import analyse
-        from metricdef.analysis.look_record import before, frozen_caps
+        from metricdef.analysis.look_record import before, carried_over, frozen_caps
         from metricdef.governance.deviations import with_protocol
         from metricdef.warehouses.isolate import Run, execute_isolated
 
@@ -243,13 +255,13 @@ class Project:
         with connect(resolved, self._session(f"metricdef {experiment}")) as warehouse:
             self._running.append(warehouse)
             try:
-                frozen = frozen_caps(before(history, plan.as_of))
+                frozen = frozen_caps(before(carried_over(history, renamed_metrics(project)), plan.as_of))
                 job = Run(project, experiment, plan.as_of, warehouse, resolved, daily, progress, frozen)
                 found = execute_isolated(job)
             finally:
                 self._running.remove(warehouse)
         progress("analysing")
-        return with_protocol(analyse(project, *found, revision(self.root), history), project)
+        return with_protocol(analyse(project, *found, revision(self.root), history), project, history)
 
     def _has_looks(self, experiment: str) -> bool:
         sequential = self.definitions.experiment(experiment).analysis.sequential

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from metricdef.analysis.families import judge
 from metricdef.analysis.health import arm_rows, check_health
 from metricdef.analysis.ledger import error_budget
 from metricdef.analysis.look_readout import check_frozen, earlier_srm, look_row, looking_of
-from metricdef.analysis.look_record import LookRecord, ResultLook
+from metricdef.analysis.look_record import LookRecord, ResultLook, carried_over
 from metricdef.analysis.look_rows import Looking
 from metricdef.analysis.look_verdicts import settle
 from metricdef.analysis.moment_rows import moment_rows
@@ -32,7 +32,7 @@ from metricdef.compiler.exposure_stages import AUDIT
 from metricdef.compiler.plan import Plan
 from metricdef.compiler.query import Query
 from metricdef.definitions.project import Project
-from metricdef.definitions.used import experiment_metrics
+from metricdef.definitions.used import experiment_metrics, renamed_metrics
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,6 +70,8 @@ def analyse(
     plan = query.plan
     experiment = project.experiments[plan.experiment]
     settings = analysis_settings(project, plan)
+    renamed = renamed_metrics(project)
+    history = carried_over(history, renamed)
     stage = stage_of(plan.as_of, settings, history)
     check_frozen(plan, stage)
     cells = read_cells(plan, table)
@@ -101,7 +103,7 @@ def analyse(
         status=experiment.status,
         as_of=iso(plan.as_of),
         window={"start": _iso_us(plan.start), "end": _iso_us(plan.end), "planned_end": iso(settings.planned_end)},
-        look=look_row(cells, looking, found.results, health) if looking and stage.look else None,
+        look=look_row(cells, looking, _named(found.results, renamed), health) if looking and stage.look else None,
         provenance=_provenance(query, revision),
         arms=arms,
         health=health,
@@ -116,6 +118,12 @@ def analyse(
         moments=tuple(moment_rows(cells, hidden, with_mixed=with_mixed)) if shown else (),
         alert=alert_of(plan.experiment, experiment, decision, iso(plan.as_of)),
     )
+
+
+def _named(results: Sequence[ResultLook], renamed: Mapping[str, str]) -> list[ResultLook]:
+    """Each result with the name that its metric had at earlier looks."""
+    before = {new: old for old, new in renamed.items()}
+    return [replace(result, renamed_from=before.get(result.metric)) for result in results]
 
 
 def _is_end(stage: Stage, settings: Settings) -> bool:

@@ -73,7 +73,7 @@ def _at_look(
     decision: DecisionRow, rows: Sequence[EstimateRow], settings: Settings, arms: Sequence[str], looking: Looking
 ) -> DecisionRow:
     """The decision with what a look adds: who may act on it early, futility, and when the next look is."""
-    point, of = looking.point, len(looking.design.looks)
+    point, of = looking.point, looking.point.of
     if point.final:
         return decision
     where = f"look {point.number} of {of}" if point.number and of else "this look"

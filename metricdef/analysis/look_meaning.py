@@ -11,6 +11,8 @@ from metricdef.analysis.settings import Settings
 from metricdef.compiler.plan import Bounds, MetricPlan, Plan
 
 _DESCRIPTIVE = ("label", "description", "owner", "owners", "tags", "format", "renamed_from", "deprecated")
+# Fields that name other metrics, which may be called otherwise later: the values below are what they stand for.
+_BY_NAME = ("numerator", "denominator", "covariates")
 _OF_A_SOURCE = (
     "kind",
     "table",
@@ -63,9 +65,9 @@ def _metric(plan: Plan, metric: MetricPlan, fixed: Collection[float]) -> list[An
     names = [*metric.columns, *metric.covariates]
     columns = {c.name: c for c in plan.unit_columns}
     steps = {name: f for f in plan.funnels for name in f.columns}
-    own = {key: value for key, value in dict(metric.metric).items() if key not in _DESCRIPTIVE}
+    own = {key: value for key, value in dict(metric.metric).items() if key not in (*_DESCRIPTIVE, *_BY_NAME)}
     found: list[Any] = [sorted(own.items()), metric.role, sorted(dict(metric.target).items())]
-    found += [block.horizon, block.anchor, metric.name]
+    found += [block.horizon, block.anchor]
     for value in (values[name] for name in names if name in values):
         limits = (None if isinstance(x, str) or x in fixed else x for x in (value.lower, value.upper))
         lower, upper = limits  # of a percentile the metric's own definition speaks

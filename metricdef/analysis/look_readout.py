@@ -78,7 +78,7 @@ def look_row(
     return {
         "method": design.method,
         "number": point.number,
-        "of": len(design.looks) or None,
+        "of": point.of if point.number is not None else len(design.looks) or None,
         "fraction": point.fraction,
         "planned": point.number is not None or design.method == "always_valid",
         "final": point.final,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,6 +39,8 @@ class ResultLook:
         relative: The same of the relative effect where that is bounded.
         sides: By the name of the test, such as `superiority:greater`.
         meaning: Hash of what the figures rest on; only looks of one meaning are read together.
+        ready: Whether both arms were large enough for a test valid at any time.
+        renamed_from: The metric's name at earlier looks, where it has another now.
     """
 
     metric: str
@@ -54,6 +56,8 @@ class ResultLook:
     relative: tuple[float, float] | None
     sides: Mapping[str, SideLook]
     meaning: str = ""
+    ready: bool = False
+    renamed_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +107,15 @@ class LookRecord:
 
 
 def _result(data: Mapping[str, Any]) -> ResultLook:
-    known = {name: data[name] for name in ResultLook.__dataclass_fields__ if name != "meaning"}
+    later = ("meaning", "ready", "renamed_from")  # fields that the first records did not have
+    known = {name: data[name] for name in ResultLook.__dataclass_fields__ if name not in later}
     relative = known["relative"]
     return ResultLook(
         **{
             **known,
             "meaning": str(data.get("meaning", "")),
+            "ready": bool(data.get("ready", False)),
+            "renamed_from": data.get("renamed_from"),
             "relative": None if relative is None else (float(relative[0]), float(relative[1])),
             "sides": {name: SideLook(float(s["z"]), float(s["p_value"])) for name, s in data["sides"].items()},
         }
@@ -127,3 +134,30 @@ def frozen_caps(history: Sequence[LookRecord]) -> dict[str, float]:
 def before(history: Sequence[LookRecord], as_of: datetime) -> tuple[LookRecord, ...]:
     """Looks that saw less, in the order of what they saw."""
     return tuple(sorted((r for r in history if r.as_of < as_of), key=lambda r: r.as_of))
+
+
+def carried_over(history: Sequence[LookRecord], renamed: Mapping[str, str]) -> tuple[LookRecord, ...]:
+    """The looks with every metric under the name that it has now.
+
+    `renamed`: names of today by those before. Renamings between two looks are known from the later one.
+    """
+    found: list[LookRecord] = []
+    for record in sorted(history, key=lambda r: r.as_of):
+        names = {r.renamed_from: r.metric for r in record.results if r.renamed_from is not None}
+        found = [*(_renamed(past, names) for past in found), record]
+    return tuple(_renamed(past, renamed) for past in found)
+
+
+def _renamed(record: LookRecord, names: Mapping[str, str]) -> LookRecord:
+    if not names:
+        return record
+    results = tuple(replace(r, metric=names.get(r.metric, r.metric)) for r in record.results)
+    known = {*names, *(r.metric for r in record.results)}
+    return replace(record, results=results, caps={_renamed_cap(key, names, known): v for key, v in record.caps.items()})
+
+
+def _renamed_cap(key: str, names: Mapping[str, str], known: Collection[str]) -> str:
+    """`old__numerator.upper` as `new__numerator.upper`."""
+    owners = [name for name in known if key.startswith((f"{name}.", f"{name}__"))]
+    owner = max(owners, key=len, default="")
+    return names[owner] + key.removeprefix(owner) if owner in names else key

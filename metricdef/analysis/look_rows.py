@@ -157,7 +157,7 @@ def read(
     df = effect.superiority(settings.level(plan.role)).df
     result = ResultLook(
         plan.name, pair[1], sum(units), effect.estimator, information, absolute.estimate, absolute.std_error, df,
-        None, None, None, sides, looking.meanings.get((plan.name, pair[1]), ""),
+        None, None, None, sides, looking.meanings.get((plan.name, pair[1]), ""), track.ready,
     )  # fmt: skip
     critical = critical_value(main, track, level)
     return Reading(

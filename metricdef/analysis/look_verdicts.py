@@ -89,7 +89,7 @@ def _at_level(reading: Reading, level: float) -> list[tuple[float | None, float 
     for fraction, result in (*reading.past, (track.fractions[-1] if track.spends else None, reading.result)):
         spends = fraction is not None
         spent += spends
-        part = Track(track.information[:spent], track.fractions[:spent], spends, result.units, track.ready)
+        part = Track(track.information[:spent], track.fractions[:spent], spends, result.units, result.ready)
         if result.std_error is None:
             return []
         if result.lower is None and result is not reading.result:

@@ -23,6 +23,7 @@ class LookPoint:
         following: When the next planned look lies; None after the last.
         earlier: Recorded looks that saw less.
         recorded: What was recorded as of the same instant, when this is a replay.
+        of: How many looks the plan has; None for a replay of a look of another plan.
     """
 
     number: int | None
@@ -31,6 +32,7 @@ class LookPoint:
     following: datetime | None
     earlier: tuple[LookRecord, ...] = ()
     recorded: LookRecord | None = None
+    of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +81,19 @@ def _new(as_of: datetime, design: SequentialDesign, settings: Settings, earlier:
         return Stage(None, False, LookPoint(None, None, final, None, earlier), earlier)
     position = bisect_right(design.looks, as_of)  # planned looks that lie at or before as-of
     following = design.looks[position] if position < len(design.looks) else None
-    taken = max((r.number for r in earlier if r.number is not None), default=0)
+    # Counted by today's plan, which an amendment may have changed since.
+    taken = max((bisect_right(design.looks, r.as_of) for r in earlier if r.number is not None), default=0)
     spent = max((r.fraction for r in earlier if r.fraction is not None), default=0.0)
-    if spent == 1 or (following is None and position <= taken):
+    if spent == 1:
         at = max(r.as_of for r in earlier if r.fraction is not None)
         why = f"unplanned: the last look was taken as of {iso(at)}; run it again as of then"
         return Stage(why, True, None, earlier)
-    if position > taken:
+    if position > taken or following is None:
         final = position == len(design.looks)
         # Where an amendment has changed the plan, what is spent stays spent.
         fraction = max(position / len(design.looks), spent)
-        return Stage(None, False, LookPoint(position, fraction, final, following, earlier), earlier)
+        point = LookPoint(position, fraction, final, following, earlier, of=len(design.looks))
+        return Stage(None, False, point, earlier)
     if design.method == "hybrid":
         return Stage(None, False, LookPoint(None, None, False, following, earlier), earlier)
     if design.unplanned == "spend":
@@ -121,8 +125,10 @@ def _replayed(
         return LookPoint(None, None, recorded.as_of >= settings.planned_end, None, earlier, recorded)
     position = bisect_right(design.looks, recorded.as_of)
     following = design.looks[position] if position < len(design.looks) else None
-    final = recorded.number is not None and recorded.number == len(design.looks)
-    return LookPoint(recorded.number, recorded.fraction, final, following, earlier, recorded)
+    # Of the plan as it was then: the last look of every plan is at all of it.
+    number, fraction = recorded.number, recorded.fraction
+    of = len(design.looks) if number is not None and fraction == number / len(design.looks) else None
+    return LookPoint(number, fraction, fraction == 1, following, earlier, recorded, of)
 
 
 def iso(moment: datetime) -> str:

@@ -76,13 +76,14 @@ def _run(project: Project, name: str, folder: Path, options: argparse.Namespace)
 
 
 def _is_there(project: Project, name: str, path: Path, options: argparse.Namespace) -> dict[str, Any] | None:
-    """The file's readout, if it is of the same SQL, which holds the as-of, definitions and version."""
+    """The file's readout, if it is of the same SQL, which holds the as-of, definitions, version, protocol and record."""
     if not path.is_file():
         return None
     query = project.compile(name, None, options.as_of, options.profile, daily=options.daily)
     same = {"definitions": query.plan.fingerprint, "sql": query.sql_hash, "metricdef": __version__}
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return content if same.items() <= content["provenance"].items() else None
+        same_sql = same.items() <= content["provenance"].items()
+        return content if same_sql and project.is_current(name, content) else None
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -142,10 +142,33 @@ def check_metric(project: Project, name: str, metric: Metric) -> Iterator[Diagno
             project.place("metrics", name, "deprecated", "use"),
             "`deprecated.use`",
         )
+    yield from _check_renamed(project, name, metric)
     if metric.covariates:
         for position, extra in enumerate(metric.covariates.extra):
             place = project.place("metrics", name, "covariates", "extra", position)
             yield from check_extra(project, extra, place, no_lookback=not metric.covariates.lookback.microseconds)
+
+
+def _check_renamed(project: Project, name: str, metric: Metric) -> Iterator[Diagnostic]:
+    """Looks recorded under an old name must belong to one metric of today."""
+    old = metric.renamed_from
+    if old is None:
+        return
+    others = [n for n, other in project.metrics.items() if other.renamed_from == old and n != name]
+    problem = (
+        f"`{old}`, which is still there"
+        if old in project.declared("metrics")
+        else f"`{old}`, and so does `{others[0]}`"
+        if others
+        else None
+    )
+    if problem is not None:
+        yield Diagnostic(
+            "renamed-from",
+            f"metric `{name}`: `renamed_from` names {problem}",
+            project.place("metrics", name, "renamed_from"),
+            ("looks under the old name can go on as one metric only: remove `renamed_from` from the other",),
+        )
 
 
 def _check_reference(project: Project, name: str, reference: Reference) -> Iterator[Diagnostic]:

@@ -24,6 +24,12 @@ class Used:
     metric_sets: tuple[str, ...]
 
 
+def renamed_metrics(project: Project) -> dict[str, str]:
+    """Names of metrics by the one that each had before, where nothing else has that by now."""
+    found = {metric.renamed_from: name for name, metric in project.metrics.items() if metric.renamed_from}
+    return {old: name for old, name in found.items() if old not in project.metrics}
+
+
 def experiment_metrics(project: Project, experiment: Experiment) -> dict[str, tuple[Role, Target]]:
     """Every metric of an experiment with its role, those of its sets included, in written order."""
     found: dict[str, tuple[Role, Target]] = {}

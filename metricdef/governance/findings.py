@@ -13,8 +13,11 @@ from metricdef.governance.lock import Lock, LockBroken, lock_path, read_entries,
 from metricdef.governance.meaning import real
 from metricdef.governance.places import change_place
 from metricdef.governance.protocol import read_protocol
-from metricdef.governance.record import read, record_path
+from metricdef.governance.record import Record, read, record_path
 from metricdef.governance.renames import renamed_tree, renames
+from metricdef.governance.verify import against_commit, against_lock, unrecorded_states
+
+UNRECORDED = "lock-unrecorded"  # a state of the lock file that the record has no row of: `lock` writes it
 
 
 def check_protocols(project: Project) -> list[Diagnostic]:
@@ -28,14 +31,14 @@ def check_protocols(project: Project) -> list[Diagnostic]:
 
 
 def check_protocol(project: Project, name: str) -> list[Diagnostic]:
-    """The findings about one experiment of a valid project."""
+    """The findings about one experiment of a valid project, also against the rows of its record that are committed."""
     try:
-        return list(_check(project, name, read_entries(project.root)))
+        return list(_check(project, name, read_entries(project.root), committed=True))
     except LockBroken as broken:
         return [unreadable(project.root, str(broken))]
 
 
-def _check(project: Project, name: str, entries: dict[str, object]) -> Iterator[Diagnostic]:
+def _check(project: Project, name: str, entries: dict[str, object], *, committed: bool = False) -> Iterator[Diagnostic]:
     experiment = project.experiments[name]
     place = project.place("experiments", name, key=True)
     lock = None
@@ -54,7 +57,7 @@ def _check(project: Project, name: str, entries: dict[str, object]) -> Iterator[
             (f"freeze it with `metricdef lock {name}`, and commit {_shown(lock_path(project.root))}",),
             "warning",
         )
-    yield from _check_record(project, name, lock, place)
+    yield from _check_record(project, name, lock, place, committed=committed)
 
 
 def _check_changes(project: Project, name: str, lock: Lock) -> Iterator[Diagnostic]:
@@ -91,8 +94,10 @@ def _quoted(text: str) -> str:
     return f"'{text.replace(chr(39), chr(39) * 2)}'"
 
 
-def _check_record(project: Project, name: str, lock: Lock | None, place: Place) -> Iterator[Diagnostic]:
-    """The record must verify, and every lock that it knows must be in the lock file."""
+def _check_record(
+    project: Project, name: str, lock: Lock | None, place: Place, *, committed: bool
+) -> Iterator[Diagnostic]:
+    """The record must verify, hold every row that is known of elsewhere, and know no lock that the lock file lacks."""
     path = record_path(project.root, name)
     try:
         record = read(path)
@@ -105,6 +110,7 @@ def _check_record(project: Project, name: str, lock: Lock | None, place: Place) 
                 ("put its lines back as they were written: `git log -p` has them",),
             )
         return
+    yield from _check_end(project, path, record, lock, committed=committed)
     known = lock.hashes if lock else ()
     for entry in record.entries:
         if entry.kind == "lock" and entry.payload.get("hash") not in known:
@@ -114,6 +120,30 @@ def _check_record(project: Project, name: str, lock: Lock | None, place: Place) 
                 place,
                 (f"put its entry in {_shown(lock_path(project.root))} back as it was: `git log -p` has it",),
             )
+
+
+def _check_end(
+    project: Project, path: Path, record: Record, lock: Lock | None, *, committed: bool
+) -> Iterator[Diagnostic]:
+    """Rows at the end of the record, or all of it, may be gone: its own hashes don't show that."""
+    gone = [*(against_lock(lock, record) if lock else ()), *(against_commit(project.root, path) if committed else ())]
+    for line, what in gone:
+        yield Diagnostic(
+            "record-changed",
+            f"the record of experiment `{record.name}` was changed: {what}",
+            Place(_shown(path), line, 1),
+            ("put its lines back as they were written: `git log -p` has them",),
+        )
+    for number in unrecorded_states(lock, record) if lock and not gone else ():
+        yield Diagnostic(
+            UNRECORDED,
+            f"experiment `{record.name}` is locked, and its record has no row of state {number}: the row was removed, or never written",
+            _entry_place(project.root, record.name),
+            (
+                f"put {_shown(path)} back, with the looks that it had",
+                f"only where `metricdef lock {record.name}` was interrupted, run that again",
+            ),
+        )
 
 
 def unreadable(root: Path, why: str) -> Diagnostic:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from metricdef.definitions.project import Project
-from metricdef.errors import DefinitionErrors
+from metricdef.errors import DefinitionErrors, Diagnostic
 from metricdef.governance.changes import amendments_of
-from metricdef.governance.findings import check_protocol, unreadable
-from metricdef.governance.lock import Lock, LockBroken, add_state
+from metricdef.governance.findings import UNRECORDED, check_protocol, entry_text, unreadable
+from metricdef.governance.lock import Lock, LockBroken, add_state, read_entries
 from metricdef.governance.protocol import digest, read_protocol
-from metricdef.governance.record import Record, append, read, record_path
+from metricdef.governance.record import LOOKS, Record, append, read, record_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +28,18 @@ def lock_protocol(project: Project, name: str) -> Locked:
     """Freeze the protocol of an experiment of a valid project, or its next state where amendments cover what changed.
 
     Amendments and the outcome go to the record too, each once. Raises DefinitionErrors where a change is not covered or
-    the entry or the record was tampered with.
+    the entry or the record was tampered with, or looks were taken before.
     """
     project.experiment(name)
-    errors = [finding for finding in check_protocol(project, name) if finding.severity == "error"]
+    errors = [f for f in check_protocol(project, name) if f.severity == "error" and f.rule != UNRECORDED]
     if errors:
         raise DefinitionErrors(errors)
     path = record_path(project.root, name)
     before = read(path)
     amendments = amendments_of(project.experiments[name])
+    late = _late(project, name, before, amendments)
+    if late is not None:
+        raise DefinitionErrors([late])
     try:
         lock, is_new = add_state(
             project.root,
@@ -49,6 +52,22 @@ def lock_protocol(project: Project, name: str) -> Locked:
         raise DefinitionErrors([unreadable(project.root, str(broken))]) from None
     _write_rows(project, name, lock, amendments)
     return Locked(name, lock.states[-1]["fingerprints"]["protocol"][:16], len(lock.states), is_new)
+
+
+def _late(project: Project, name: str, record: Record, amendments: list[dict[str, Any]]) -> Diagnostic | None:
+    """A first lock after looks were taken freezes what may have been chosen by them: an amendment must say so."""
+    looks = sum(entry.kind in LOOKS for entry in record.entries)
+    if not looks or name in read_entries(project.root):
+        return None
+    what = f"locked after {looks} look{'s' * (looks > 1)}"
+    if any(what in amendment["what"] for amendment in amendments):
+        return None
+    return Diagnostic(
+        "lock-after-look",
+        f"experiment `{name}` was read before its protocol was locked: its record has {looks} look{'s' * (looks > 1)}",
+        project.place("experiments", name, key=True),
+        (f"add to `amendments` of `{name}`: - {entry_text([what], 'DATE', 'NAME', 'REASON')}",),
+    )
 
 
 def _write_rows(project: Project, name: str, lock: Lock, amendments: list[dict[str, Any]]) -> None:

@@ -37,12 +37,14 @@ class Lock:
         amendments: Those of all states, in order.
         hashes: One per state.
         states: As they stand in the file.
+        trees: The protocol as of each state.
     """
 
     frozen: Tree
     amendments: tuple[Mapping[str, Any], ...]
     hashes: tuple[str, ...]
     states: tuple[Mapping[str, Any], ...]
+    trees: tuple[Tree, ...]
 
 
 def lock_path(root: Path) -> Path:
@@ -69,6 +71,7 @@ def _read_lock(name: str, entry: Any) -> Lock:
     frozen: Tree = {}
     amendments: list[Mapping[str, Any]] = []
     hashes: list[str] = []
+    trees: list[Tree] = []
     for number, state in enumerate(states, 1):
         content = {key: value for key, value in state.items() if key != "hash"}
         frozen = state["frozen"] if number == 1 else apply(frozen, _changes(state))
@@ -76,10 +79,11 @@ def _read_lock(name: str, entry: Any) -> Lock:
             raise LockBroken(f"state {number} does not agree with its hash")
         previous = state["hash"]
         hashes.append(previous)
+        trees.append(frozen)
         amendments += state["amendments"]
     if not states:
         raise KeyError("states")
-    return Lock(frozen, tuple(amendments), tuple(hashes), tuple(states))
+    return Lock(frozen, tuple(amendments), tuple(hashes), tuple(states), tuple(trees))
 
 
 def add_state(

@@ -10,15 +10,14 @@ from pathlib import Path
 from metricdef.analysis.look_record import LookRecord
 from metricdef.analysis.readout import Readout
 from metricdef.errors import RecordMoved
-from metricdef.governance.record import Record, append, read
+from metricdef.governance.record import LOOKS, Record, append, read
 
 ATTEMPTS = 50  # each lost one means that another process has recorded its look
-_KINDS = ("look", "unplanned_look")
 
 
 def recorded_looks(record: Record) -> tuple[LookRecord, ...]:
     """The looks of a record, in the order in which they were written."""
-    return tuple(LookRecord.from_dict(entry.payload) for entry in record.entries if entry.kind in _KINDS)
+    return tuple(LookRecord.from_dict(entry.payload) for entry in record.entries if entry.kind in LOOKS)
 
 
 def run_recorded(path: Path, run: Callable[[tuple[LookRecord, ...]], Readout]) -> Readout:
@@ -41,10 +40,16 @@ def run_recorded(path: Path, run: Callable[[tuple[LookRecord, ...]], Readout]) -
         if look is None or look["replay"]:
             return readout
         found = LookRecord.from_dict(look["record"])
-        planned = found.number is not None
-        key = f"{found.number}" if planned else f"{found.as_of.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-        payload = {**look["record"], "readout": hashlib.sha256(readout.to_json().encode()).hexdigest()}
         kind = "look" if look["planned"] or look["method"] == "hybrid" else "unplanned_look"
+        at = f"{found.as_of.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+        key = at if found.number is None else f"{found.number}"
+        if any(
+            entry.key == key and entry.payload["as_of"] != look["record"]["as_of"]
+            for entry in record.entries
+            if entry.kind == kind
+        ):
+            key = f"{key}, {at}"  # a look of this number was taken under a plan that was amended since
+        payload = {**look["record"], "readout": hashlib.sha256(readout.to_json().encode()).hexdigest()}
         try:
             written = append(path, kind, key, payload, expected_head=record.head)  # type: ignore[arg-type]  # one of the two
         except RecordMoved:

@@ -20,6 +20,7 @@ from metricdef.governance.files import append_bytes, exclusive, read_whole
 
 Kind = Literal["lock", "amendment", "look", "unplanned_look", "decision"]
 
+LOOKS = ("look", "unplanned_look")
 FOLDER = ".record"
 
 

@@ -39,7 +39,7 @@ def verify_record(root: Path, name: str, head: str | None = None) -> Verified:
         record = read(path)
     except RecordBroken as broken:
         return Verified(name, path, 0, None, torn=False, faults=broken.faults)
-    found = [*_against_lock(root, record), *_against_commit(root, path)]
+    found = [*_against_lock(root, record), *against_commit(root, path)]
     if head and not any(entry.hash.startswith(head) for entry in record.entries):
         what = f"no row has the hash {head}: it was removed, or replaced together with every hash after it"
         found.append((len(record.entries) + 1, what))
@@ -52,10 +52,17 @@ def _against_lock(root: Path, record: Record) -> list[Fault]:
         lock = read_lock(record.name, entries[record.name]) if record.name in entries else None
     except LockBroken:
         return []  # a finding of `check`
-    return _anchors(lock, record) if lock else []
+    if lock is None:
+        return []
+    unrecorded = (
+        f"the row of locked state {number} was removed from the end (or never written: `metricdef lock` does)"
+        for number in unrecorded_states(lock, record)
+    )
+    return [*against_lock(lock, record), *((len(record.entries) + 1, what) for what in unrecorded)]
 
 
-def _anchors(lock: Lock, record: Record) -> list[Fault]:
+def against_lock(lock: Lock, record: Record) -> list[Fault]:
+    """The rows that the record had at each lock must be its first."""
     found: list[Fault] = []
     hashes = [genesis(record.name), *(entry.hash for entry in record.entries)]
     for number, state in enumerate(lock.states, 1):
@@ -65,15 +72,21 @@ def _anchors(lock: Lock, record: Record) -> list[Fault]:
             found.append((len(hashes), what))
         elif hashes[rows] != head:
             found.append((rows, f"this is another row than when state {number} was locked"))
-        elif record.find("lock", state["hash"]) is None:
-            what = (
-                f"the row of locked state {number} was removed from the end (or never written: `metricdef lock` does)"
-            )
-            found.append((len(hashes), what))
     return found
 
 
-def _against_commit(root: Path, path: Path) -> list[Fault]:
+def unrecorded_states(lock: Lock, record: Record) -> list[int]:
+    """Locked states, by number, whose row does not follow: it was removed, or never written by a `lock` that was killed."""
+    hashes = [genesis(record.name), *(entry.hash for entry in record.entries)]
+    return [
+        number
+        for number, state in enumerate(lock.states, 1)
+        if hashes[state["record"]["entries"] :][:1] == [state["record"]["head"]]
+        and record.find("lock", state["hash"]) is None
+    ]
+
+
+def against_commit(root: Path, path: Path) -> list[Fault]:
     """The committed rows must be the first of those in the file."""
     committed = _committed(root, path)
     if committed is None:

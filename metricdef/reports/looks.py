@@ -36,14 +36,15 @@ def describe(readout: Readout) -> Iterator[str]:
 def _which(look: dict[str, object]) -> str:
     again = " again" if look["replay"] else ""
     if look["number"] is not None:
-        return f"look {look['number']} of {look['of']}{again}"
+        of = f" of {look['of']}" if look["of"] else ""
+        return f"look {look['number']}{of}{again}"
     return f"{'an unplanned look' if look['method'] == 'group_sequential' else 'a look between the planned ones' if look['of'] else 'a look'}{again}"
 
 
 def spent_share(readout: Readout) -> str | None:
     """`0.31% of 5% alpha spent`, by the planned look reached."""
     table, look = readout.ledger.get("looks") or [], readout.look
-    if look is None or not table or look["number"] is None:
+    if look is None or not table or look["number"] is None or look["of"] is None:
         return None
     spent, whole = (table[j]["alpha_spent"] for j in (look["number"] - 1, -1))
     return f"{percent(spent)} of {percent(whole)} alpha spent"

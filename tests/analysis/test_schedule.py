@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from metricdef.analysis.look_record import LookRecord, ResultLook, SideLook, before, frozen_caps
+from metricdef.analysis.look_record import LookRecord, ResultLook, SideLook, before, carried_over, frozen_caps
 from metricdef.analysis.schedule import stage_of
 from metricdef.analysis.sequential_design import SequentialDesign
 from metricdef.analysis.settings import Settings
@@ -111,6 +111,26 @@ def test_an_amended_plan_cannot_spend_again_what_is_spent():
     assert (found.hidden, found.look) == (True, None)
 
 
+@pytest.mark.parametrize("days", [(20, 40), (12, 40), (40,), (10, 20)])
+def test_a_plan_amended_to_fewer_looks_keeps_its_last_one(days):
+    """Looks 1 to 3 of 4 were taken; by their numbers two looks of the new plan were, too, and the rest of alpha was lost."""
+    fewer = tuple(START + n * DAY for n in days)
+    history = taken((11, 1), (21, 2), (31, 3))
+    look = stage(40, *history, looks=fewer).look
+    assert (look.number, look.fraction, look.final, look.of) == (len(days), 1.0, True, len(days))
+    assert stage(50, *history, *taken((40, 2), fractions=[1.0]), looks=fewer).look is None
+
+
+def test_a_replay_under_an_amended_plan_is_the_look_that_it_was():
+    history = taken((11, 1), (21, 2), (31, 3))
+    fewer = tuple(START + n * DAY for n in (20, 40))
+    second, third = (stage(day, *history, looks=fewer).look for day in (21, 31))
+    assert (second.number, second.fraction, second.final, second.of) == (2, 0.5, False, None)
+    assert (third.number, third.of) == (3, None)
+    last = stage(40, *history, *taken((40, 2), fractions=[1.0]), looks=fewer).look
+    assert (last.final, last.of) == (True, 2)
+
+
 def test_a_design_may_spend_at_unplanned_runs():
     look = stage(5, unplanned="spend").look
     assert (look.number, look.fraction) == (None, pytest.approx(0.125))
@@ -158,6 +178,27 @@ def test_a_record_goes_through_json_and_comes_back_the_same():
     assert LookRecord.from_dict(more) == replace(RECORD, readout="ab12")
     with pytest.raises(KeyError):
         LookRecord.from_dict({"as_of": "2026-01-01T00:00:00Z"})
+
+
+def named(day, *metrics, caps=()):
+    results = tuple(replace(RESULT, metric=new, renamed_from=old) for new, old in metrics)
+    return LookRecord(START + day * DAY, None, None, results, dict.fromkeys(caps, 1.0))
+
+
+def test_looks_are_read_under_the_names_of_today():
+    first = named(1, ("a", None), ("a__b", None), caps=["a.upper", "a__numerator.lower", "a__b.upper"])
+    second = named(2, ("c", "a"), ("a__b", None))
+    (found,) = carried_over([first], {"a": "c"})
+    assert [r.metric for r in found.results] == ["c", "a__b"]
+    assert list(found.caps) == ["c.upper", "c__numerator.lower", "a__b.upper"]
+    # Renamed twice: what `c` was before is known from the look in between.
+    found = carried_over([second, first], {"c": "d"})
+    assert [[r.metric for r in record.results] for record in found] == [["d", "a__b"]] * 2
+    # And back again.
+    found = carried_over([first, second], {"c": "a"})
+    assert [[r.metric for r in record.results] for record in found] == [["a", "a__b"]] * 2
+    assert carried_over([second, first], {}) != (first, second)
+    assert carried_over([first], {}) == (first,)
 
 
 def test_what_looks_have_fixed_stays_as_the_first_of_them_had_it():

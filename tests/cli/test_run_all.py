@@ -12,6 +12,7 @@ from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_defini
 from metricdef.api import Project
 from metricdef.cli.main import main
 from metricdef.cli.output import write_file
+from metricdef.governance.record import record_path
 from metricdef.warehouses.duckdb import DuckDBWarehouse
 
 ROWS = (
@@ -119,6 +120,25 @@ def test_resume_runs_again_what_another_level_or_limit_judges(root, capsys, chan
     assert "there already" not in capsys.readouterr().out
     for name in ("one", "two"):
         assert (root / "out" / f"{name}.json").read_text() == Project(root).run(name, as_of=DAY).to_json()
+
+
+def test_resume_refuses_what_run_would_and_runs_again_what_is_promised_otherwise(root, capsys):
+    words = ("--as-of", DAY, "-o", str(root / "out"), "--resume", "--format", "json", "-q")
+
+    def results(*more):
+        capsys.readouterr()
+        run(root, *words, *more)
+        return {row["experiment"]: row["result"] for row in json.loads(capsys.readouterr().out)}
+
+    run(root, *words)
+    assert results()["one"] == "there already"
+    Project(root).lock("one")
+    found = results()
+    assert found["one"].startswith("hold")
+    assert found["two"] == "there already"
+    assert results()["one"] == "there already"
+    record_path(root, "one").unlink()
+    assert results()["one"].startswith("error: experiment `one` is locked")
 
 
 def test_resume_fails_on_what_is_there_too(root):

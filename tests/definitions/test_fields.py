@@ -72,9 +72,9 @@ FATES = {
     "QuantileMetric": {"used": "source measure filter quantile of agg missing"},
 }
 OF_EVERY_METRIC = {
-    "used": "type window immature covariates direction format",
+    "used": "type window immature covariates direction format renamed_from",
     "checked": "deprecated",
-    "shown": "description label owner tags renamed_from",
+    "shown": "description label owner tags",
 }
 MODULES = (models, base, fields, ratio, funnel)
 

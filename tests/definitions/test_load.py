@@ -313,3 +313,30 @@ def test_not_utf8_is_said(tmp_path):
     write(tmp_path, EVERYTHING)
     (tmp_path / "metrics" / "latin.yml").write_bytes("metrics: {caf\xe9: 1}".encode("latin-1"))
     assert [d.message for d in load_project(tmp_path).errors] == ["the file is not UTF-8 text"]
+
+
+def test_an_old_name_belongs_to_one_metric(tmp_path):
+    twice = METRICS_OF_NAMES.format(first="older", second="older")
+    found = load_project(write(tmp_path, twice)).errors
+    assert [(d.rule, d.place.line) for d in found] == [("renamed-from", 12), ("renamed-from", 13)]
+    there = METRICS_OF_NAMES.format(first="b", second="older")
+    (found,) = load_project(write(tmp_path, there)).errors
+    assert "`b`, which is still there" in found.message
+    assert not load_project(write(tmp_path, METRICS_OF_NAMES.format(first="older", second="oldest"))).errors
+
+
+METRICS_OF_NAMES = """\
+version: 1
+name: names
+entities: [user]
+profiles:
+  local: {{type: duckdb, path: x.duckdb}}
+sources:
+  orders:
+    table: orders
+    timestamp: at
+    entities: {{user: user_id}}
+metrics:
+  a: {{type: proportion, source: orders, direction: increase, renamed_from: {first}}}
+  b: {{type: proportion, source: orders, direction: increase, renamed_from: {second}}}
+"""

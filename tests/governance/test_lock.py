@@ -13,6 +13,7 @@ from projects import METRICS, SOURCES, TABLES, experiment, write_definitions, wr
 from metricdef.api import Project
 from metricdef.cli.main import main
 from metricdef.errors import DefinitionErrors, UsageError
+from metricdef.governance.deviations import deviations
 from metricdef.governance.lock import lock_path, read_entries, read_lock
 from metricdef.governance.record import append, read, record_path
 from metricdef.reports.text import render_text
@@ -312,7 +313,7 @@ def test_an_entry_that_was_made_anew_is_missed_by_the_record(locked):
     record_path(locked, "checkout").rename(locked / "aside")
     project.lock("checkout")
     (locked / "aside").rename(record_path(locked, "checkout"))
-    assert rules(locked, changed(SHOP, MARGIN, "0.8pp")) == ["lock-gone"]
+    assert rules(locked, changed(SHOP, MARGIN, "0.8pp")) == ["lock-unrecorded", "lock-gone"]
 
 
 def test_a_locked_experiment_that_got_another_name_is_a_warning(locked):
@@ -392,6 +393,7 @@ DEVIATIONS = [
     ("experiment.metrics.guardrail.refunds.margin 0.5pp -> 1pp", "metric", None, ["refunds"], "refunds · lower", "Error budget"),
     ("metrics.buyers.window 7d -> 14d", "metric", None, ["buyers"], "buyers", "SECONDARY"),
     ("sources.orders.settles_after 1d -> none", "metric", None, ["buyers", "refunds", "revenue"], "buyers", "SECONDARY"),
+    ("sources.orders.measures.amount amount -> amount - tax", "metric", None, ["revenue"], "revenue", "GUARDRAIL"),
     ("sources.assignments.timestamp at -> happened_at", "experiment", None, ["buyers", "revenue", "refunds"], "DECISION", "ARMS"),
     ("metrics.gone.window 7d -> none", "experiment", None, ["buyers", "revenue", "refunds"], "DECISION", "ARMS"),
 ]  # fmt: skip
@@ -408,6 +410,36 @@ def test_deviations_stand_beside_the_results_that_they_touch(world, what, scope,
     assert sentence in text
     between = text[text.index(f"\n{after}" if after.isupper() else after) :]
     assert sentence in between[: between.index(before, len(after))]
+
+
+def test_what_a_definition_that_nothing_uses_had_touched_is_known_from_the_lock(world):
+    """It was listed as if it had touched everything."""
+    parts = {"primary": {"buyers": {"mde": "2%"}}, "guardrail": {"value": {"margin": "5%"}}}
+    ratio = {"type": "ratio", "numerator": "revenue", "denominator": "buyers", "direction": "increase"}
+    for metrics in (
+        {**METRICS["metrics"], "value": ratio},
+        {**METRICS["metrics"], "value": {**ratio, "numerator": {"source": "orders", "agg": "count"}}},
+    ):
+        write_definitions(world, SOURCES, {"metrics": metrics}, experiment(metrics=parts))
+        if not lock_path(world).exists():
+            Project(world).lock("test")
+    project = Project(world).definitions
+    scopes = {}
+    for what in (
+        "metrics.revenue.window 7d -> none",
+        "sources.orders.measures.amount amount -> none",
+        "metrics.elsewhere.window 7d -> 14d",
+    ):
+        amendment = {"on": "2026-01-10", "by": "ana", "what": what, "why": "It had to be."}
+        write_definitions(world, SOURCES, {"metrics": metrics}, experiment(metrics=parts, amendments=[amendment]))
+        project = Project(world).definitions
+        (found,) = deviations(project, "test")
+        scopes[what] = (found["scope"], found["metrics"])
+    assert list(scopes.values()) == [
+        ("metric", ["value"]),
+        ("metric", ["value"]),
+        ("experiment", ["buyers", "value"]),
+    ]
 
 
 def test_every_readout_of_an_amended_experiment_lists_them_locked_or_not(world):

@@ -7,7 +7,7 @@ import pytest
 
 from metricdef.api import Project
 from metricdef.cli.main import main
-from metricdef.errors import RecordBroken
+from metricdef.errors import DefinitionErrors, RecordBroken
 from metricdef.governance.lock import lock_path
 from metricdef.governance.record import append, read, record_path
 from metricdef.reports.log import render_log
@@ -186,6 +186,62 @@ def test_a_record_that_was_written_anew_is_found_by_each_anchor(history):
         (2, "this is another row than when state 2 was locked"),
         (8, f"no row has the hash {entries[-1].hash}"),
     ]
+
+
+def refusals(root):
+    with pytest.raises(DefinitionErrors) as refused:
+        Project(root).run("checkout", as_of="2026-02-01")
+    return [(d.rule, d.place.line) for d in refused.value.diagnostics]
+
+
+def test_runs_refuse_a_record_whose_last_rows_are_gone(history):
+    """It was found by `log --verify` alone, and looks that were taken could be taken again."""
+    rewrite(history, lambda rows: rows[:-1])
+    assert refusals(history) == [("record-changed", 7)]
+    without_git(history)
+    rewrite(history, lambda rows: rows[:1])
+    assert refusals(history) == [("record-changed", 2)]
+    assert [d.rule for d in Project(history).check() if d.severity == "error"] == ["record-changed"]
+
+
+@pytest.mark.parametrize("with_git", [True, False])
+def test_runs_refuse_a_record_that_was_deleted(history, with_git):
+    if not with_git:
+        without_git(history)
+    record_path(history, "checkout").unlink()
+    assert refusals(history)[0][0] == "record-changed"
+    assert "record-changed" in [d.rule for d in Project(history).check()]
+    with pytest.raises(DefinitionErrors):
+        Project(history).lock("checkout")
+    assert not record_path(history, "checkout").exists()
+
+
+def test_the_only_rows_of_a_record_are_missed_too(tmp_path):
+    """One state, and its row the first: the lock file had seen an empty record."""
+    write_shop(tmp_path).lock("checkout")
+    record_path(tmp_path, "checkout").unlink()
+    assert [rule for rule, _ in refusals(tmp_path)] == ["lock-unrecorded"]
+    assert [d.rule for d in Project(tmp_path).check() if d.severity == "error"] == ["lock-unrecorded"]
+
+
+def test_a_first_lock_after_looks_takes_an_amendment(tmp_path):
+    project = write_shop(tmp_path)
+    path = record_path(tmp_path, "checkout")
+    for number in ("1", "2"):
+        append(path, "look", number, {"as_of": f"2026-01-0{number}T00:00:00Z"})
+    with pytest.raises(DefinitionErrors) as refused:
+        project.lock("checkout")
+    (finding,) = refused.value.diagnostics
+    assert (finding.rule, finding.place.text.strip()) == ("lock-after-look", "checkout:")
+    assert "what: 'locked after 2 looks'" in finding.help[0]
+    assert not lock_path(tmp_path).exists()
+    one = changed(SHOP, (*OWN, "amendments"), [{**AMENDMENT, "what": "locked after 1 look"}])
+    with pytest.raises(DefinitionErrors):
+        write_shop(tmp_path, one).lock("checkout")
+    two = changed(SHOP, (*OWN, "amendments"), [{**AMENDMENT, "what": "locked after 2 looks"}])
+    assert write_shop(tmp_path, two).lock("checkout").is_new
+    append(path, "look", "3", {"as_of": "2026-01-20T00:00:00Z"})
+    assert not write_shop(tmp_path, two).lock("checkout").is_new
 
 
 def test_a_part_of_a_row_is_told_and_no_fault(history, capsys):

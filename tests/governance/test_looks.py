@@ -11,6 +11,7 @@ from metricdef.cli.main import main
 from metricdef.errors import RecordBroken
 from metricdef.governance.looks import recorded_looks
 from metricdef.governance.record import read, record_path
+from metricdef.reports.text import render_text
 
 RUNS = 6
 
@@ -97,6 +98,34 @@ def test_a_look_that_spends_unplanned_is_recorded_as_such(tmp_path):
     for day in (DAYS[0], "2026-01-20"):
         Project(tmp_path).run("test", as_of=day)
     assert [e.kind for e in record(tmp_path).entries] == ["look", "unplanned_look"]
+
+
+def test_an_unplanned_look_is_a_deviation_in_its_own_readout_and_in_all_later_ones(tmp_path):
+    World(n=3000).write(tmp_path, {"method": "group_sequential", "looks": ["10d", "34d"], "unplanned": "spend"})
+    found = {day: Project(tmp_path).run("test", as_of=day) for day in (DAYS[0], "2026-01-20", "2026-02-04")}
+    said = {day: readout.provenance["deviations"] for day, readout in found.items()}
+    assert said[DAYS[0]] == []
+    (deviation,) = said["2026-01-20"]
+    assert (deviation["on"], deviation["by"], deviation["scope"]) == ("2026-01-20T00:00:00Z", None, "experiment")
+    assert deviation["what"] == "a look that the plan does not name, at 68.8% of it"  # 0.5 + 0.5 x 9 / 24
+    assert said["2026-02-04"] == [deviation]
+    assert "Deviation from the protocol (2026-01-20T00:00:00Z): a look" in render_text(found["2026-02-04"], 300)
+    assert Project(tmp_path).run("test", as_of=DAYS[0]).provenance["deviations"] == []
+
+
+def test_a_plan_amended_to_fewer_looks_records_its_last_one(root):
+    for day in DAYS[:3]:
+        Project(root).run("test", as_of=day)
+    World(n=3000).write(root, {"method": "group_sequential", "looks": ["18d", "34d"]})
+    again = Project(root).run("test", as_of=DAYS[1])
+    assert (again.look["replay"], again.look["number"], again.look["of"], again.look["final"]) == (True, 2, None, False)
+    assert "look 2 again" in render_text(again)
+    last = Project(root).run("test", as_of=DAYS[3])
+    assert (last.look["number"], last.look["of"], last.look["final"]) == (2, 2, True)
+    assert [e.key for e in record(root).entries] == ["1", "2", "3", "2, 2026-02-04T00:00:00.000000Z"]
+    spent = row(last, "buyers").test("superiority").look.spent
+    assert spent == pytest.approx(0.05, rel=1e-9)
+    assert Project(root).run("test", as_of=DAYS[3]).look["replay"]
 
 
 def test_nothing_is_shown_on_a_record_that_was_changed(root):

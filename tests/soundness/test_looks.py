@@ -6,8 +6,8 @@ import math
 from dataclasses import replace
 
 import pytest
-from looks import Looks, row
-from projects import SOURCES, TABLES, experiment, write_definitions, write_warehouse
+from looks import Looks, World, row
+from projects import PROJECT, SOURCES, TABLES, experiment, write_definitions, write_warehouse
 from scipy.stats import multivariate_normal, norm
 
 from metricdef.api import Project
@@ -123,3 +123,57 @@ def test_the_last_look_pays_for_those_before_also_where_information_has_fallen(s
     assert 1 - both <= 0.025 + 1e-4
     assert 1 - both >= 0.0245
     assert found.upper[1] > norm.isf(0.025) + 0.05
+
+
+def test_a_metric_with_another_name_keeps_what_was_spent_on_it(tmp_path):
+    """Under a new name its looks and its frozen cap were gone: the next look was tested as if it were the first."""
+    found = {}
+    for renamed in (False, True):
+        root = tmp_path / str(renamed)
+        world = World(n=4000, seed=4)
+        looks = world.write(root)
+        looks.project = capped(root, "revenue", "value")
+        looks.all(LOOKS_AT[:2])
+        if renamed:
+            looks.project = capped(root, "income", "worth", revenue="income", value="worth")
+            looks.run(LOOKS_AT[2])
+            looks.project = capped(root, "takings", "worth", income="takings", value="worth")
+        else:
+            looks.run(LOOKS_AT[2])
+        last = looks.run(LOOKS_AT[3])
+        rows = [r for r in last.estimates if r.segment is None]
+        found[renamed] = [replace(r, metric="", label="", tests=()) for r in rows]
+        assert [t.look.bound for r in rows for t in r.tests if t.hypothesis != "deterioration"]
+        assert all(r.tests for r in rows)
+        assert set(looks.history[-1].caps.values()) == set(looks.history[1].caps.values())
+    assert found[False] == found[True]
+
+
+LOOKS_AT = ("2026-01-11", "2026-01-19", "2026-01-27", "2026-02-04")
+
+
+def capped(root, primary, secondary, **renamed):
+    """A capped mean and a ratio of it, under names of one's choice."""
+    before = {new: {"renamed_from": old} for old, new in renamed.items()}
+    revenue = {"type": "mean", "source": "orders", "agg": "sum", "measure": "amount", "cap": {"upper": "p95"}}
+    defined = {
+        primary: {**revenue, "direction": "increase", **before.get(primary, {})},
+        "buyers": {"type": "proportion", "source": "orders", "direction": "increase"},
+        secondary: {
+            "type": "ratio",
+            "numerator": primary,
+            "denominator": "buyers",
+            "direction": "increase",
+            **before.get(secondary, {}),
+        },
+    }
+    roles = {
+        "primary": {primary: {"mde": "5%"}},
+        "secondary": {secondary: None},
+        "guardrail": {"buyers": {"margin": "10%"}},
+    }
+    content = experiment(
+        metrics=roles, analysis={"sequential": {"method": "group_sequential", "looks": ["10d", "18d", "26d", "34d"]}}
+    )
+    write_definitions(root, SOURCES, {"metrics": defined}, content, project={**PROJECT, "defaults": {"window": "3d"}})
+    return Project(root)
