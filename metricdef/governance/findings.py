@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from metricdef.definitions.project import Project
+from metricdef.definitions.used import renamed_metrics
 from metricdef.errors import Diagnostic, Place, RecordBroken
 from metricdef.governance.changes import Change, amendments_of, changes, uncovered
 from metricdef.governance.lock import Lock, LockBroken, lock_path, read_entries, read_lock
@@ -14,7 +15,7 @@ from metricdef.governance.meaning import real
 from metricdef.governance.places import change_place
 from metricdef.governance.protocol import read_protocol
 from metricdef.governance.record import Record, read, record_path
-from metricdef.governance.renames import renamed_tree, renames
+from metricdef.governance.renames import renamed_tree
 from metricdef.governance.verify import against_commit, against_lock, unrecorded_states
 
 UNRECORDED = "lock-unrecorded"  # a state of the lock file that the record has no row of: `lock` writes it
@@ -70,7 +71,7 @@ def _check_changes(project: Project, name: str, lock: Lock) -> Iterator[Diagnost
             (f"put it back as it was: {entry_text(gone['what'], gone['on'], gone['by'], gone['why'])}",),
         )
     new = [amendment for amendment in amendments if amendment not in lock.amendments]
-    before, now = renamed_tree(lock.frozen, renames(project)), read_protocol(project, name).frozen
+    before, now = renamed_tree(lock.frozen, renamed_metrics(project)), read_protocol(project, name).frozen
     for change in uncovered(real(changes(before, now), before, now), new):
         yield _changed(project, name, change)
 

@@ -6,18 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metricdef.definitions.models import ROLES
-from metricdef.definitions.project import Project
 from metricdef.governance.protocol import Tree
-
-
-def renames(project: Project) -> dict[str, str]:
-    """New names by old ones, of metrics whose old name is gone. Of several that claim one, none has it."""
-    claims: dict[str, list[str]] = {}
-    declared = set(project.declared("metrics"))
-    for name, metric in project.metrics.items():
-        if metric.renamed_from is not None and metric.renamed_from not in declared:
-            claims.setdefault(metric.renamed_from, []).append(name)
-    return {old: names[0] for old, names in claims.items() if len(names) == 1}
 
 
 def renamed_tree(tree: Tree, names: Mapping[str, str]) -> Tree:
