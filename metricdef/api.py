@@ -19,8 +19,9 @@ from metricdef.compiler.refusals import refuse
 from metricdef.compiler.render import render
 from metricdef.compiler.state import kept_columns
 from metricdef.compiler.state_update import keep_state, render_update
-from metricdef.definitions.load import find_project, load_project, with_severities
+from metricdef.definitions.load import find_project, load_project
 from metricdef.definitions.lookup import source_columns
+from metricdef.definitions.policy import apply_policy, unused_waivers
 from metricdef.definitions.project import Loaded
 from metricdef.definitions.project import Project as Definitions
 from metricdef.definitions.used import renamed_metrics
@@ -62,12 +63,14 @@ class Project:
         """Everything wrong with the definitions; `live` also asks the warehouse for tables, columns and types."""
         if self.loaded.project is None or self.loaded.errors:
             return self.loaded.diagnostics
-        found = {*self.loaded.diagnostics, *self._refusals(), *self._protocol_findings()}
+        project = self.loaded.project
+        more, used = apply_policy(project, [*self._refusals(), *self._protocol_findings()])
+        unused, _ = apply_policy(project, unused_waivers(project, self.loaded.waivers_used | used))
+        found = {*self.loaded.diagnostics, *more, *unused}
         if not live:
             return tuple(sorted(found, key=lambda d: d.order))
         from metricdef.warehouses.inspect import inspect_sources
 
-        project = self.loaded.project
         resolved = self._profile(profile)
         with connect(resolved, self._session("metricdef")) as warehouse:
             _, seen = inspect_sources(project, warehouse, project.sources, dict(resolved.schemas))
@@ -81,7 +84,7 @@ class Project:
     def _protocol_findings(self) -> list[Diagnostic]:
         from metricdef.governance.findings import check_protocols
 
-        return with_severities(self.definitions.settings, check_protocols(self.definitions))
+        return check_protocols(self.definitions)
 
     def _refuse_changes(self, experiment: str) -> None:
         """Raise DefinitionErrors where the protocol is locked and not what the definitions say."""

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from metricdef import __version__
 
-VERBS = ("init", "check", "compile", "test", "run", "build", "ingest", "lock", "log")
+VERBS = ("init", "check", "compile", "test", "run", "build", "ingest", "lock", "log", "explain")
 _OVERVIEW = {
     "init": "start a project; --demo brings a finished experiment on real data",
     "check": "validate all definitions",
@@ -27,6 +27,7 @@ _OVERVIEW = {
     "build": "write dated SQL files for a scheduler, which put moments into tables",
     "ingest": "the readout of moments that a job wrote",
     "lock": "freeze an experiment's protocol; later changes need an amendment",
+    "explain": "what a rule finds, why it matters, and how to mend it; without RULE all rules",
     "log": "locks, looks, amendments and decisions of experiments; --verify proves their record",
 }
 
@@ -36,7 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without Unicode shows `?`, not a traceback
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.format not in _formats(options.verb):
+        parser.error(f"`{options.verb}` has no format {options.format}; it has {', '.join(_formats(options.verb))}")
     before = _stop_on_sigterm()
     try:
         code = _run(options)
@@ -123,21 +127,32 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    shared = _shared(default=argparse.SUPPRESS)
     parser = _Parser(
         prog="metricdef",
-        parents=[_shared(default=None)],
+        parents=[_shared(None)],
         description="Experiment readouts you can review: YAML to SQL to a decision.",
     )
     parser.add_argument("--version", action="version", version=f"metricdef {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
     for name in VERBS:
-        verb = verbs.add_parser(name, parents=[shared], help=_OVERVIEW[name], description=_OVERVIEW[name])
+        verb = verbs.add_parser(
+            name, parents=[_shared(argparse.SUPPRESS, name)], help=_OVERVIEW[name], description=_OVERVIEW[name]
+        )
         globals()[f"_add_{name}"](verb)
     return parser
 
 
-def _shared(default: str | None) -> _Parser:
+_FORMATS = ("text", "json")
+_MORE_FORMATS = {"check": ("github", "sarif")}  # of verbs that other programs read
+
+
+def _formats(verb: str | None) -> tuple[str, ...]:
+    """What a verb can print; without a verb whatever any can."""
+    more = [name for key, names in _MORE_FORMATS.items() if verb in (key, None) for name in names]
+    return tuple(dict.fromkeys((*_FORMATS, *more)))
+
+
+def _shared(default: str | None, verb: str | None = None) -> _Parser:
     """Options that may stand before or after the verb."""
     shared = _Parser(add_help=False)
     flag = False if default is None else default
@@ -150,7 +165,7 @@ def _shared(default: str | None) -> _Parser:
     shared.add_argument("--profile", metavar="NAME", default=default, help="profile of project.yml to use")
     shared.add_argument(
         "--format",
-        choices=("text", "json"),
+        choices=_formats(verb),
         default="text" if default is None else default,
         help="how to print the result",
     )
@@ -258,6 +273,10 @@ def _add_log(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--head", metavar="HASH", help="with --verify: the hash of a row, as a readout shows it, must be there"
     )
+
+
+def _add_explain(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("rule", nargs="?", metavar="RULE", help="as findings name it, such as sql-column")
 
 
 def _add_readout(verb: argparse.ArgumentParser) -> None:

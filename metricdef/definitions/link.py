@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from metricdef.definitions.link_experiment import check_experiment
+from metricdef.definitions.link_hygiene import check_hygiene
 from metricdef.definitions.link_source import check_segment, check_source
 from metricdef.definitions.link_tests import check_test
 from metricdef.definitions.lookup import check_extra, check_filter, unknown
 from metricdef.definitions.models import ROLES
+from metricdef.definitions.policy import check_policy
 from metricdef.definitions.project import Project
 from metricdef.definitions.yaml_source import Document
 from metricdef.errors import Diagnostic, suggest
@@ -40,6 +42,8 @@ def link(project: Project) -> list[Diagnostic]:
     """Everything wrong with references and between definitions."""
     return [
         *_check_settings(project),
+        *check_policy(project),
+        *check_hygiene(project),
         *(d for name in project.sources for d in check_source(project, name)),
         *(d for name in project.segments for d in check_segment(project, name)),
         *(d for name, metric in project.metrics.items() for d in check_metric(project, name, metric)),
@@ -203,7 +207,14 @@ def _check_part(project: Project, name: str, reference: Reference) -> Iterator[D
         )
         return
     part = project.metrics.get(reference.name)
-    if part is not None and part.type not in PART_TYPES:
+    if cycle := _cycle(project, name, reference.name):
+        yield Diagnostic(
+            "ratio-cycle",
+            f"{reference.path[0]} of metric `{name}` leads back to itself: {' → '.join(cycle)}",
+            place,
+            (f"a ratio is made of metrics of type {', '.join(PART_TYPES)}",),
+        )
+    elif part is not None and part.type not in PART_TYPES:
         yield Diagnostic(
             "ratio-part",
             f"{reference.path[0]} of metric `{name}`: `{reference.name}` is a {part.type}",
@@ -228,6 +239,22 @@ def _check_part(project: Project, name: str, reference: Reference) -> Iterator[D
         yield Diagnostic(
             "ratio-part", f"{reference.path[0]} of metric `{name}`: `{reference.name}` says `missing: exclude`", place
         )
+
+
+def _cycle(project: Project, name: str, first: str) -> list[str]:
+    """The way from a ratio through parts that are ratios back to it; empty where there is none."""
+    ways = [[name, first]]
+    seen = {first}
+    while ways:
+        way = ways.pop()
+        if way[-1] == name:
+            return way
+        part = project.metrics.get(way[-1])
+        for reference in part.references() if part is not None and part.type == "ratio" else ():
+            if reference.kind == "metric" and reference.name not in seen:
+                seen.add(reference.name)
+                ways.append([*way, reference.name])
+    return []
 
 
 def _check_sets(project: Project) -> Iterator[Diagnostic]:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from metricdef.definitions.link_corrections import check_corrections
 from metricdef.definitions.link_design import check_design
 from metricdef.definitions.link_sequential import check_sequential
+from metricdef.definitions.link_time import check_time
 from metricdef.definitions.lookup import check_extra, check_filter, check_unit, unknown
 from metricdef.definitions.models import ROLES, Experiment, Role, Target, Trigger
 from metricdef.definitions.project import Project
@@ -32,6 +33,7 @@ def check_experiment(project: Project, name: str) -> Iterator[Diagnostic]:
     yield from _check_analysis(project, name, experiment)
     yield from _check_decision(project, name, experiment)
     yield from check_design(project, name)
+    yield from check_time(project, name)
 
 
 def _check_arms(project: Project, name: str, experiment: Experiment) -> Iterator[Diagnostic]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from metricdef.definitions.link import link
 from metricdef.definitions.models import Experiment, MetricSet, MetricTest, ProjectSettings, Segment, Source
+from metricdef.definitions.policy import apply_policy
 from metricdef.definitions.project import Columns, Loaded, Project
 from metricdef.definitions.validation import validate
 from metricdef.definitions.yaml_source import Document, parse_yaml
@@ -74,7 +75,8 @@ def load_project(root: Path, *, snapshot: bool = True) -> Loaded:
         read_schema(root) if snapshot else {},
     )
     diagnostics = _without_consequences(documents, [*diagnostics, *link(project)])
-    return Loaded(project, _sorted(with_severities(settings, diagnostics)))
+    kept, used = apply_policy(project, diagnostics)
+    return Loaded(project, _sorted(kept), frozenset(used))
 
 
 def read_schema(root: Path) -> dict[str, Columns]:
@@ -218,18 +220,6 @@ def _bad_metric_type(document: Document, path: tuple[str, str], data: dict[str, 
 
 def _singular(kind: str) -> str:
     return kind.removesuffix("s").replace("_", " ")
-
-
-def with_severities(settings: ProjectSettings, diagnostics: list[Diagnostic]) -> list[Diagnostic]:
-    """The findings as the project wants them: warnings may be switched off or raised in project.yml; errors guard numbers and stay."""
-    kept = []
-    for item in diagnostics:
-        wanted = settings.lint.get(item.rule)
-        if item.severity == "error" or wanted is None:
-            kept.append(item)
-        elif wanted != "off":
-            kept.append(Diagnostic(item.rule, item.message, item.place, item.help, wanted))
-    return kept
 
 
 def _without_consequences(documents: dict[str, Document], diagnostics: list[Diagnostic]) -> list[Diagnostic]:

@@ -381,7 +381,7 @@ class ProjectSettings(Strict):
     defaults: Defaults = Defaults()
     profiles: dict[NameField, dict[str, Any]]
     default_profile: str | None = None
-    lint: dict[str, Literal["off", "warning", "error"]] = {}
+    lint: dict[str, Literal["off", "notice", "warning", "error"]] = {}
     output_schema: str | None = None
     min_units: NonNegativeInt | None = None
     max_bytes: PositiveInt | None = None

@@ -59,6 +59,7 @@ class Loaded:
 
     project: Project | None
     diagnostics: tuple[Diagnostic, ...]
+    waivers_used: frozenset[tuple[str, int, str]] = frozenset()  # file, line, rule
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:

@@ -85,6 +85,10 @@ def _child(node: Any, step: int | str) -> Any:
 
 def _unknown_key(model: type[BaseModel], location: Path, document: Document, full: Path) -> Diagnostic:
     name = str(full[-1])
+    refused = getattr(model, "refused_keys", {}).get(name) if len(location) == 1 else None
+    if refused is not None:
+        rule, what, mend = refused
+        return Diagnostic(rule, f"`{name}`{_inside(full[:-1])}: {what}", document.place(full, key=True), (mend,))
     known = field_names(model, location[:-1])
     similar = suggest(name, known)
     help_ = f"did you mean `{similar[0]}`?" if similar else f"keys: {', '.join(sorted(known))}"

@@ -40,6 +40,7 @@ class Document:
     values: dict[Path, Place] = field(default_factory=dict)
     scalars: dict[Path, yaml.ScalarNode] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    has_marks: bool = False  # whether a comment may speak to metricdef
 
     def place(self, path: Path, *, key: bool = False) -> Place:
         """Where `path` stands: its value (or key), else the nearest parent that exists."""
@@ -90,6 +91,7 @@ def parse_yaml(file: str, text: str) -> Document:
     """Parse one file. Problems are collected in `diagnostics`; `data` holds what could be read."""
     lines = _LINE_BREAK.split(text)
     document = Document(file, [_SECRET.sub(_mask, line) for line in lines] if file.endswith("project.yml") else lines)
+    document.has_marks = "metricdef:" in text
     try:
         nodes = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
     except yaml.YAMLError as error:
@@ -261,7 +263,8 @@ def _syntax_error(document: Document, error: yaml.YAMLError) -> Diagnostic:
     if re.search(r":\s*(['\"]).*\1\s*\S", line):
         help_ = ["the value starts with a quote: put the whole SQL in the other kind of quotes, or use a `|` block"]
     elif "{" in line and re.search(r"\bin\s*\(", line, re.IGNORECASE):
-        help_ = ["a comma inside `{...}` ends the value: quote the SQL or write the map in block style"]
+        what = "a comma inside `{...}` ended the value before it"
+        return Diagnostic("flow-sql-comma", what, place, ("quote the SQL, or write the map in block style",))
     elif "\t" in line:
         help_ = ["indent with spaces, not tabs"]
     return Diagnostic("yaml-syntax", f"invalid YAML: {problem}", place, tuple(help_))

@@ -34,6 +34,7 @@ PartAgg = Literal[
 Presence = Literal["ignored", "required", "itself"]
 Path = tuple[str | int, ...]
 
+CAP_ON_PROPORTION = {"cap": ("cap-on-proportion", "a unit has 0 or 1, which a cap could only spoil", "remove `cap`")}
 AGGS_WITHOUT_MEASURE = ("count", "active_days")
 AGGS_WITHOUT_EMPTY_VALUE = ("min", "max", "first", "last")
 
@@ -130,6 +131,8 @@ class Metric(Strict):
     deprecated: Deprecated | None = None
 
     kind: ClassVar[Literal["mean", "binary", "ratio", "quantile"]] = "mean"
+    # Keys of other types that people reach for: key -> rule, what is wrong, how to mend it.
+    refused_keys: ClassVar[Mapping[str, tuple[str, str, str]]] = {}
 
     @property
     def takes_points(self) -> bool:

@@ -7,7 +7,16 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator
 
-from metricdef.metrics.base import Funnel, FunnelStep, Metric, Part, Problem, Reference, source_references
+from metricdef.metrics.base import (
+    CAP_ON_PROPORTION,
+    Funnel,
+    FunnelStep,
+    Metric,
+    Part,
+    Problem,
+    Reference,
+    source_references,
+)
 from metricdef.metrics.fields import DurationField, Filter, NameField, Strict, as_tuple
 
 STEPS = range(2, 21)
@@ -30,6 +39,7 @@ class FunnelMetric(Metric):
     order: Literal["sequential", "any"] = "sequential"
 
     kind: ClassVar[Literal["mean", "binary", "ratio", "quantile"]] = "binary"
+    refused_keys: ClassVar[Mapping[str, tuple[str, str, str]]] = CAP_ON_PROPORTION
 
     def references(self) -> Iterator[Reference]:
         """Each step's source and columns."""

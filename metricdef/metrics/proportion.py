@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
-from metricdef.metrics.base import Limit, Metric, Part, Reference, source_references
+from metricdef.metrics.base import CAP_ON_PROPORTION, Limit, Metric, Part, Reference, source_references
 from metricdef.metrics.fields import Filter
 
 
@@ -17,6 +17,7 @@ class ProportionMetric(Metric):
     filter: Filter = ()
 
     kind: ClassVar[Literal["mean", "binary", "ratio", "quantile"]] = "binary"
+    refused_keys: ClassVar[Mapping[str, tuple[str, str, str]]] = CAP_ON_PROPORTION
 
     def references(self) -> Iterator[Reference]:
         """The source and the filter's columns."""

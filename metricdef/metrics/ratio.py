@@ -44,6 +44,9 @@ class RatioMetric(Metric):
     denominator: RatioPart
 
     kind: ClassVar[Literal["mean", "binary", "ratio", "quantile"]] = "ratio"
+    refused_keys: ClassVar[Mapping[str, tuple[str, str, str]]] = {
+        "cap": ("unknown-key", "each part of a ratio has a cap of its own", "name metrics with a `cap` as its parts")
+    }
 
     @property
     def takes_points(self) -> bool:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from metricdef.metrics.base import Limit, Metric, Part, Problem, Reference, source_references
+from metricdef.metrics.base import CAP_ON_PROPORTION, Limit, Metric, Part, Problem, Reference, source_references
 from metricdef.metrics.fields import Filter
 
 
@@ -20,6 +20,7 @@ class RetentionMetric(Metric):
     min_rows: PositiveInt = 1
 
     kind: ClassVar[Literal["mean", "binary", "ratio", "quantile"]] = "binary"
+    refused_keys: ClassVar[Mapping[str, tuple[str, str, str]]] = CAP_ON_PROPORTION
 
     def immature_policy(self, default: Literal["exclude", "include"]) -> Literal["exclude", "include"]:
         """A unit that still has time to come back is never counted as lost."""

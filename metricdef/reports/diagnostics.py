@@ -25,7 +25,7 @@ def render_diagnostics(diagnostics: Iterable[Diagnostic], files: int, color: boo
         color: Whether to write ANSI colours.
     """
     found, pen = sorted(diagnostics, key=lambda d: d.order), Pen(color)
-    return "\n".join([*(line for d in found for line in _finding(d, pen)), _summary(found, files)])
+    return "\n".join([*(line for d in found for line in _finding(d, pen)), summary(found, files)])
 
 
 def diagnostics_json(diagnostics: Iterable[Diagnostic], files: int) -> str:
@@ -84,7 +84,8 @@ def _shortened(before: str, meant: str, after: str) -> tuple[str, str, str]:
     return before, meant, after if display_width(after) <= left else after[:left] + "..."
 
 
-def _summary(found: Sequence[Diagnostic], files: int) -> str:
+def summary(found: Sequence[Diagnostic], files: int) -> str:
+    """How many findings of each severity, in how many of the files."""
     total = f"{files} file{'' if files == 1 else 's'}"
     if not found:
         return f"No problems in {total}."

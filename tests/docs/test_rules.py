@@ -1,30 +1,42 @@
-"""The rule ids in the reference are those that the code can report."""
+"""Every rule that the code can report has a page, every page a rule, and the list in the documents is whole."""
 
 import ast
 import re
 from pathlib import Path
 
+from metricdef.definitions.rules import read_rules
+
 ROOT = Path(__file__).resolve().parents[2]
+CALLS = {"Diagnostic": 0, "SqlProblem": 0, "problem": 0, "Problem": 1, "_finding": 1}
 
 
-def reported() -> set[str]:
-    """First arguments of Diagnostic, SqlProblem and `problem`, second ones of Problem; f-strings are the unknown-* family."""
-    found = set()
+def calls():
+    """What stands in the place of a rule id in every call that makes a finding; f-strings are the unknown-* family."""
     for path in (ROOT / "metricdef").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                position = {"Diagnostic": 0, "SqlProblem": 0, "problem": 0, "Problem": 1}.get(node.func.id)
-                if position is not None and len(node.args) > position and isinstance(node.args[position], ast.Constant):
-                    found.add(node.args[position].value)
+                position = CALLS.get(node.func.id)
+                if position is not None and len(node.args) > position:
+                    yield node.args[position]
                 if node.func.id == "unknown":
-                    found.add(f"unknown-{node.args[0].value}")
-    return found
+                    yield ast.Constant(f"unknown-{node.args[0].value}")
 
 
-def test_the_reference_lists_every_rule_and_no_other():
-    text = (ROOT / "docs" / "definitions.md").read_text()
-    table = text[text.index("The rules:") :]
-    listed = set(re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`", table))
-    code = reported() | {"unknown-table", "source-query"}
-    assert code - listed == set(), "missing from docs/definitions.md"
-    assert listed - code == set(), "listed, but nothing reports them"
+def texts():
+    """Every text in the code."""
+    for path in (ROOT / "metricdef").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_every_rule_has_a_page_and_every_page_a_rule():
+    reported = {node.value for node in calls() if isinstance(node, ast.Constant)}
+    assert reported - set(read_rules()) == set(), "without a page in metricdef/definitions/rule_pages"
+    assert set(read_rules()) - reported - set(texts()) == set(), "a page, but nothing reports it"
+
+
+def test_the_documents_list_every_rule_and_no_other():
+    text = (ROOT / "docs" / "checking.md").read_text()
+    table = text[text.index("## The rules") :]
+    assert set(re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`", table)) == set(read_rules())
