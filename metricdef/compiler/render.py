@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 import sqlglot
 from sqlglot import exp
@@ -68,12 +68,11 @@ def render_units(plan: Plan, dialect: str, names: Sequence[str]) -> list[str]:
 
 def write_statements(earlier: list[Stage], final: Stage, table: DialectTable) -> list[str]:
     """Temporary tables where the engine needs them, then the statement of the final stage."""
+    for stage in (*earlier, final):
+        _check(_stage_text(stage), table.sqlglot)
     tables = [stage for stage in earlier if stage.shared] if not table.materialises_ctes else []
     common = [stage for stage in earlier if stage not in tables]
-    statements = [_statement(stage, common, table) for stage in (*tables, final)]
-    for statement in statements:
-        _check(statement, table.sqlglot)
-    return statements
+    return [_statement(stage, common, table) for stage in (*tables, final)]
 
 
 def _statement(stage: Stage, common: list[Stage], dialect: DialectTable) -> str:
@@ -91,20 +90,26 @@ def _statement(stage: Stage, common: list[Stage], dialect: DialectTable) -> str:
     return rendered.replace(LINE_BREAK, "\n")
 
 
-def _check(statement: str, dialect: str) -> None:
-    """The rendered text must be exactly one statement that the dialect's own grammar accepts.
+def _stage_text(stage: Stage) -> str:
+    """What a stage puts into a statement."""
+    return "\n".join((*(f"-- {line}" for line in stage.comment), stage.body)).replace(LINE_BREAK, "\n")
 
+
+@lru_cache(maxsize=1024)
+def _check(text: str, dialect: str) -> None:
+    """What a stage puts into a statement must be exactly one query that the dialect's own grammar accepts.
+
+    Statements are stages between words of `statement.sql.j2`, so that they are sound when every stage is; most stages are
+    the same on many days and in several statements, and parsing is most of the work of rendering.
     No stage may return two columns of one name: some engines rename the second one, and whoever reads it gets the first.
     """
-    trees = sqlglot.parse(statement, read=dialect)
-    if len(trees) != 1 or not isinstance(trees[0], exp.Query | exp.Create | exp.Cache):
-        raise AssertionError(f"rendered SQL is not one statement: {statement[:200]}")
-    final = trees[0] if isinstance(trees[0], exp.Query) else trees[0].expression
-    for query in (final, *(cte.this for cte in final.ctes)):
-        names = Counter(name.casefold() for name in query.named_selects)
-        twice = [name for name, count in names.items() if count > 1]
-        if twice:
-            raise AssertionError(f"a stage has two columns named {twice[0]}: {statement[:200]}")
+    trees = sqlglot.parse(f"(\n{text}\n)", read=dialect)
+    if len(trees) != 1 or not isinstance(trees[0], exp.Subquery):
+        raise AssertionError(f"rendered SQL is not one query: {text[:200]}")
+    names = Counter(name.casefold() for name in trees[0].this.named_selects)
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise AssertionError(f"a stage has two columns named {twice[0]}: {text[:200]}")
 
 
 def _refuse_clashes(plan: Plan) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from metricdef.compiler.build_plan import build_plan
+from metricdef.compiler.plan import Plan
 from metricdef.compiler.query import Query
 from metricdef.compiler.render import render
 from metricdef.definitions.models import Experiment
@@ -36,12 +37,15 @@ class Run:
     progress: Callable[[str], None]
     frozen: Mapping[str, float] = field(default_factory=dict)
 
-    def query(self, without: dict[str, str]) -> Query:
-        """The SQL without some metrics."""
-        plan = build_plan(
+    def plan(self, without: dict[str, str]) -> Plan:
+        """What is asked of the warehouse without some metrics."""
+        return build_plan(
             self.project, self.experiment, self.as_of, daily=self.daily, without=without, frozen=self.frozen
         )
-        return render(plan, self.warehouse.dialect, self.profile.schemas)
+
+    def query(self, without: dict[str, str]) -> Query:
+        """The SQL without some metrics."""
+        return render(self.plan(without), self.warehouse.dialect, self.profile.schemas)
 
     def execute(self, query: Query) -> pa.Table:
         """Its rows. Raises OverBudget, before anything is read, where it would read more than the project allows."""
@@ -79,7 +83,7 @@ def execute_isolated(run: Run) -> tuple[Query, pa.Table]:
 
 def _refused_definitions(run: Run) -> dict[str, str]:
     """Metrics whose definitions do not fit the warehouse, with the reason."""
-    problems = _problems(run, run.project, run.query({}).plan.sources)
+    problems = _problems(run, run.project, run.plan({}).sources)
     if not problems:
         return {}
     found = {}

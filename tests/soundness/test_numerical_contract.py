@@ -69,11 +69,15 @@ def moments(tmp_path, values: np.ndarray) -> dict[str, dict]:
 
 
 def exact_covariances(values: np.ndarray) -> dict[tuple[int, int], Fraction]:
-    """Covariances of the columns in fractions: sums of products of exact differences from the exact mean."""
-    columns = [[Fraction(float(x)) for x in values[:, i]] for i in range(values.shape[1])]
-    centred = [[x - sum(column) / len(column) for x in column] for column in columns]
+    """Covariances of the columns, exact: (n sum(xy) - sum(x) sum(y)) / (n (n - 1)) of the doubles as whole multiples."""
+    unit = max(float(x).as_integer_ratio()[1] for x in values.flat)
+    columns = [[int(Fraction(float(x)) * unit) for x in column] for column in values.T]
+    n = len(values)
     return {
-        (i, j): sum(a * b for a, b in zip(centred[i], centred[j], strict=True)) / (len(values) - 1)
+        (i, j): Fraction(
+            n * sum(a * b for a, b in zip(columns[i], columns[j], strict=True)) - sum(columns[i]) * sum(columns[j]),
+            n * (n - 1) * unit**2,
+        )
         for i, j in combinations_with_replacement(range(len(columns)), 2)
     }
 

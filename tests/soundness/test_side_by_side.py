@@ -4,7 +4,9 @@ from random import Random
 
 import pytest
 from semantics.world import HOUR, SOURCES, SUM, T0, exposure, order, see
+from sqlglot.errors import SqlglotError
 
+from metricdef.compiler.dialects import DIALECTS
 from metricdef.compiler.render import _check
 
 pytestmark = pytest.mark.soundness
@@ -39,10 +41,22 @@ def test_two_quantiles_of_the_same_events_have_their_own_counts(tmp_path):
 
 def test_a_stage_with_two_columns_of_one_name_is_not_rendered():
     """Some engines rename the second column, and whoever asks for it is given the first."""
-    _check("WITH a AS (SELECT 1 AS x, 2 AS y) SELECT x AS z FROM a", "duckdb")
-    for statement in ("WITH a AS (SELECT 1 AS x, 2 AS X) SELECT x AS z FROM a", "SELECT 1 AS x, 2 AS x"):
+    _check("SELECT 1 AS x, 2 AS y", "duckdb")
+    for stage in ("SELECT 1 AS x, 2 AS X", "SELECT 1 AS x, 2 AS x UNION ALL SELECT 3, 4"):
         with pytest.raises(AssertionError, match="two columns named x"):
-            _check(statement, "duckdb")
+            _check(stage, "duckdb")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["SELECT 1;", "SELECT 1; SELECT 2", "SELECT 1), b AS (SELECT 2", "SELECT 'a", "SELECT 1 /* a", "DELETE FROM a", ""],
+)
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_stage_that_is_not_one_query_is_not_rendered(text, dialect):
+    """What stands in a statement between WITH and the next stage must end where it seems to."""
+    _check("SELECT 1 AS x -- a", DIALECTS[dialect].sqlglot)
+    with pytest.raises((AssertionError, SqlglotError)):
+        _check(text, DIALECTS[dialect].sqlglot)
 
 
 @pytest.mark.parametrize("name", ["values", "entries", "clusters", "units", "facts"])
