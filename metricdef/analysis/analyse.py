@@ -12,6 +12,7 @@ from metricdef.analysis.alert import alert_of
 from metricdef.analysis.breakdowns import break_down, hidden_levels
 from metricdef.analysis.cells import Cells, read_cells
 from metricdef.analysis.decision import decide
+from metricdef.analysis.design import design_of
 from metricdef.analysis.estimates import estimate_effects
 from metricdef.analysis.evidence import Evidence
 from metricdef.analysis.families import judge
@@ -117,6 +118,8 @@ def analyse(
         series=tuple(daily_series(view, settings, project.settings.defaults.timezone, looking)) if shown else (),
         moments=tuple(moment_rows(cells, hidden, with_mixed=with_mixed)) if shown else (),
         alert=alert_of(plan.experiment, experiment, decision, iso(plan.as_of)),
+        design=design_of(project, plan),
+        sql=query.text,
     )
 
 

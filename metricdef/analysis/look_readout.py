@@ -86,6 +86,7 @@ def look_row(
         "replay": point.recorded is not None,
         "differences": _differences(point.recorded, results) if point.recorded else [],
         "record": record.to_dict(),
+        "earlier": [found.to_dict() for found in point.earlier],
     }
 
 
