@@ -239,6 +239,11 @@ def _verbose(row: EstimateRow) -> Iterator[str]:
         yield _test(test, unit)
 
 
+def unadjusted_words(row: EstimateRow) -> str:
+    """The same comparison without covariates; empty where nothing was adjusted."""
+    return _beside(row, row.unadjusted, "").strip() if row.unadjusted else ""
+
+
 def _beside(row: EstimateRow, plain: dict[str, object], word: str) -> str:
     """The same comparison made another way. Before the planned end only its estimate: nothing is tested then."""
     unit = unit_of(row)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
-from metricdef.analysis.health import SRM_CHECKS
 from metricdef.analysis.readout import ArmRow, HealthRow, Readout
-from metricdef.reports import deviations, looks, words
+from metricdef.reports import deviations, looks, remarks, words
 from metricdef.reports.breakdowns import render_breakdowns
 from metricdef.reports.comparisons import render_estimates
 from metricdef.reports.lines import GAP, Pen, flow, table, visible, wrap
-from metricdef.reports.numbers import count, equation, percent
+from metricdef.reports.numbers import count, equation
 from metricdef.reports.series import render_series
 
 NARROWEST = 24
-_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?Z")
 _STYLES = {"ship": "green", "stop": "red", "invalid": "red", "hold": "yellow"}
 _ORDER = {"fail": 0, "warn": 1, "skipped": 2, "pass": 3}
 _MARKS = {"fail": ("FAIL", "red"), "warn": ("warn", "yellow"), "skipped": ("skip", ""), "pass": ("pass", "green")}
@@ -70,13 +66,13 @@ def _title(readout: Readout, width: int, pen: Pen) -> Iterator[str]:
 
 def _decision(readout: Readout, width: int, pen: Pen) -> Iterator[str]:
     decision = readout.decision
-    word, plain = _recommendation(readout)
+    word, plain = remarks.recommendation(readout)
     style = _STYLES.get(decision.recommendation, "")
     lines = wrap(f"{word}: {plain}", width, "DECISION  ")
     for i, line in enumerate(lines):
         yield line.replace(word, pen(word, "bold", style), 1) if i == 0 and word in line else line
     for i, reason in enumerate(decision.because):
-        yield from wrap(_reason(reason), width, "because   " if i == 0 else " " * 10)
+        yield from wrap(remarks.reason(reason), width, "because   " if i == 0 else " " * 10)
     if len(set(decision.by_arm.values())) > 1:
         yield from flow(
             [f"{visible(arm)} {visible(what)}" for arm, what in decision.by_arm.items()], width, "by arm    "
@@ -85,53 +81,17 @@ def _decision(readout: Readout, width: int, pen: Pen) -> Iterator[str]:
         yield from wrap(deviation, width, rest=GAP)
 
 
-def _recommendation(readout: Readout) -> tuple[str, str]:
-    """The decision's word, and a sentence for somebody who has never seen it."""
-    decision = readout.decision
-    arm = visible(decision.arm) if decision.arm else ""
-    if decision.recommendation == "ship":
-        return f"SHIP {arm}".rstrip(), "the rule for shipping is met"
-    if decision.recommendation == "stop":
-        return (
-            f"STOP {arm}".rstrip(),
-            "the rule for stopping is met" if arm else "the rule for stopping is met by every arm",
-        )
-    if decision.recommendation == "invalid":
-        return "INVALID", "the experiment can't be trusted, and so no estimate of it"
-    if not readout.estimates:
-        return "HOLD", "results are held back, only health is shown"
-    if readout.look is not None and not readout.look["final"]:
-        return "HOLD", "no rule is met at this look"
-    return "HOLD", "too early to decide" if words.is_early(readout) else "the rule for shipping is not met"
-
-
-def _reason(text: str) -> str:
-    """A reason without the code in front that programs read, with instants for people."""
-    return _INSTANT.sub(
-        lambda found: words.instant(found[0]),
-        visible(text).removeprefix(f"{words.NOT_YET}: ").removeprefix("unplanned: "),
-    )
-
-
 def _health(rows: Sequence[HealthRow], width: int, pen: Pen, verbose: bool) -> Iterator[str]:
     passed = sum(row.status == "pass" for row in rows)
     if rows and passed == len(rows) and not verbose:
         checks = "the only check" if passed == 1 else f"all {passed} checks"
-        yield from wrap(f"Health: {checks} passed{_srm(rows)}", width)
+        yield from wrap(f"Health: {checks} passed{remarks.smallest_srm(rows)}", width)
         return
-    counts = [f"{n} {what}" for status, what in (("fail", "failed"), ("warn", "to look at"), ("skipped", "skipped"), ("pass", "passed"))
-              if (n := sum(row.status == status for row in rows))]  # fmt: skip
-    head = f"Health: {', '.join(counts) or 'nothing was checked'}{_srm(rows)}"
+    head = f"Health: {remarks.health_counts(rows)}"
     yield from (pen(line, "bold") for line in wrap(head, width))
     for row in sorted(rows, key=lambda r: _ORDER.get(r.status, 0)):
         if row.status != "pass" or verbose:
             yield from _check(row, width, pen)
-
-
-def _srm(rows: Sequence[HealthRow]) -> str:
-    """The smallest p of the sample ratio checks, in brackets."""
-    found = [row.p_value for row in rows if row.check in SRM_CHECKS and row.p_value is not None]
-    return f" (SRM {equation('p', min(found))})" if found else ""
 
 
 def _check(row: HealthRow, width: int, pen: Pen) -> Iterator[str]:
@@ -188,39 +148,14 @@ def _share(value: float | None) -> str:
 
 def _remarks(readout: Readout, width: int) -> Iterator[str]:
     """What else belongs to the result: sensitivity, exclusions, error budget."""
-    for line in _sensitivity(readout):
+    for line in remarks.sensitivity(readout):
         yield from wrap(line, width, rest=GAP)
-    clusters = any(arm.clusters is not None for arm in readout.arms)
-    left_out = [words.excluded(reason, n, clusters) for reason, n in readout.excluded_units.items() if n]
-    if left_out:
+    if left_out := remarks.left_out(readout):
         yield from wrap(f"Left out: {'; '.join(left_out)}.", width, rest=GAP)
     for change in looks.changes(readout):
         yield from wrap(f"Not as recorded at this look: {change}.", width, rest=GAP)
-    budget = [f"{what} at most {percent(rate)}" for key, what in (("false_ship", "a false ship"), ("false_stop", "a false stop"), ("block_good_change", "with the standard errors seen here a good change held back"))
-              if isinstance(rate := readout.ledger.get(key), float) and rate < 1]  # fmt: skip
-    if budget:
+    if budget := remarks.error_budget(readout):
         yield from wrap(f"Error budget of the decision rule: {', '.join(budget)}.", width, rest=GAP)
-
-
-def _sensitivity(readout: Readout) -> Iterator[str]:
-    """Whether the other analyses come to the same verdicts, and where not."""
-    main = {(row.metric, row.arm): row for row in readout.estimates if row.segment is None}
-    for analysis in dict.fromkeys(str(entry["analysis"]) for entry in readout.sensitivity):
-        entries = [e for e in readout.sensitivity if e["analysis"] == analysis and (e["metric"], e["arm"]) in main]
-        other = [e for e in entries if e["verdict"] != main[e["metric"], e["arm"]].verdict]
-        name = f"Sensitivity, {words.ANALYSES.get(analysis) or words.spelled(analysis)}"
-        if not other:
-            where = "the one comparison" if len(entries) == 1 else f"all {len(entries)} comparisons"
-            yield f"{name}: the same verdict in {where}."
-        else:
-            changes = [_change(entry, readout) for entry in other]
-            yield f"{name}: another verdict in {len(other)} of {len(entries)} comparisons: {'; '.join(changes)}."
-
-
-def _change(entry: dict[str, Any], readout: Readout) -> str:
-    row = next(r for r in readout.estimates if (r.metric, r.arm) == (entry["metric"], entry["arm"]))
-    there = replace(row, verdict=entry["verdict"], reason=entry.get("reason"))
-    return f"{visible(row.metric)}, {visible(row.arm)}: {words.verdict(there)} instead of {words.verdict(row)}"
 
 
 def _provenance(provenance: dict[str, Any], width: int) -> list[str]:
