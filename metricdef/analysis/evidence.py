@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from metricdef.analysis.look_rows import Reading
-from metricdef.analysis.observed import View, observe
+from metricdef.analysis.observed import View, is_stratum, observe
 from metricdef.analysis.readout import EstimateRow, Interval, TestRow
 from metricdef.compiler.plan import MetricPlan
 from metricdef.errors import NotComputable
@@ -17,6 +17,7 @@ from metricdef.metrics.effect import Effect, WelchEffect
 from metricdef.stats.effects import contrast_covariance
 from metricdef.stats.joint import Blocks, Law
 from metricdef.stats.max_t import Contrast, contrast_correlation
+from metricdef.stats.max_t_strata import stratified_correlation
 from metricdef.stats.moments import Floats, Moments
 from metricdef.stats.normal_law import LARGEST, law_of
 
@@ -121,8 +122,8 @@ class Evidence:
     def _correlation(self, group: Sequence[Statistic]) -> Floats | None:
         """Correlation over metrics and arms from the moments of their block; None where these do not give it.
 
-        That is: within the epochs of a ramp, whose estimates are combined; where an arm's sums are unusable; where a
-        contrast has no variance.
+        That is: where the arms of a ramp do not share their epochs; where an arm's sums are unusable; where a contrast
+        has no variance.
         """
         view, plans = self.view, {plan.name: plan for plan in self.view.cells.plan.metrics}
         members = [plans[name] for name in dict.fromkeys(s.key[0] for s in group)]
@@ -131,17 +132,25 @@ class Evidence:
         arms = [m for name in names if isinstance(m := whole.arms[name], Moments)]
         if len(arms) != len(names):
             return None
+        stratified = {s.effect.estimator == "stratified" for s in group}
+        if stratified == {True} and any(len(s.effect.arms.means) != len(names) for s in group):
+            return None  # pairs over other epochs each
         contrasts = []
         for s in group:
-            estimator = s.effect.estimator
-            if estimator not in ("unadjusted", "lin", "ancova"):
-                return None
+            estimator, covariates = s.effect.estimator, s.effect.covariates
+            if estimator == "stratified":
+                own = plans[s.key[0]].covariates
+                estimator, covariates = "lin", tuple(c for c in whole.covariates if c in own or is_stratum(c))
             outcome = replace(whole, plan=plans[s.key[0]]).estimated()
             contrasts.append(
-                Contrast(outcome, names.index(s.key[1]), estimator, s.effect.covariates, s.factor)  # type: ignore[arg-type]  # narrowed above
+                Contrast(outcome, names.index(s.key[1]), estimator, covariates, s.factor)  # type: ignore[arg-type]  # a name of `choose`
             )
         try:
-            correlation = contrast_correlation(arms, contrasts)
+            if stratified == {True}:
+                epochs = {name: [found[arm] for arm in names] for name, found in whole.epochs.items()}
+                correlation = stratified_correlation(epochs, contrasts)
+            else:
+                correlation = contrast_correlation(arms, contrasts)
         except NotComputable:
             return None
         signs = np.array([s.sign for s in group])

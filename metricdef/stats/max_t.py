@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -46,6 +46,9 @@ def max_t(
     return test_joint(law, members, p_values, alpha, step_down=step_down)
 
 
+Estimator = Literal["unadjusted", "lin", "ancova", "ancova_welch", "cuped"]
+
+
 @dataclass(frozen=True, slots=True)
 class Contrast:
     """An estimate whose dependence on others is wanted: `arm` - `factor` x arm 0 of an outcome.
@@ -53,14 +56,15 @@ class Contrast:
     Attributes:
         outcome: A mean or a ratio of the moments' columns.
         arm: Position of the arm, above 0.
-        estimator: "unadjusted", "lin" or "ancova".
+        estimator: "unadjusted", "lin" or "ancova"; "ancova_welch" and "cuped" (with the slope "within") have the slopes
+            of "ancova".
         covariates: Those in use: none constant or collinear (`ArmEstimates.covariates`).
         factor: 1 for the difference; 1 + r where a relative margin r is tested (`effects.test_one_sided`).
     """
 
     outcome: Outcome
     arm: int
-    estimator: Literal["unadjusted", "lin", "ancova"] = "unadjusted"
+    estimator: Estimator = "unadjusted"
     covariates: tuple[str, ...] = ()
     factor: float = 1.0
 
@@ -88,8 +92,17 @@ def contrast_correlation(arms: Sequence[Moments], contrasts: Sequence[Contrast])
     """
     if any(arm.columns != arms[0].columns for arm in arms):
         raise ValueError("the arms' moments have different columns")
-    influence = [_influence(arms, contrast) for contrast in contrasts]
-    size = len(contrasts)
+    return as_correlation(covariance(arms, [_influence(arms, contrast) for contrast in contrasts]), contrasts)
+
+
+def covariance(arms: Sequence[Moments], influence: Sequence[Sequence[Floats]]) -> Floats:
+    """Cov_kl = sum_g n_g v_gk' S_g v_gl of estimates whose units in arm g move them by v_g'(row - arm mean).
+
+    Args:
+        arms: Moments per arm.
+        influence: v of every estimate, per arm.
+    """
+    size = len(influence)
     cov = np.zeros((size, size))
     variance = np.zeros(size)
     for g, arm in enumerate(arms):
@@ -98,6 +111,13 @@ def contrast_correlation(arms: Sequence[Moments], contrasts: Sequence[Contrast])
             continue
         cov += arm.n * (used @ arm.cov @ used.T)
         variance += [arm.n * quadratic(v, arm.cov) for v in used]
+    np.fill_diagonal(cov, variance)
+    return cov
+
+
+def as_correlation(cov: Floats, contrasts: Sequence[Contrast]) -> Floats:
+    """The correlation of contrasts with this covariance. Raises `zero_variance` for one that does not vary."""
+    variance = cov.diagonal()
     for contrast, value in zip(contrasts, variance, strict=True):
         if not value > 0:
             raise NotComputable(
@@ -110,9 +130,8 @@ def contrast_correlation(arms: Sequence[Moments], contrasts: Sequence[Contrast])
 
 def _influence(arms: Sequence[Moments], contrast: Contrast) -> list[Floats]:
     """Per arm, the weights of its columns in the contrast."""
-    if not 0 < contrast.arm < len(arms):
-        raise ValueError(f"arm {contrast.arm} is none of the {len(arms) - 1} arms beside the baseline")
-    if contrast.estimator not in ("unadjusted", "lin", "ancova"):
+    check_arm(contrast, len(arms))
+    if contrast.estimator not in get_args(Estimator):
         raise ValueError(f"unknown estimator {contrast.estimator!r}")
     pair = (contrast.arm, 0)
     k = len(contrast.covariates)
@@ -120,20 +139,45 @@ def _influence(arms: Sequence[Moments], contrast: Contrast) -> list[Floats]:
         if arms[a].n < k + 2:
             raise NotComputable("too_few_units", f"an arm has {arms[a].n} units; {k + 2} are needed")
     gradients = {a: _gradient(arms[a], contrast.outcome) for a in range(len(arms)) if a in pair or k}
-    total = sum(arm.n for arm in arms)
-    out = [np.zeros(len(arm.columns)) for arm in arms]
     if contrast.estimator == "unadjusted" or not k:
         slopes = {a: np.zeros(k) for a in pair}
     else:
         slopes = _slopes(arms, gradients, contrast)
     at = [arms[0].index(c) for c in contrast.covariates]
-    for a, sign in zip(pair, (1.0, -contrast.factor), strict=True):
+    return adjusted_influence(arms, contrast, gradients, slopes, at)
+
+
+def adjusted_influence(
+    arms: Sequence[Moments],
+    contrast: Contrast,
+    gradients: Mapping[int, Floats],
+    slopes: Mapping[int, Floats],
+    at: list[int],
+) -> list[Floats]:
+    """Per arm, the weights of its columns in arm - factor x baseline; see `contrast_correlation`.
+
+    Args:
+        arms: Moments per arm.
+        contrast: Which arm, and the factor.
+        gradients: Of the outcome, of the arm and of the baseline.
+        slopes: On the covariates, of both.
+        at: Columns of the covariates.
+    """
+    total = sum(arm.n for arm in arms)
+    out = [np.zeros(len(arm.columns)) for arm in arms]
+    for a, sign in zip((contrast.arm, 0), (1.0, -contrast.factor), strict=True):
         own = gradients[a].copy()
         own[at] -= slopes[a]
         out[a] += sign * own / arms[a].n
     for v in out:
         v[at] += (slopes[contrast.arm] - contrast.factor * slopes[0]) / total
     return out
+
+
+def check_arm(contrast: Contrast, count: int) -> None:
+    """ValueError unless the contrast is of one of `count` arms beside the baseline."""
+    if not 0 < contrast.arm < count:
+        raise ValueError(f"arm {contrast.arm} is none of the {count - 1} arms beside the baseline")
 
 
 def _gradient(arm: Moments, outcome: Outcome) -> Floats:
@@ -145,11 +189,11 @@ def _gradient(arm: Moments, outcome: Outcome) -> Floats:
 
 
 def _slopes(arms: Sequence[Moments], gradients: dict[int, Floats], contrast: Contrast) -> dict[int, Floats]:
-    """Slopes of the two arms: each its own (Lin), or the pooled within-arm ones of all arms (ANCOVA)."""
+    """Slopes of the two arms: each its own (Lin), or the pooled within-arm ones of all arms (the others)."""
     at = [arms[0].index(c) for c in contrast.covariates]
     xx = [arm.comoment[np.ix_(at, at)] for arm in arms]
     xy = [arm.comoment[at] @ gradients[a] for a, arm in enumerate(arms)]
-    if contrast.estimator == "ancova":
+    if contrast.estimator != "lin":
         pooled = solve_scaled(sum(xx, np.zeros((len(at), len(at)))), sum(xy, np.zeros(len(at))))
         return dict.fromkeys((contrast.arm, 0), pooled)
     return {a: solve_scaled(xx[a], xy[a]) for a in (contrast.arm, 0)}

@@ -153,23 +153,24 @@ def _large_enough(
     strata: Mapping[str, Sequence[Moments]], small: Small
 ) -> tuple[dict[str, Sequence[Moments]], list[str]]:
     """The strata to use, and the names of those left out."""
-    few = [name for name, cells in strata.items() if _is_small(cells)]
+    few = [name for name, cells in strata.items() if is_small(cells)]
     large: dict[str, Sequence[Moments]] = {name: cells for name, cells in strata.items() if name not in few}
     if small == "leave_out" or not few:
         return large, few
     together = list(few)
     by_size = sorted(large, key=lambda name: sum(m.n for m in large[name]))  # stable: the earlier of equals first
     merged = _together(strata, together)
-    while _is_small(merged) and by_size:
+    while is_small(merged) and by_size:
         together.append(by_size.pop(0))
         merged = _together(strata, together)
-    if _is_small(merged):
+    if is_small(merged):
         return {}, list(strata)
     rest = {name: cells for name, cells in large.items() if name not in together}
     return {**rest, " + ".join(name for name in strata if name in together): merged}, []
 
 
-def _is_small(cells: Sequence[Moments]) -> bool:
+def is_small(cells: Sequence[Moments]) -> bool:
+    """Whether an arm has fewer than 2 units in a stratum."""
     return min(m.n for m in cells) < FEWEST_UNITS
 
 
@@ -186,7 +187,7 @@ def _as_mean(
     name = f"{outcome.numerator}/{outcome.denominator}"
     out: list[list[SecondMoments]] = [[] for _ in cells]
     for arm in zip(*cells, strict=True):
-        ratio, row = _standardised_gradient(arm, weights, outcome)
+        ratio, row = standardised_gradient(arm, weights, outcome)
         for k, m in enumerate(arm):
             rows = [row, *(np.eye(len(m.columns))[m.index(c)] for c in covariates)]
             shift = np.zeros(len(rows))
@@ -195,7 +196,7 @@ def _as_mean(
     return name, [*out]
 
 
-def _standardised_gradient(arm: Sequence[Moments], weights: Floats, outcome: RatioOutcome) -> tuple[float, Floats]:
+def standardised_gradient(arm: Sequence[Moments], weights: Floats, outcome: RatioOutcome) -> tuple[float, Floats]:
     """The ratio R of the standardised means of one arm, and the weights (1, -R) / m_d over the columns."""
     y, d = arm[0].index(outcome.numerator), arm[0].index(outcome.denominator)
     top = float(sum(w * m.mean[y] for w, m in zip(weights, arm, strict=True)))
@@ -210,10 +211,15 @@ def _standardised_gradient(arm: Sequence[Moments], weights: Floats, outcome: Rat
 
 def _within(members: Sequence[SecondMoments], column: str, covariates: Sequence[str]) -> ArmEstimates:
     """Lin's estimator in a stratum that is large enough for it, else the unadjusted means."""
-    kept = usable(members, covariates, per_arm=True).kept
-    if kept and min(m.n for m in members) >= UNITS_PER_COEFFICIENT * (len(kept) + 1):
+    if stratum_covariates(members, covariates):
         return lin(members, column, covariates)
     return unadjusted(members, MeanOutcome(column))
+
+
+def stratum_covariates(members: Sequence[SecondMoments], covariates: Sequence[str]) -> tuple[str, ...]:
+    """The covariates that Lin's estimator uses in a stratum; none where an arm is too small for it."""
+    kept = usable(members, covariates, per_arm=True).kept
+    return kept if min(m.n for m in members) >= UNITS_PER_COEFFICIENT * (len(kept) + 1) else ()
 
 
 def _combine(

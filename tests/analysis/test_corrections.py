@@ -508,8 +508,8 @@ def test_a_parallel_sequence_keeps_its_level():
 
 
 @pytest.mark.parametrize("method", ["dunnett", "max_t"])
-def test_a_ramp_is_joint_over_arms_alone(run, method):
-    """Epochs are combined metric by metric, so between metrics nothing joint is known: Bonferroni, and said."""
+def test_a_ramp_is_joint(run, method):
+    """Over arms, and by max-T over metrics too; one epoch has all units, so the law is that of plain arms."""
     ramp = [
         {"from": "2026-01-01", "shares": dict.fromkeys(NAMES, "1/3")},
         {"from": "2026-01-10", "shares": dict.fromkeys(NAMES, "1/3")},
@@ -517,12 +517,55 @@ def test_a_ramp_is_joint_over_arms_alone(run, method):
     exposure = {"source": "assignments", "key": "test", "mixed": "first_arm"}
     readout = run({"primary": ("revenue", "orders_per_user")}, {"method": method}, ramp=ramp, exposure=exposure)
     found = by_row(readout)
-    assert {key[0]: test.joint for key, test in found.items()} == {m: (m,) for m in ("revenue", "orders_per_user")}
-    laws = [dunnett_law(VALUES[metric]) for metric in ("revenue", "orders_per_user")]
-    for test in found.values():  # one epoch has all units, so the law is that of plain arms
-        want = min(1.0, sum(law.smallest(test.p_value, (0, 1)) for law in laws))
-        assert test.p_adjusted == pytest.approx(want, rel=1e-3)
+    metrics = ("orders_per_user", "revenue")
+    together = method == "max_t"
+    assert {key[0]: test.joint for key, test in found.items()} == {m: metrics if together else (m,) for m in metrics}
+    assert {r.estimator.name for r in readout.estimates} == {"stratified"}
+    if together:
+        order = [(m, a) for m in metrics for a in NAMES[1:]]
+        want = max_t([found[k].p_value for k in order], range(4), joint_correlation(metrics), 0.05)
+        assert [found[k].p_adjusted for k in order] == pytest.approx(list(want.p_adjusted), rel=1e-3)
+    else:
+        laws = [dunnett_law(VALUES[metric]) for metric in metrics]
+        for test in found.values():
+            assert test.p_adjusted == pytest.approx(
+                min(1.0, sum(law.smallest(test.p_value, (0, 1)) for law in laws)), rel=1e-3
+            )
     assert_verdicts_follow(readout)
+
+
+def test_max_t_over_the_epochs_of_a_ramp(run):
+    """Two epochs of other shares, from raw rows: w_k, effects and covariances within each."""
+    late = UNITS % 3 == 0
+    when = "CASE WHEN CAST(SUBSTR(user_id, 2) AS INTEGER) % 3 = 0 THEN happened_at ELSE TIMESTAMP '2026-01-01 12:00:00' END"
+    source = {
+        "table": None, "sql": f"SELECT * REPLACE ({when} AS happened_at) FROM assignments", "dialect": "duckdb",
+    }  # fmt: skip
+    ramp = [{"from": day, "shares": dict.fromkeys(NAMES, "1/3")} for day in ("2026-01-01", "2026-01-02")]
+    exposure = {"source": "assignments", "key": "test", "mixed": "first_arm"}
+    metrics = ("orders_per_user", "revenue")
+    found = by_row(run({"primary": metrics}, {"method": "max_t"}, ramp=ramp, exposure=exposure, assignments=source))
+    cov, effects, weights = np.zeros((4, 4)), [], []
+    order = [(m, a) for m in metrics for a in (1, 2)]
+    for epoch in (~late, late):
+        cells = [[VALUES[m][(a == ARM) & epoch] for a in range(3)] for m in metrics]
+        n = [len(x) for x in cells[0]]
+        weights.append(sum(n) / N)
+        arm = [np.cov(cells[0][a], cells[1][a]) / n[a] for a in range(3)]
+        own = [
+            [arm[0][i, j] + (arm[a][i, j] if a == b else 0) for j in (0, 1) for b in (1, 2)]
+            for i in (0, 1)
+            for a in (1, 2)
+        ]
+        cov += weights[-1] ** 2 * np.array(own)
+        effects.append([cells[i][a].mean() - cells[i][0].mean() for i in (0, 1) for a in (1, 2)])
+    off = np.array(effects) - np.array(weights) @ np.array(effects)
+    cov += off.T * weights @ off / N
+    correlation = cov / np.sqrt(np.outer(cov.diagonal(), cov.diagonal()))
+    rows = [(m, NAMES[a]) for m, a in order]
+    want = max_t([found[k].p_value for k in rows], range(4), correlation, 0.05)
+    assert [found[k].p_adjusted for k in rows] == pytest.approx(list(want.p_adjusted), rel=1e-3)
+    assert {t.joint for t in found.values()} == {metrics}
 
 
 def test_a_metric_that_the_engine_refused_keeps_its_place(run, warehouse):

@@ -333,6 +333,27 @@ def test_correlation_of_relative_margins() -> None:
     assert contrast_correlation(arms, own) == pytest.approx(want, abs=1e-9)
 
 
+def test_correlation_by_the_pooled_slope_with_unequal_variances() -> None:
+    """As `ancova_welch` has it for one metric; and for two, by the identity of a sum's variance."""
+    rng = np.random.default_rng(11)
+    rows = []
+    for n, spread in ((900, 1.0), (300, 3.0), (600, 2.0)):
+        x = rng.normal(size=n)
+        y = x + spread * rng.normal(size=n)
+        z = 0.5 * y + rng.normal(size=n)
+        rows.append(np.column_stack([y, z, y + z, x]))
+    arms = [from_rows(["y", "z", "sum", "x"], r) for r in rows]
+    for estimator in ("ancova_welch", "cuped"):
+        contrasts = [Contrast(MeanOutcome(c), a, estimator, ("x",)) for c in "yz" for a in (1, 2)]
+        got = contrast_correlation(arms, contrasts)
+        cov = {c: adjustment.ancova_welch(arms, MeanOutcome(c), ["x"]).cov for c in ("y", "z", "sum")}
+        c = np.array([[-1, 1, 0], [-1, 0, 1]])
+        own = {name: c @ v @ c.T for name, v in cov.items()}
+        both = (own["sum"] - own["y"] - own["z"]) / 2
+        want = np.block([[own["y"], both], [both, own["z"]]])
+        assert got == pytest.approx(want / np.sqrt(np.outer(want.diagonal(), want.diagonal())), abs=0.005)
+
+
 def test_correlation_of_one_metric_is_dunnetts() -> None:
     _, arms = random_arms(2)
     got = contrast_correlation(arms, [Contrast(MeanOutcome("y"), 1), Contrast(MeanOutcome("y"), 2)])
@@ -429,7 +450,7 @@ def test_refused_calls() -> None:
         lambda: ProductLaw(np.array([0.2]), two_sided=True, df=0),
         lambda: NormalLaw(np.eye(300), two_sided=True),
         lambda: contrast_correlation(arms, [Contrast(MeanOutcome("y"), 0)]),
-        lambda: contrast_correlation(arms, [Contrast(MeanOutcome("y"), 1, "cuped")]),  # type: ignore[arg-type]
+        lambda: contrast_correlation(arms, [Contrast(MeanOutcome("y"), 1, "anova")]),  # type: ignore[arg-type]
         lambda: max_t([0.1], [0], np.eye(1), 0.05, "either"),  # type: ignore[arg-type]
         lambda: dunnett(effects.unadjusted_mean(arms[:1], "y"), 0.05),
         lambda: contrast_correlation([arms[0], from_rows(["y"], [[1.0], [2.0]])], []),
