@@ -18,6 +18,8 @@ from metricdef.errors import NotComputable
 from metricdef.stats.moments import Floats, Ints, SecondMoments, quadratic, ratio_gradient
 from metricdef.stats.tails import check_alpha, finite, t_quantile, t_tail
 
+_SAME_ENDS = 1e-13  # of the squared size of the ends of a gap, below which they are one
+
 Shape = Literal["bounded", "complement", "unbounded"]
 Sidedness = Literal["two-sided", "one-sided"]
 
@@ -308,9 +310,13 @@ def relative(est: ArmEstimates, arm: int, alpha: float, baseline: int = 0) -> Re
     if not all(map(math.isfinite, (a, b, c, b * b, a * c))):
         raise NotComputable("baseline_zero", "the baseline mean is too close to 0 for a relative effect")
     shape, ends = _solve(a, b, c)
-    if shape == "complement" and ends[0] is not None and ends[1] is not None:
-        return Relative(lift, None, None, shape, (ends[0], ends[1]))
-    return Relative(lift, ends[0], ends[1], shape)
+    lower, upper = ends
+    if shape == "complement" and lower is not None and upper is not None:
+        return Relative(lift, None, None, shape, (lower, upper))
+    # The estimate is in the set, whatever the last digits of a set that is hardly wider than it.
+    return Relative(
+        lift, lower if lower is None else min(lower, lift), upper if upper is None else max(upper, lift), shape
+    )
 
 
 def _solve(a: float, b: float, c: float) -> tuple[Shape, tuple[float | None, float | None]]:
@@ -319,7 +325,7 @@ def _solve(a: float, b: float, c: float) -> tuple[Shape, tuple[float | None, flo
         limit = c / (2 * b) if b != 0.0 else None
         return "unbounded", (limit, None) if b > 0 else (None, limit)
     disc = b * b - a * c
-    if disc <= 0 and a < 0:
+    if a < 0 and disc <= _SAME_ENDS * (b * b + abs(a * c)):  # no gap, or one that is rounding: an arm that is always 0
         return "unbounded", (None, None)
     # disc >= 0 for a > 0 in exact arithmetic: the estimate itself is in the set.
     far = b + math.copysign(math.sqrt(max(disc, 0.0)), b)

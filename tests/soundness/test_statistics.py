@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from metricdef.stats import srm
+from metricdef.stats.effects import relative, unadjusted_mean
+from metricdef.stats.moments import from_rows
 from metricdef.stats.proportions import score_difference, score_ratio, score_test
+from metricdef.stats.tails import t_quantile
 
 pytestmark = pytest.mark.soundness
 
@@ -50,3 +53,16 @@ def test_an_epoch_with_few_units_does_not_lend_its_chi_square_to_the_whole():
         parts = [srm.chi_square((20 - x, x), shares[0]), srm.chi_square((4_000 - y, y), shares[1])]
         alarms += srm.combine(parts).p_value <= 0.001
     assert alarms <= 6 + 3 * 6**0.5
+
+
+def test_an_arm_that_is_always_0_leaves_no_gap_in_fiellers_set():
+    """Rounding made a set that excludes only [-1 - 1e-8, -1 + 1e-8], with the estimate -1 in the gap."""
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        noise = rng.normal(0.02, 1, size=(int(rng.integers(5, 60)), 1))
+        found = relative(unadjusted_mean([from_rows(["y"], noise), from_rows(["y"], np.zeros((20, 1)))], "y"), 1, 0.05)
+        assert found.estimate == -1
+        if abs(noise.mean()) < t_quantile(0.05, len(noise) - 1) * noise.std(ddof=1) / len(noise) ** 0.5:
+            assert found.shape == "unbounded"  # (L + 1)^2 mu0^2 <= q^2 (L + 1)^2 V0 for every L
+        else:
+            assert found.lower <= -1 <= found.upper
