@@ -29,7 +29,7 @@ from metricdef.analysis.settings import Settings
 from metricdef.compiler.plan import MetricPlan
 from metricdef.errors import NotComputable
 from metricdef.metrics.effect import Effect, Observed
-from metricdef.stats import srm
+from metricdef.stats import contingency
 from metricdef.stats.adjustment import MeanOutcome
 from metricdef.stats.anytime import half_width, tuned_rho2
 from metricdef.stats.clusters import cluster_guards
@@ -368,7 +368,11 @@ def _cap(cells: Cells, pair: _Pair, uncapped: Effect | NotComputable | None) -> 
         counts = tuple(int(m.capped[m.index(cap.column)]) for m in (pair.baseline, pair.arm))
         try:
             # Of clusters the moments count clusters, and the cap cuts units.
-            p_value = None if pair.metric.clustered else srm.homogeneity(counts, (pair.baseline.n, pair.arm.n)).p_value
+            p_value = (
+                None
+                if pair.metric.clustered
+                else contingency.homogeneity(counts, (pair.baseline.n, pair.arm.n)).p_value
+            )
         except NotComputable:
             p_value = None  # nobody was cut, or everybody
         lower, upper = _limit(cells, cap.lower), _limit(cells, cap.upper)

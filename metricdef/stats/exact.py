@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -130,6 +130,24 @@ def binomials(counts: Sequence[int], shares: Sequence[Fraction]) -> Tail:
     return Tail(math.exp(log_p), log_p)
 
 
+def hypergeometric_two_sided(observed: int, n: int, hits: int, total: int) -> Tail:
+    """Two-sided exact p of Fisher's test and its logarithm: of `total` units `hits` have a property, of n `observed`.
+
+    The total probability of the counts no likelier than the observed one given both margins (as R's fisher.test, with
+    its tolerance), from the ratios of neighbouring ones. Fisher (1935).
+    """
+    from scipy.special import logsumexp
+
+    low, high = max(0, n + hits - total), min(n, hits)
+    k = np.arange(low, high, dtype=np.float64)
+    steps = np.log((n - k) / (k + 1)) + np.log((hits - k) / (total - n - hits + k + 1))
+    mass = np.concatenate([[0.0], np.cumsum(steps)])
+    own = mass[observed - low]
+    counted = mass[mass <= own + TIE]
+    log_p = min(0.0, float(logsumexp(counted) - logsumexp(mass))) if len(counted) < len(mass) else 0.0
+    return Tail(math.exp(log_p), log_p)
+
+
 def outcomes(n: int, arms: int) -> int:
     """Number of ways to put n units into arms."""
     return math.comb(n + arms - 1, arms - 1)
@@ -162,6 +180,33 @@ def multinomial(counts: Sequence[int], shares: Sequence[Fraction]) -> Tail:
     counted = mass[mass <= own + TIE]
     log_p = min(0.0, float(logsumexp(counted))) if len(counted) < len(mass) else 0.0
     return Tail(math.exp(log_p), log_p)
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """One p of several independent tables; `several` unless all are chi-square and add up."""
+
+    p_value: float
+    log_p_value: float
+    several: bool
+
+
+def joined(tables: Iterable[tuple[bool, float, int, float]]) -> Joined:
+    """Chi-square tables added up, and m times the smallest p of them and the m - 1 others. Dunn (1961).
+
+    Args:
+        tables: Per table whether its p is that of chi-square, the statistic, its df, and the logarithm of p.
+    """
+    parts = list(tables)
+    large = [(statistic, df) for is_chi_square, statistic, df, _ in parts if is_chi_square]
+    logs = [log_p for is_chi_square, _, _, log_p in parts if not is_chi_square]
+    if large:
+        tail = chi_square_tail(sum(statistic for statistic, _ in large), sum(df for _, df in large))
+        if not logs:
+            return Joined(tail.p_value, tail.log_p_value, several=False)
+        logs.append(tail.log_p_value)
+    log_p = min(0.0, min(logs) + math.log(len(logs)))
+    return Joined(math.exp(log_p), log_p, several=True)
 
 
 def chi_square_tail(statistic: float, df: int) -> Tail:

@@ -196,75 +196,6 @@ def sequential(counts: Sequence[int], shares: Sequence[Share], k: float) -> Sequ
     return SequentialSrm(log_bf, math.exp(log_p), log_p, k)
 
 
-@dataclass(frozen=True, slots=True)
-class Homogeneity:
-    """Chi-square test of equal rates; `log_p_value` is the natural logarithm of p_value."""
-
-    statistic: float
-    df: int
-    p_value: float
-    log_p_value: float
-
-
-def homogeneity(hits: Sequence[int], totals: Sequence[int]) -> Homogeneity:
-    """Test that a rate is the same in all arms: Pearson's chi-square of the 2 x K table, df = K - 1. Pearson (1900).
-
-    sum (x_a - n_a p)^2 / (n_a p (1 - p)), p the rate over all arms; needs some 5 expected units in every cell.
-
-    Args:
-        hits: Units with the property, per arm.
-        totals: Units, per arm; arms without units are left out.
-
-    Raises:
-        NotComputable: `too_few_arms` with fewer than 2 arms; `no_variation` when no unit or every unit has it.
-    """
-    pairs = [(hit, total) for hit, total in zip(hits, totals, strict=True) if total > 0]
-    if len(pairs) < 2:
-        raise NotComputable("too_few_arms", "comparing rates needs at least 2 arms with units")
-    if any(hit > total for hit, total in pairs):
-        raise ValueError(f"more hits than units: {list(hits)} of {list(totals)}")
-    everything, hit = sum(total for _, total in pairs), sum(hit for hit, _ in pairs)
-    if hit in (0, everything):
-        raise NotComputable("no_variation", "the rate is 0 or 1 in every arm")
-    rate = hit / everything
-    statistic = sum((x - n * rate) ** 2 / (n * rate * (1 - rate)) for x, n in pairs)
-    p = exact.chi_square_tail(statistic, len(pairs) - 1)
-    return Homogeneity(statistic, len(pairs) - 1, p.p_value, p.log_p_value)
-
-
-def independence(table: Sequence[Sequence[int]]) -> Homogeneity:
-    """Test that arms have the same split in every row: Pearson's chi-square of an R x K table, df = (R - 1)(K - 1).
-
-    sum (x_ra - n_r n_a / n)^2 / (n_r n_a / n); needs some 5 expected units in every cell. Pearson (1900).
-
-    Args:
-        table: Units per arm, by row (a day, a week); rows and arms without units are left out.
-
-    Raises:
-        NotComputable: `too_few_rows` or `too_few_arms` with fewer than 2 of them.
-    """
-    arms = [a for a, units in enumerate(zip(*table, strict=True)) if sum(units)]
-    rows = [[row[a] for a in arms] for row in table if sum(row)]
-    if len(rows) < 2:
-        raise NotComputable("too_few_rows", "comparing splits needs units in at least 2 rows")
-    if len(arms) < 2:
-        raise NotComputable("too_few_arms", "comparing splits needs at least 2 arms with units")
-    totals, n = [sum(units) for units in zip(*rows, strict=True)], sum(map(sum, rows))
-    statistic = sum(
-        (x - sum(row) * t / n) ** 2 / (sum(row) * t / n) for row in rows for x, t in zip(row, totals, strict=True)
-    )
-    df = (len(rows) - 1) * (len(arms) - 1)
-    p = exact.chi_square_tail(statistic, df)
-    return Homogeneity(statistic, df, p.p_value, p.log_p_value)
-
-
-def add_up(parts: Sequence[Homogeneity]) -> Homogeneity:
-    """Independent tables as one test: statistics and df add up. At least one part. Pearson (1900)."""
-    statistic, df = sum(part.statistic for part in parts), sum(part.df for part in parts)
-    p = exact.chi_square_tail(statistic, df)
-    return Homogeneity(statistic, df, p.p_value, p.log_p_value)
-
-
 def combine(parts: Sequence[SrmResult]) -> SrmResult:
     """Independent tables (the epochs of a ramp, each with its own shares) as one test.
 
@@ -275,12 +206,6 @@ def combine(parts: Sequence[SrmResult]) -> SrmResult:
     """
     statistic, df = sum(part.statistic for part in parts), sum(part.df for part in parts)
     expected = tuple(sum(column) for column in zip(*(part.expected for part in parts), strict=True))
-    large = [part for part in parts if part.method == "chi_square"]
-    logs = [part.log_p_value for part in parts if part.method != "chi_square"]
-    if large:
-        tail = exact.chi_square_tail(sum(part.statistic for part in large), sum(part.df for part in large))
-        logs.append(tail.log_p_value)
-        if len(logs) == 1:
-            return SrmResult(statistic, df, tail.p_value, tail.log_p_value, expected, "chi_square")
-    log_p = min(0.0, min(logs) + math.log(len(logs)))
-    return SrmResult(statistic, df, math.exp(log_p), log_p, expected, "bonferroni")
+    found = exact.joined((part.method == "chi_square", part.statistic, part.df, part.log_p_value) for part in parts)
+    method: Method = "bonferroni" if found.several else "chi_square"
+    return SrmResult(statistic, df, found.p_value, found.log_p_value, expected, method)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from metricdef.stats import srm
+from metricdef.stats.contingency import homogeneity
 from metricdef.stats.effects import relative, unadjusted_mean
 from metricdef.stats.moments import from_rows
 from metricdef.stats.proportions import score_difference, score_ratio, score_test
@@ -53,6 +54,19 @@ def test_an_epoch_with_few_units_does_not_lend_its_chi_square_to_the_whole():
         parts = [srm.chi_square((20 - x, x), shares[0]), srm.chi_square((4_000 - y, y), shares[1])]
         alarms += srm.combine(parts).p_value <= 0.001
     assert alarms <= 6 + 3 * 6**0.5
+
+
+@pytest.mark.parametrize(("sizes", "rate"), [((200, 1_800), 0.005), ((500, 4_500), 0.004), ((100, 900, 900), 0.01)])
+def test_a_rare_rate_in_a_small_arm_keeps_the_level_of_an_alarm(sizes, rate):
+    """Pearson's chi-square with 1 expected unit raised 0.4 % false alarms at 0.1 %, enough to fail a health check."""
+    draws = np.random.default_rng(9).binomial(sizes, rate, size=(20_000, len(sizes)))
+    found, times = np.unique(draws, axis=0, return_counts=True)
+    alarms = sum(
+        t
+        for row, t in zip(found, times, strict=True)
+        if row.any() and homogeneity(row.tolist(), sizes).p_value <= 0.001
+    )
+    assert alarms <= 20 + 3 * 20**0.5
 
 
 def test_an_arm_that_is_always_0_leaves_no_gap_in_fiellers_set():

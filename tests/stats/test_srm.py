@@ -6,19 +6,17 @@ from itertools import accumulate
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metricdef.errors import NotComputable
+from metricdef.stats.contingency import add_up, homogeneity, independence
 from metricdef.stats.exact import binomial_two_sided, chi_square_tail, outcomes
 from metricdef.stats.srm import (
-    add_up,
     by_segment,
     chi_square,
     combine,
     fixed_sample,
-    homogeneity,
-    independence,
     sequential,
 )
 
@@ -201,7 +199,7 @@ def test_refused(counts, shares, message) -> None:
         sequential([1, 1], [1, 1], 0.0)
 
 
-@given(st.lists(st.tuples(st.integers(0, 400), st.integers(400, 5_000)), min_size=2, max_size=5))
+@given(st.lists(st.tuples(st.integers(300, 400), st.integers(400, 5_000)), min_size=2, max_size=5))
 def test_homogeneity_is_pearsons_test_of_the_table(table: list[tuple[int, int]]) -> None:
     from scipy.stats import chi2, chi2_contingency
 
@@ -212,12 +210,48 @@ def test_homogeneity_is_pearsons_test_of_the_table(table: list[tuple[int, int]])
         return
     want = chi2_contingency([hits, [n - x for x, n in table]], correction=False)
     got = homogeneity(hits, totals)
+    if want.expected_freq.min() < 50:
+        assert got.method == "exact"
+        return
     assert (got.statistic, got.df) == (pytest.approx(want.statistic, abs=1e-9), want.dof)
     assert got.p_value == pytest.approx(want.pvalue, rel=1e-9, abs=1e-300)
     if want.pvalue > 1e-290:  # further out scipy's logarithm is -inf
         assert got.log_p_value == pytest.approx(chi2.logsf(want.statistic, want.dof), rel=1e-9, abs=1e-9)
     else:
         assert -1e5 < got.log_p_value < -600
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(60, 5_000)), min_size=2, max_size=4), st.booleans())
+def test_homogeneity_of_few_is_fishers_test(table: list[tuple[int, int]], turned: bool) -> None:
+    from scipy.stats import chi2_contingency, fisher_exact
+
+    table = [(n - x, n) if turned else (x, n) for x, n in table]
+    hits, totals = [x for x, _ in table], [n for _, n in table]
+    if sum(hits) in (0, sum(totals)):
+        return
+    expected = chi2_contingency([hits, [n - x for x, n in table]], correction=False).expected_freq
+    if expected.min() >= 50:
+        return
+    each = []
+    for x, n in table:
+        others = [[x, n - x], [sum(hits) - x, sum(totals) - sum(hits) - n + x]]
+        both = chi2_contingency(others, correction=False)
+        each.append(fisher_exact(others).pvalue if both.expected_freq.min() < 50 else both.pvalue)
+    want = each[0] if len(table) == 2 else min(1.0, len(table) * min(each))
+    got = homogeneity(hits, totals)
+    assert got.method == "exact"
+    assert got.p_value == pytest.approx(want, rel=1e-6)
+    assert got.log_p_value == pytest.approx(math.log(want), abs=1e-6)
+
+
+def test_fishers_p_below_the_smallest_double() -> None:
+    """Of 40,000 units in the small arm and 4,000,000 in all, 300 have the property: all of them in the small arm."""
+    got = homogeneity([300, 0], [40_000, 3_960_000])
+    want = sum(math.log((40_000 - i) / (4_000_000 - i)) for i in range(300))
+    assert (got.p_value, got.method) == (0.0, "exact")
+    assert got.log_p_value == pytest.approx(want, rel=1e-12)
+    assert homogeneity([3, 297], [40_000, 3_960_000]).p_value == 1.0
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 500)] * 3), min_size=1, max_size=6))
@@ -238,10 +272,15 @@ def test_independence_is_pearsons_test_of_the_table(table: list[tuple[int, int, 
 def test_independent_tables_add_up() -> None:
     from scipy.stats import chi2
 
-    parts = [independence([(30, 20), (25, 40)]), homogeneity([3, 9, 4], [50, 60, 70])]
+    parts = [independence([(30, 20), (25, 40)]), homogeneity([300, 190, 240], [700, 600, 700])]
     got = add_up(parts)
     assert (got.statistic, got.df) == (pytest.approx(sum(part.statistic for part in parts)), 3)
     assert got.p_value == pytest.approx(chi2.sf(got.statistic, 3), rel=1e-12)
+    few = homogeneity([9, 1], [50, 60])
+    mixed = add_up([*parts, few])
+    assert (mixed.df, mixed.method) == (4, "bonferroni")
+    assert mixed.p_value == pytest.approx(2 * min(got.p_value, few.p_value), rel=1e-12)
+    assert add_up([few]).p_value == pytest.approx(few.p_value)
 
 
 @pytest.mark.parametrize(("n", "share"), [(200, 0.1), (200, 0.5), (500, 0.01), (490, 0.1), (2000, 0.02), (3000, 0.02)])

@@ -12,7 +12,7 @@ from metricdef.analysis.readout import HealthRow
 from metricdef.analysis.settings import Settings
 from metricdef.compiler.plan import MetricPlan
 from metricdef.errors import NotComputable
-from metricdef.stats import srm
+from metricdef.stats import contingency
 from metricdef.stats.moments import Moments
 
 EXPECTED = 10  # values that an arm without any would have at the others' rate, from which on none is no chance
@@ -86,12 +86,12 @@ def _zero_denominators(
     for epoch in range(max(1, len(cells.plan.epochs))):
         try:
             found = [cells.moments(metric.block, (column,), arm, with_mixed=with_mixed, epoch=epoch) for arm in arms]
-            tests.append(srm.homogeneity([m.n - int(m.nonzero[0]) for m in found], [m.n for m in found]))
+            tests.append(contingency.homogeneity([m.n - int(m.nonzero[0]) for m in found], [m.n for m in found]))
         except NotComputable:
             continue
     counts = {arm: (m.n - int(m.nonzero[m.index(column)]), m.n) for arm, m in arms.items()}
     zeros, units = (sum(values) for values in zip(*counts.values(), strict=True))
-    whole = srm.add_up(tests) if tests else None
+    whole = contingency.add_up(tests) if tests else None
     differs = whole is not None and whole.p_value <= ZERO_ALPHA
     rates = ", ".join(f"{arm} {own / n:.2%}" for arm, (own, n) in counts.items() if n)
     message = f"`{metric.name}`: the denominator of {zeros:,} of {units:,} units is 0 ({rates})"

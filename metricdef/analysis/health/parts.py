@@ -12,7 +12,7 @@ from metricdef.analysis.health.ratios import Table, shares_of, test_ratio
 from metricdef.analysis.readout import HealthRow
 from metricdef.analysis.settings import Settings
 from metricdef.errors import NotComputable
-from metricdef.stats import srm
+from metricdef.stats import contingency
 from metricdef.stats.multiplicity import adjust
 
 DRIFT_ALPHA = 0.001
@@ -87,12 +87,12 @@ def _drift(cells: Cells) -> Iterator[HealthRow]:
     for epoch in range(max(1, len(cells.plan.epochs))):
         table = _joined([counts for (at, _), counts in days.items() if at == epoch])
         try:
-            parts.append((srm.independence(table), table))
+            parts.append((contingency.independence(table), table))
         except NotComputable:
             continue
     if not parts:
         return
-    whole = srm.add_up([part for part, _ in parts])
+    whole = contingency.add_up([part for part, _ in parts])
     changed = whole.p_value <= DRIFT_ALPHA
     message = "the arms are split alike on all days"
     if changed:

@@ -8,7 +8,7 @@ from metricdef.analysis.cells import Cells
 from metricdef.analysis.readout import ArmRow, HealthRow
 from metricdef.analysis.settings import Settings
 from metricdef.errors import NotComputable
-from metricdef.stats import srm
+from metricdef.stats import contingency
 
 MIXED_LIMIT = 0.01  # share of mixed units above which the check fails
 MIXED_ALPHA = 0.001  # difference of the mixed rate between arms
@@ -109,16 +109,16 @@ def _rate(
         f"{arm.name} {hit / total:.2%}" for arm, (hit, total) in zip(cells.plan.arms, arms, strict=True) if total
     )
     tests = [] if cells.plan.cluster else [found for epoch in epochs if (found := _same_rate(epoch)) is not None]
-    whole = srm.add_up(tests) if tests else None
+    whole = contingency.add_up(tests) if tests else None
     differs = whole is not None and whole.p_value <= RATE_ALPHA
     message = f"{hits:,} of {units:,} {what} ({rates})" + (f"; {advice}" if differs else "")
     p_value = whole.p_value if whole else None
     yield HealthRow(check, "warn" if differs else "pass", message, hits / units, p_value, RATE_ALPHA if whole else None)
 
 
-def _same_rate(counts: Sequence[tuple[int, int]]) -> srm.Homogeneity | None:
+def _same_rate(counts: Sequence[tuple[int, int]]) -> contingency.Homogeneity | None:
     """The test of equal rates; None where there is nothing to compare."""
     try:
-        return srm.homogeneity([hits for hits, _ in counts], [whole for _, whole in counts])
+        return contingency.homogeneity([hits for hits, _ in counts], [whole for _, whole in counts])
     except NotComputable:
         return None
