@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from metricdef import __version__
 
-VERBS = ("init", "check", "compile", "test", "run", "build", "ingest", "lock", "log", "explain")
+VERBS = ("init", "check", "compile", "test", "run", "build", "ingest", "lock", "log", "docs", "explain")
 _OVERVIEW = {
     "init": "start a project; --demo brings a finished experiment on real data",
     "check": "validate all definitions",
@@ -29,6 +29,7 @@ _OVERVIEW = {
     "lock": "freeze an experiment's protocol; later changes need an amendment",
     "explain": "what a rule finds, why it matters, and how to mend it; without RULE all rules",
     "log": "locks, looks, amendments and decisions of experiments; --verify proves their record",
+    "docs": "the catalogue of metrics and experiments as a static site; --serve keeps it up to date",
 }
 
 
@@ -237,6 +238,13 @@ def _count(text: str) -> int:
     return number
 
 
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 65536:
+        raise ValueError
+    return number
+
+
 def _add_build(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="default: all that run")
     verb.add_argument("--dialect", metavar="NAME", help="default: that of the profile")
@@ -277,6 +285,13 @@ def _add_log(verb: argparse.ArgumentParser) -> None:
 
 def _add_explain(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("rule", nargs="?", metavar="RULE", help="as findings name it, such as sql-column")
+
+
+def _add_docs(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("-o", "--output", metavar="DIR", help="folder to write the site to (default: target/docs)")
+    verb.add_argument("--readouts", metavar="DIR", help="folder with readouts (default: readouts in the project)")
+    verb.add_argument("--serve", action="store_true", help="serve it on 127.0.0.1 instead, and follow changes")
+    verb.add_argument("--port", type=_port, metavar="N", help="with --serve (default: 8000)")
 
 
 def _add_readout(verb: argparse.ArgumentParser) -> None:

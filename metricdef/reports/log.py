@@ -34,10 +34,10 @@ def _experiment(log: Log, width: int, pen: Pen) -> Iterator[str]:
     if not log.events:
         yield f"{GAP}nothing is recorded"
     times = [_time(event.at) for event in log.events]
-    kinds = [_WORDS.get(event.kind, visible(event.kind)) for event in log.events]
+    kinds = [event_kind(event) for event in log.events]
     for event, time, kind in zip(log.events, times, kinds, strict=True):
         first = f"{GAP}{pad(time, max(map(len, times)))}{GAP}{pad(kind, max(map(len, kinds)))}{GAP}"
-        yield from wrap(_what(event) + ("" if event.number else " (not in the record yet)"), width, first)
+        yield from wrap(event_words(event), width, first)
     if log.record.entries:
         yield pen(f"{GAP}{_rows(len(log.record.entries))}, head {log.record.head[:_HEAD]}", "dim")
     if log.record.torn:
@@ -49,6 +49,16 @@ _TORN = "behind the last row stands a part of one, left by a process that was ki
 
 def _time(at: str) -> str:
     return visible(at) if len(at) == len("2026-09-01") else words.instant(at)
+
+
+def event_kind(event: Event) -> str:
+    """What happened, in a word or two."""
+    return _WORDS.get(event.kind, visible(event.kind))
+
+
+def event_words(event: Event) -> str:
+    """What is said of an event, and whether the record lacks it."""
+    return _what(event) + ("" if event.number else " (not in the record yet)")
 
 
 def _what(event: Event) -> str:

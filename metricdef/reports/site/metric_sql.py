@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from metricdef.compiler.build_plan import build_plan
 from metricdef.compiler.dialects import DIALECTS
-from metricdef.compiler.excerpt import render_excerpt
+from metricdef.compiler.excerpt import RememberedText, render_excerpt
 from metricdef.compiler.plan import Plan
+from metricdef.compiler.sql_text import SqlText
 from metricdef.definitions.maturity import horizon_of
 from metricdef.definitions.models import Analysis, Experiment, Outcomes, Target, Validation
 from metricdef.definitions.project import Project
-from metricdef.definitions.used import experiment_metrics, metric_closure, sources_of, unit_of
+from metricdef.definitions.used import sources_of, unit_of
 from metricdef.errors import DefinitionErrors, MetricdefError
 
 
@@ -40,42 +41,44 @@ class Excerpt:
     reason: str | None = None
 
 
-def metric_sql(project: Project, name: str) -> MetricSql | str:
-    """The SQL of a metric in the experiment that uses it and started last; why there is none, where that is so."""
-    found = _experiment_of(project, name)
-    if found is None:
+def texts() -> dict[str, SqlText]:
+    """What writes each dialect; of one project only, as it remembers what it wrote."""
+    return {name: RememberedText(table) for name, table in DIALECTS.items()}
+
+
+def metric_sql(project: Project, name: str, using: Sequence[str], texts: Mapping[str, SqlText]) -> MetricSql | str:
+    """The SQL of a metric in the experiment that started last of those `using` it; why there is none, where that is so.
+
+    Where none uses it, in one whose unit all its sources know.
+    """
+    able = using or _able(project, name)
+    if not able:
         return "no experiment has exposures of a unit that all its sources know"
-    experiment, uses = found
+    zone = project.settings.defaults.timezone
+    experiment = max(able, key=lambda key: (project.experiments[key].start.at(zone), key))
     try:
         plan = _plan_alone(project, name, experiment)
     except DefinitionErrors as error:
         return "; ".join(diagnostic.message for diagnostic in error.diagnostics)
     except MetricdefError as error:
         return error.message
-    return MetricSql(experiment, uses, {dialect: _excerpt(plan, dialect) for dialect in DIALECTS})
+    return MetricSql(experiment, bool(using), {dialect: _excerpt(plan, text) for dialect, text in texts.items()})
 
 
-def _excerpt(plan: Plan, dialect: str) -> Excerpt:
+def _excerpt(plan: Plan, text: SqlText) -> Excerpt:
     try:
-        return Excerpt(render_excerpt(plan, dialect))
+        return Excerpt(render_excerpt(plan, text))
     except MetricdefError as error:
         return Excerpt(None, error.message)
 
 
-def _experiment_of(project: Project, name: str) -> tuple[str, bool] | None:
-    """An experiment that uses the metric, else one whose unit all its sources know; of several the latest start."""
-    sources = [project.sources[source] for source in sorted(sources_of(project, project.metrics[name]))]
-    using, able = [], []
-    for key, experiment in project.experiments.items():
-        if name in metric_closure(project, set(experiment_metrics(project, experiment))):
-            using.append(key)
-        elif all(unit_of(project, experiment) in source.entities for source in sources):
-            able.append(key)
-    zone = project.settings.defaults.timezone
-    for keys in (using, able):
-        if keys:
-            return max(keys, key=lambda key: (project.experiments[key].start.at(zone), key)), keys is using
-    return None
+def _able(project: Project, name: str) -> list[str]:
+    sources = [project.sources[source] for source in sources_of(project, project.metrics[name])]
+    return [
+        key
+        for key, experiment in project.experiments.items()
+        if all(unit_of(project, experiment) in source.entities for source in sources)
+    ]
 
 
 def _plan_alone(project: Project, name: str, experiment_name: str) -> Plan:

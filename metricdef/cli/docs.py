@@ -1,0 +1,72 @@
+"""`metricdef docs`: the catalogue as a static site, written or served."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+from pathlib import Path
+
+from metricdef.api import Project, revision
+from metricdef.cli.output import Progress
+from metricdef.errors import UsageError
+from metricdef.reports.site.build import build_site
+from metricdef.reports.site.folder import refuse_foreign, write_site
+from metricdef.reports.site.server import HOST, Site, keep_up, make_server, watched
+from metricdef.reports.site.stored_readouts import FOLDER
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the site below `-o DIR`, or serve it until Ctrl-C."""
+    project = Project(options.project or ".")
+    readouts = Path(options.readouts) if options.readouts else project.root / FOLDER
+    if options.readouts and not readouts.is_dir():
+        raise UsageError(f"{readouts} is no folder", ["`metricdef run EXPERIMENT -o DIR/FILE.json` writes readouts"])
+    if options.serve:
+        if options.output:
+            raise UsageError("`--serve` writes nothing", ["leave out -o, or --serve"])
+        return _serve(project.root, readouts, options)
+    if options.port is not None:
+        raise UsageError("`--port` goes with `--serve`")
+    folder = Path(options.output or "target/docs")
+    refuse_foreign(folder.resolve())
+    progress = Progress(quiet=options.quiet)
+    progress("building the site")
+    count = write_site(folder, build_site(project.definitions, readouts, revision(project.root)))
+    progress.done()
+    if not options.quiet:
+        print(f"wrote {count} files: open {folder / 'index.html'}", file=sys.stderr)
+    return 0
+
+
+def _serve(root: Path, readouts: Path, options: argparse.Namespace) -> int:
+    def build() -> dict[str, bytes]:
+        pages = build_site(Project(root).definitions, readouts, revision(root), live=True)
+        return {path: text.encode("utf-8") for path, text in pages}
+
+    def look() -> dict[str, tuple[int, int]]:
+        return dict(watched(root / "metrics", readouts))
+
+    def told(site: Site) -> None:
+        print(f"· {site.problem or 'built anew'}", file=sys.stderr, flush=True)
+
+    site, seen = Site(), look()
+    if not site.rebuild(build):
+        Project(root).definitions  # noqa: B018 - raises with every place and its help
+        raise UsageError(site.problem or "")
+    try:
+        server = make_server(site, 8000 if options.port is None else options.port)
+    except OSError as error:
+        raise UsageError(f"port {options.port or 8000} cannot be used: {error.strerror}", ["`--port N`"]) from None
+    stop = threading.Event()
+    watcher = threading.Thread(target=keep_up, args=(site, build, look, seen, stop, told), daemon=True)
+    with server:
+        watcher.start()
+        print(f"http://{HOST}:{server.server_port}/", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            stop.set()
+    return 0

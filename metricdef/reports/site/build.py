@@ -1,0 +1,195 @@
+"""The pages of a site, one after the other: their paths, and their text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from metricdef import __version__
+from metricdef.definitions.project import Project
+from metricdef.reports import words
+from metricdef.reports.lines import visible
+from metricdef.reports.site import readout_words
+from metricdef.reports.site.catalogue import Catalogue, gather
+from metricdef.reports.site.experiment_page import experiment_context
+from metricdef.reports.site.metric_page import metric_context
+from metricdef.reports.site.metric_sql import metric_sql, texts
+from metricdef.reports.site.portfolio_page import portfolio_context
+from metricdef.reports.site.rendering import asset, site_environment
+from metricdef.reports.site.slugs import page_path
+from metricdef.reports.site.source_page import source_facts
+from metricdef.reports.site.stored_readouts import read_stored
+
+Page = tuple[str, str]
+
+
+def build_site(project: Project, readouts: Path, revision: str | None = None, *, live: bool = False) -> Iterator[Page]:
+    """Every file of the site of a valid project: its path from the site's root, and its text.
+
+    Equal definitions, history and readouts give equal bytes: there is no clock in it.
+
+    Args:
+        project: Its definitions.
+        readouts: The folder with readouts; it need not exist.
+        revision: What the pages say they were built from.
+        live: For the server: pages ask whether there is a newer state.
+    """
+    catalogue = gather(project, read_stored(project, readouts))
+    shared = {"project": catalogue.name, "version": __version__, "revision": revision, "live": live}
+    yield from _assets(catalogue, live=live)
+    for path, template, context in _pages(project, catalogue):
+        section = path if path == "index.html" else f"{path.split('/')[0]}/index.html"
+        root = "../" * path.count("/")
+        text = (
+            site_environment()
+            .get_template(f"site/{template}.html.j2")
+            .render(**shared, **_WORDS, **context, root=root, here=path, section=section)
+        )
+        yield path, text
+
+
+_WORDS: Mapping[str, Any] = {
+    "instant": words.instant,
+    "day": lambda text: words.instant(text)[:10],
+    "recommendation": readout_words.recommendation,
+    "style_of": readout_words.recommendation_style,
+    "because": readout_words.because,
+    "share": lambda value: "–" if value is None else f"{value * 100:.2f}%",
+}
+
+
+def _assets(catalogue: Catalogue, *, live: bool) -> Iterator[Page]:
+    yield "assets/site.css", asset("style.css") + "\n" + asset("site/site.css")
+    yield "assets/search.js", asset("site/search.js")
+    if live:
+        yield "assets/live.js", asset("site/live.js")
+    # A script, not data: pages opened from disk may not fetch. Escapes keep it plain ASCII.
+    entries = ",\n".join(json.dumps([visible(part) for part in entry]) for entry in _index(catalogue))
+    yield "assets/index.js", f"window.METRICDEF_INDEX = [\n{entries}\n];\n"
+
+
+def _index(catalogue: Catalogue) -> Iterator[tuple[str, str, str, str, str]]:
+    """What can be searched for: kind, name, title, text, page."""
+    for name, e in catalogue.experiments.items():
+        text = " ".join([e.experiment.status, " ".join(e.experiment.hypothesis.split()), *e.experiment.owners])
+        yield "experiment", name, e.experiment.label or "", text, page_path("experiments", name)
+    for name, m in catalogue.metrics.items():
+        text = " ".join([m.sentence, m.metric.description or "", m.metric.owner or "", *m.metric.tags])
+        yield "metric", name, m.metric.label or "", text, page_path("metrics", name)
+    for name, s in catalogue.sources.items():
+        text = " ".join([s.source.description or "", *s.tables, *s.source.measures, *s.source.dimensions])
+        yield "source", name, "", text, page_path("sources", name)
+    for owner, (metrics, experiments) in catalogue.owners.items():
+        yield "owner", owner, "", f"{len(metrics)} metrics, {len(experiments)} experiments", page_path("owners", owner)
+    for tag, names in catalogue.tags.items():
+        yield "tag", tag, "", f"{len(names)} metrics", page_path("tags", tag)
+
+
+def _pages(project: Project, catalogue: Catalogue) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Path, template and what it is filled with."""
+    yield "index.html", "portfolio", {"title": "Portfolio", **portfolio_context(catalogue)}
+    for kind, title, heads, numbers, rows in _lists(catalogue):
+        context = {
+            "title": title,
+            "heads": heads,
+            "numbers": numbers,
+            "wide": _WIDE,
+            "rows": rows,
+            "count": f"{len(rows):,} in all.",
+        }
+        yield f"{kind}/index.html", "list", context
+    for name, e in catalogue.experiments.items():
+        title = e.experiment.label or name
+        yield page_path("experiments", name), "experiment", {"title": title, **experiment_context(catalogue, e)}
+    written = texts()
+    for name, m in catalogue.metrics.items():
+        sql = metric_sql(project, name, [use.experiment for use in m.uses], written)
+        title = m.metric.label or name
+        yield page_path("metrics", name), "metric", {"title": title, "sql": sql, **metric_context(catalogue, m)}
+    for name, s in catalogue.sources.items():
+        segments = [(segment, project.segments[segment]) for segment in s.segments]
+        yield (
+            page_path("sources", name),
+            "source",
+            {"title": name, "s": s, "facts": source_facts(s.source), "segments": segments},
+        )
+    for owner, (metrics, experiments) in catalogue.owners.items():
+        yield page_path("owners", owner), "group", _group(catalogue, "owners", owner, metrics, experiments)
+    for tag, metrics in catalogue.tags.items():
+        yield page_path("tags", tag), "group", _group(catalogue, "tags", tag, metrics, ())
+
+
+def _group(
+    catalogue: Catalogue, kind: str, name: str, metrics: Sequence[str], experiments: Sequence[str]
+) -> dict[str, Any]:
+    found_experiments = [
+        {"name": n, "title": e.label, "status": e.status, "text": " ".join(e.hypothesis.split())}
+        for n in experiments
+        for e in (catalogue.experiments[n].experiment,)
+    ]
+    found_metrics = [
+        {"name": n, "title": m.metric.label, "status": None, "text": m.sentence}
+        for n in metrics
+        for m in (catalogue.metrics[n],)
+    ]
+    groups = [("experiments", "experiments", found_experiments), ("metrics", "metrics", found_metrics)]
+    return {"title": name, "name": name, "kind": kind, "groups": groups}
+
+
+def _lists(catalogue: Catalogue) -> Iterator[tuple[str, str, list[str], tuple[str, ...], list[dict[str, Any]]]]:
+    """The lists of all experiments, metrics, sources, owners and tags: kind, title, heads, those of numbers, rows."""
+    experiments = [
+        _row(
+            "experiments",
+            name,
+            e.experiment.label,
+            {"badge": e.experiment.status, "style": ""},
+            {"links": e.experiment.owners, "kind": "owners"},
+            e.experiment.start.text[:10],
+            e.experiment.end.text[:10],
+            {"badge": readout_words.recommendation(e.latest), "style": readout_words.recommendation_style(e.latest)}
+            if e.latest
+            else "",
+            e.experiment.outcome.arm if e.experiment.outcome else "",
+        )
+        for name, e in catalogue.experiments.items()
+    ]
+    heads = ["Experiment", "Status", "Owners", "Start", "End", "Rule says", "Decision"]
+    yield "experiments", "Experiments", heads, (), experiments
+    metrics = [
+        _row(
+            "metrics",
+            name,
+            m.metric.label,
+            m.metric.type,
+            m.sentence,
+            {"links": [m.metric.owner] if m.metric.owner else [], "kind": "owners"},
+            {"links": m.metric.tags, "kind": "tags"},
+            f"{len(m.uses)}",
+            f"{len(m.tests)}",
+        )
+        for name, m in catalogue.metrics.items()
+    ]
+    heads = ["Metric", "Type", "What it measures", "Owner", "Tags", "Experiments", "Tests"]
+    yield "metrics", "Metrics", heads, ("Experiments", "Tests"), metrics
+    sources = [
+        _row("sources", name, None, s.source.kind, ", ".join(s.tables), s.source.description or "", f"{len(s.metrics)}")
+        for name, s in catalogue.sources.items()
+    ]
+    yield "sources", "Sources", ["Source", "Kind", "Reads", "Description", "Metrics"], ("Metrics",), sources
+    owners = [
+        _row("owners", owner, None, f"{len(of_metrics)}", f"{len(of_experiments)}")
+        for owner, (of_metrics, of_experiments) in catalogue.owners.items()
+    ]
+    yield "owners", "Owners", ["Owner", "Metrics", "Experiments"], ("Metrics", "Experiments"), owners
+    tags = [_row("tags", tag, None, f"{len(names)}") for tag, names in catalogue.tags.items()]
+    yield "tags", "Tags", ["Tag", "Metrics"], ("Metrics",), tags
+
+
+_WIDE = ("What it measures", "Description")
+
+
+def _row(kind: str, name: str, title: str | None, *cells: object) -> dict[str, Any]:
+    return {"kind": kind, "name": name, "title": title, "cells": cells}

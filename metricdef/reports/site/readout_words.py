@@ -1,0 +1,131 @@
+"""What a readout says, in the few words that tables have room for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from metricdef.analysis.readout import EstimateRow, HealthRow, Readout
+from metricdef.reports import words
+from metricdef.reports.notes import shown_p
+from metricdef.reports.numbers import figures, p_text
+
+_STYLES = {"ship": "good", "stop": "bad", "invalid": "bad"}
+_VERDICTS = {"green": "good", "red": "bad"}
+_HEALTH = {"fail": ("failed", "bad"), "warn": ("to look at", ""), "skipped": ("skipped", "")}
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?Z")
+
+
+@dataclass(frozen=True, slots=True)
+class ResultLine:
+    """One comparison as text; `title` is that of the metric, or of the experiment where a metric's results are listed."""
+
+    experiment: str
+    metric: str
+    title: str
+    role: str
+    arm: str
+    values: str
+    difference: str
+    interval: str
+    relative: str
+    relative_interval: str
+    p: str
+    verdict: str
+    style: str
+
+
+@dataclass(frozen=True, slots=True)
+class HealthLine:
+    """A check that did not pass."""
+
+    word: str
+    style: str
+    check: str
+    where: str
+    message: str
+
+
+def result_line(experiment: str, title: str, row: EstimateRow) -> ResultLine:
+    """A row of the readout's estimates."""
+    found, p = figures(row), shown_p(row)
+    has_values = row.baseline_value is not None or row.arm_value is not None
+    return ResultLine(
+        experiment,
+        row.metric,
+        title,
+        row.role,
+        row.arm,
+        f"{found.baseline} → {found.arm}" if has_values else "",
+        found.difference,
+        found.interval,
+        found.relative,
+        found.relative_interval,
+        p_text(*p) if p else "",
+        words.verdict(row),
+        _VERDICTS.get(words.verdict_style(row), ""),
+    )
+
+
+def recommendation(readout: Readout) -> str:
+    """`ship treatment`, `hold`."""
+    decision = readout.decision
+    return f"{decision.recommendation} {decision.arm}" if decision.arm else decision.recommendation
+
+
+def recommendation_style(readout: Readout) -> str:
+    """The class of its badge."""
+    return _STYLES.get(readout.decision.recommendation, "")
+
+
+def because(readout: Readout) -> list[str]:
+    """The reasons of a decision, without the codes that programs read, with instants for people."""
+    texts = [text.removeprefix(f"{words.NOT_YET}: ").removeprefix("unplanned: ") for text in readout.decision.because]
+    return [_INSTANT.sub(lambda found: words.instant(found[0]), text) for text in texts]
+
+
+def health_words(readout: Readout) -> str:
+    """`21 checks passed, 1 to look at`."""
+    passed = sum(row.status == "pass" for row in readout.health)
+    parts = [f"{passed} check{'s' if passed != 1 else ''} passed"]
+    for status, (word, _) in _HEALTH.items():
+        count = sum(row.status == status for row in readout.health)
+        parts += [f"{count} {word}"] if count else []
+    return ", ".join(parts) + "."
+
+
+def health_lines(readout: Readout) -> list[HealthLine]:
+    """Checks that did not pass, the worst first."""
+    order = list(_HEALTH)
+    rows = sorted((row for row in readout.health if row.status in order), key=lambda row: order.index(row.status))
+    return [_health(row) for row in rows]
+
+
+def _health(row: HealthRow) -> HealthLine:
+    word, style = _HEALTH[row.status]
+    return HealthLine(word, style, row.check, words.levels(row.segment) if row.segment else "", row.message)
+
+
+def health_badge(readout: Readout) -> tuple[str, str]:
+    """The worst status in a word, and the class of its badge."""
+    statuses = {row.status for row in readout.health}
+    if "fail" in statuses:
+        return "failed", "bad"
+    return ("to look at", "") if "warn" in statuses else ("passed", "good") if statuses else ("not checked", "")
+
+
+def units(readout: Readout) -> int:
+    """Units of all arms."""
+    return sum(arm.units for arm in readout.arms)
+
+
+def interval_words(readout: Readout) -> str:
+    """What the intervals of a readout promise."""
+    kinds = {row.interval_kind for row in readout.estimates if row.absolute is not None}
+    levels = sorted({row.estimator.confidence for row in readout.estimates if row.estimator is not None})
+    level = "/".join(words.confidence(found) for found in levels)
+    if kinds == {"anytime"}:
+        return f"{level} intervals that hold at any time".strip()
+    if "repeated" in kinds:
+        return f"{level} intervals over all looks so far".strip()
+    return f"{level} intervals, one comparison at a time".strip()

@@ -1,0 +1,73 @@
+"""The readouts of a project: every JSON file in one folder, whatever its name; each says itself what it is of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from metricdef.analysis.readout import Readout
+from metricdef.analysis.stored import read_readout
+from metricdef.definitions.project import Project
+from metricdef.errors import UsageError
+from metricdef.reports.words import parse_instant
+
+FOLDER = "readouts"  # in the project's folder, where none is named
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Readouts by experiment, by as-of, and what is wrong with files that hold none."""
+
+    readouts: Mapping[str, tuple[Readout, ...]]
+    problems: tuple[str, ...] = ()
+
+    def latest(self, experiment: str) -> Readout | None:
+        """The readout with the latest as-of: it has exposures and health."""
+        found = self.readouts.get(experiment, ())
+        return found[-1] if found else None
+
+    def results(self, experiment: str) -> Readout | None:
+        """The latest one that shows results: later ones may hold them back."""
+        return next((r for r in reversed(self.readouts.get(experiment, ())) if r.estimates), None)
+
+
+def read_stored(project: Project, folder: Path) -> Stored:
+    """Every readout below `folder`; none where there is no such folder. Of two with the same as-of, the first file's."""
+    found: dict[str, dict[datetime, Readout]] = {}
+    problems = []
+    for path in sorted(folder.rglob("*.json")):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts) or not path.is_file():
+            continue
+        shown = path.relative_to(folder).as_posix()
+        try:
+            readout = _kept(project, read_readout(path))
+        except UsageError as error:
+            problems.append(error.message.replace(str(path), shown))
+            continue
+        at = parse_instant(readout.as_of)
+        if readout.experiment not in project.experiments:
+            problems.append(f"{shown} is of `{readout.experiment}`, which is no experiment of this project")
+        elif at is None:
+            problems.append(f"{shown} has no instant as its `as_of`")
+        else:
+            found.setdefault(readout.experiment, {}).setdefault(at, readout)
+    ordered = {name: tuple(by[at] for at in sorted(by)) for name, by in sorted(found.items())}
+    return Stored(ordered, tuple(problems))
+
+
+def _kept(project: Project, readout: Readout) -> Readout:
+    """What pages show of it, without what the protocol, as it is now, holds back."""
+    kept = replace(readout, moments=(), series=(), sensitivity=())
+    experiment = project.experiments.get(readout.experiment)
+    at = parse_instant(readout.as_of)
+    if experiment is None or at is None:
+        return kept
+    sequential, hold = experiment.analysis.sequential, experiment.validation.hold
+    shown_from = experiment.start.at(project.settings.defaults.timezone)
+    shown_from += timedelta(microseconds=hold.microseconds if hold else 0)
+    planned = sequential is not None and sequential.method != "fixed"
+    if at < shown_from or (planned and readout.look is None):
+        return replace(kept, estimates=())
+    return kept
