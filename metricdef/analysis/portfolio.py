@@ -125,7 +125,9 @@ def _primary(readout: Readout) -> Iterator[EstimateRow]:
 def _scaled(row: EstimateRow) -> tuple[float | None, float | None, str | None]:
     """Effect and standard error as shares of the baseline, the better one positive; why one of them is missing."""
     if row.absolute is None or row.baseline_value is None:
-        return None, None, "not computed"
+        return None, None, "nothing was computed"
+    if row.test("superiority") is None:
+        return None, None, "nothing was tested"
     if row.direction is None:
         return None, None, "no direction is the better one"
     if not row.baseline_value:

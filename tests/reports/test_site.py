@@ -184,7 +184,10 @@ def test_files_that_are_no_readouts_are_named(pages):
 def test_without_readouts_nothing_is_invented(root, tmp_path):
     site = dict(build_site(Project(root).definitions, tmp_path / "nowhere"))
     words = Page(site["index.html"]).words
-    assert "no readout on disk shows a primary metric of any: nothing is summarised" in words
+    assert (
+        "No readout on disk has a trusted result of a primary metric of any of the 3 decided experiments: nothing is summarised"
+        in words
+    )
     assert "%" not in words.partition("What the decided experiments say together")[2]
     assert "There is no readout of it." in Page(site[page_path("experiments", "won")]).words
 

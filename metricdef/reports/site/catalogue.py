@@ -111,7 +111,8 @@ class Catalogue:
     owners: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]  # metrics and experiments of each
     tags: Mapping[str, tuple[str, ...]]  # metrics that have each
     portfolio: Portfolio
-    without_readout: tuple[str, ...]  # decided experiments that the summary lacks
+    without_results: tuple[str, ...]  # decided experiments that the summary lacks, as no readout shows results
+    invalid: tuple[str, ...]  # or as their health failed
     problems: tuple[str, ...]  # files in the folder of readouts that hold none
 
 
@@ -126,6 +127,8 @@ def gather(project: Project, stored: Stored) -> Catalogue:
         tests[test.metric][test_name] = test
     metrics = {m: _metric(project, m, parts, uses.get(m, ()), tests.get(m, {}), history) for m in parts}
     decided = [e for e in experiments.values() if e.experiment.status == "decided"]
+    invalid = [e.name for e in decided if e.results and e.results.decision.recommendation == "invalid"]
+    summarised = [e.results for e in decided if e.results and e.name not in invalid]
     return Catalogue(
         project.settings.name,
         metrics,
@@ -133,8 +136,9 @@ def gather(project: Project, stored: Stored) -> Catalogue:
         {name: _source(project, name, metrics, experiments, history) for name in sorted(project.sources)},
         _owners(project),
         _tags(project),
-        summarise([e.results for e in decided if e.results], round(1 - project.settings.defaults.confidence, 12)),
+        summarise(summarised, round(1 - project.settings.defaults.confidence, 12)),
         tuple(e.name for e in decided if e.results is None),
+        tuple(invalid),
         stored.problems,
     )
 

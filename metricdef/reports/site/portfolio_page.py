@@ -34,7 +34,7 @@ def portfolio_context(catalogue: Catalogue) -> dict[str, Any]:
         "groups": groups,
         "counts": f"{total:,} experiment{'' if total == 1 else 's'}{': ' if counts else ''}{', '.join(counts)}."
         f" {len(catalogue.metrics):,} metrics from {len(catalogue.sources):,} sources.",
-        "summary": list(summary_lines(catalogue.portfolio, decided, catalogue.without_readout)),
+        "summary": list(summary_lines(catalogue.portfolio, decided, catalogue.without_results, catalogue.invalid)),
         "findings": [finding_line(finding) for finding in catalogue.portfolio.findings],
         "scale": SCALE,
         "problems": catalogue.problems,

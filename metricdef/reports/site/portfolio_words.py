@@ -33,23 +33,33 @@ class FindingLine:
     shrunk: str
 
 
-def summary_lines(portfolio: Portfolio, decided: int, without: Sequence[str]) -> Iterator[str]:
-    """Sentences; that there is nothing to summarise, where that is so."""
+def summary_lines(portfolio: Portfolio, decided: int, without: Sequence[str], invalid: Sequence[str]) -> Iterator[str]:
+    """Sentences; that there is nothing to summarise, where that is so.
+
+    Args:
+        portfolio: What is summarised.
+        decided: How many experiments are decided.
+        without: Those without results on disk.
+        invalid: Those whose health failed.
+    """
     findings = portfolio.findings
     if not decided:
         yield "No experiment is decided yet: there is nothing to summarise."
         return
     if not findings:
-        yield f"{_count(decided, 'experiment')} decided, and no readout on disk shows a primary metric of any: nothing is summarised."
-        return
-    yield _found(portfolio, decided)
-    yield _discoveries(portfolio)
-    yield from _overstated(portfolio)
+        which = "the decided experiment" if decided == 1 else f"any of the {decided:,} decided experiments"
+        yield f"No readout on disk has a trusted result of a primary metric of {which}: nothing is summarised."
+    else:
+        yield _found(portfolio, decided)
+        yield _discoveries(portfolio)
+        yield from _overstated(portfolio)
     left_out = [f"{count} because {reason}" for reason, count in reasons(portfolio).items()]
     if left_out:
         yield f"Without an effect or a standard error on the common scale: {'; '.join(left_out)}."
+    if invalid:
+        yield f"Left out because their health failed: {', '.join(invalid)}."
     if without:
-        yield f"Decided experiments without a readout: {', '.join(without)}."
+        yield f"Decided, and without results on disk: {', '.join(without)}."
 
 
 def _found(portfolio: Portfolio, decided: int) -> str:
