@@ -239,6 +239,7 @@ def measure(metrics: int, experiments: int) -> dict[str, Any]:
     """Seconds to load and to build, pages and bytes."""
     from metricdef.api import Project
     from metricdef.reports.site.build import build_site
+    from metricdef.reports.site.stored_readouts import read_stored
 
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -246,7 +247,7 @@ def measure(metrics: int, experiments: int) -> dict[str, Any]:
         began = time.perf_counter()
         project = Project(root).definitions
         loaded = time.perf_counter()
-        files = list(build_site(project, root / "readouts"))
+        files = list(build_site(project, read_stored(project, root / "readouts")))
         built = time.perf_counter()
     return {
         "metricdef": __version__,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import threading
 from pathlib import Path
@@ -13,7 +14,7 @@ from metricdef.errors import UsageError
 from metricdef.reports.site.build import build_site
 from metricdef.reports.site.folder import refuse_foreign, write_site
 from metricdef.reports.site.server import HOST, Site, keep_up, make_server, watched
-from metricdef.reports.site.stored_readouts import FOLDER
+from metricdef.reports.site.stored_readouts import FOLDER, read_stored
 
 
 def run(options: argparse.Namespace) -> int:
@@ -32,16 +33,23 @@ def run(options: argparse.Namespace) -> int:
     refuse_foreign(folder.resolve())
     progress = Progress(quiet=options.quiet)
     progress("building the site")
-    count = write_site(folder, build_site(project.definitions, readouts, revision(project.root)))
+    stored = read_stored(project.definitions, readouts)
+    count = write_site(folder, build_site(project.definitions, stored, revision(project.root)))
     progress.done()
-    if not options.quiet:
+    for problem in stored.problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    if options.format == "json":
+        written = {"version": 1, "folder": str(folder), "files": count, "left_out": list(stored.problems)}
+        print(json.dumps(written, indent=2))
+    elif not options.quiet:
         print(f"wrote {count} files: open {folder / 'index.html'}", file=sys.stderr)
     return 0
 
 
 def _serve(root: Path, readouts: Path, options: argparse.Namespace) -> int:
     def build() -> dict[str, bytes]:
-        pages = build_site(Project(root).definitions, readouts, revision(root), live=True)
+        project = Project(root).definitions
+        pages = build_site(project, read_stored(project, readouts), revision(root), live=True)
         return {path: text.encode("utf-8") for path, text in pages}
 
     def look() -> dict[str, tuple[int, int]]:

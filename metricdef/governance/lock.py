@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,9 @@ def add_state(
         return read_lock(name, json.loads(json.dumps(entry))), True
 
 
+@lru_cache(
+    maxsize=2
+)  # whoever asks about every experiment asks for the same file each time; nobody changes what it holds
 def _entries(text: str) -> dict[str, Any]:
     if not text.strip():
         return {}

@@ -20,6 +20,7 @@ from metricdef.api import Project
 from metricdef.compiler.dialects import DIALECTS
 from metricdef.reports.site.build import build_site
 from metricdef.reports.site.slugs import page_path, slug
+from metricdef.reports.site.stored_readouts import read_stored
 from tests.reports.site_project import EMOJI, HOSTILE, LONG, OWNERS, RIGHT_TO_LEFT, write_project
 
 VOID = {"meta", "link", "input", "br", "img", "hr"}
@@ -54,6 +55,12 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.text).split())
 
 
+def build(root, folder=None):
+    """The whole site of a project, with the readouts of a folder."""
+    project = Project(root).definitions
+    return dict(build_site(project, read_stored(project, folder or root / "readouts")))
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("site")
@@ -63,7 +70,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def site(root):
-    return dict(build_site(Project(root).definitions, root / "readouts"))
+    return build(root)
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +132,11 @@ def test_the_index_holds_everything_as_data(site, pages):
 
 def test_equal_input_gives_equal_bytes(root, site, tmp_path):
     script = (
-        "import sys, hashlib, pathlib; from metricdef.api import Project; from metricdef.reports.site.build import build_site\n"
-        "root = pathlib.Path(sys.argv[1])\n"
-        "for path, text in build_site(Project(root).definitions, root / 'readouts'): print(path, hashlib.sha256(text.encode()).hexdigest())"
+        "import sys, hashlib, pathlib; from tests.reports.test_site import build\n"
+        "for path, text in build(pathlib.Path(sys.argv[1])).items(): print(path, hashlib.sha256(text.encode()).hexdigest())"
     )
     command = [sys.executable, "-c", script, str(root)]
-    ran = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"})  # fmt: skip
+    ran = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"})  # fmt: skip
     assert dict(line.split(" ") for line in ran.stdout.splitlines()) == {
         path: hashlib.sha256(text.encode()).hexdigest() for path, text in site.items()
     }
@@ -166,12 +172,12 @@ def test_a_stricter_protocol_hides_what_an_older_readout_shows(root, tmp_path):
     for name, as_of in (("early", "2026-01-04T00:00:00Z"), ("looking", "2026-01-20T00:00:00Z")):
         changed = {**document, "experiment": name, "as_of": as_of}
         (folder / f"{name}.json").write_text(json.dumps(changed))
-    site = dict(build_site(Project(root).definitions, folder))
+    site = build(root, folder)
     for name in ("early", "looking"):
         assert "results" not in Page(site[page_path("experiments", name)]).ids, name
     assert "no results" in Page(site[page_path("metrics", "buyers")]).words
     (folder / "early.json").write_text(json.dumps({**document, "experiment": "early", "as_of": "2026-01-08T00:00:00Z"}))
-    site = dict(build_site(Project(root).definitions, folder))
+    site = build(root, folder)
     assert "results" in Page(site[page_path("experiments", "early")]).ids
 
 
@@ -182,7 +188,7 @@ def test_files_that_are_no_readouts_are_named(pages):
 
 
 def test_without_readouts_nothing_is_invented(root, tmp_path):
-    site = dict(build_site(Project(root).definitions, tmp_path / "nowhere"))
+    site = build(root, tmp_path / "nowhere")
     words = Page(site["index.html"]).words
     assert (
         "No readout on disk has a trusted result of a primary metric of any of the 3 decided experiments: nothing is summarised"
@@ -198,7 +204,7 @@ def test_profiles_are_nowhere(root, tmp_path):
     settings = yaml.safe_load(path.read_text())
     settings["profiles"]["prod"] = {"type": "postgres", "host": "db.internal.example", "user": "svc_reader", "password": "${PG_SECRET_NAME}"}  # fmt: skip
     path.write_text(yaml.dump(settings))
-    for page, text in build_site(Project(tmp_path).definitions, tmp_path / "readouts"):
+    for page, text in build(tmp_path).items():
         for secret in ("db.internal.example", "svc_reader", "PG_SECRET_NAME", str(tmp_path), "ada@example.org"):
             assert secret not in text, page
 
@@ -224,7 +230,7 @@ def test_a_readout_of_another_protocol_is_marked(root, tmp_path):
     document = json.loads((root / "readouts" / "won.json").read_text())
     document["provenance"]["protocol"] = "0" * 16
     (folder / "won.json").write_text(json.dumps(document))
-    site = dict(build_site(Project(root).definitions, folder))
+    site = build(root, folder)
     assert "made under another protocol" in Page(site[page_path("experiments", "won")]).words
 
 
@@ -232,9 +238,7 @@ def test_a_broken_record_is_said_and_stops_nothing(root, tmp_path):
     shutil.copytree(root, tmp_path, dirs_exist_ok=True)
     path = tmp_path / "metrics" / ".record" / "looking.jsonl"
     path.write_text(path.read_text().replace('"lock"', '"look"', 1))
-    words = Page(
-        dict(build_site(Project(tmp_path).definitions, tmp_path / "readouts"))[page_path("experiments", "looking")]
-    ).words
+    words = Page(build(tmp_path)[page_path("experiments", "looking")]).words
     assert "the record of experiment `looking` was changed" in words
     assert "Nothing is recorded." in words
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from metricdef import __version__
@@ -20,23 +19,23 @@ from metricdef.reports.site.portfolio_page import portfolio_context
 from metricdef.reports.site.rendering import asset, site_environment
 from metricdef.reports.site.slugs import page_path
 from metricdef.reports.site.source_page import source_facts
-from metricdef.reports.site.stored_readouts import read_stored
+from metricdef.reports.site.stored_readouts import Stored
 
 Page = tuple[str, str]
 
 
-def build_site(project: Project, readouts: Path, revision: str | None = None, *, live: bool = False) -> Iterator[Page]:
+def build_site(project: Project, stored: Stored, revision: str | None = None, *, live: bool = False) -> Iterator[Page]:
     """Every file of the site of a valid project: its path from the site's root, and its text.
 
     Equal definitions, history and readouts give equal bytes: there is no clock in it.
 
     Args:
         project: Its definitions.
-        readouts: The folder with readouts; it need not exist.
+        stored: Its readouts.
         revision: What the pages say they were built from.
         live: For the server: pages ask whether there is a newer state.
     """
-    catalogue = gather(project, read_stored(project, readouts))
+    catalogue = gather(project, stored)
     shared = {"project": catalogue.name, "version": __version__, "revision": revision, "live": live}
     yield from _assets(catalogue, live=live)
     for path, template, context in _pages(project, catalogue):

@@ -198,7 +198,7 @@ def _experiment(
         name in _locked(project),
         protocol,
         tuple(check_protocol(project, name)),
-        tuple(deviations(project, name)),
+        _deviations(project, name, results),
         events,
         stored.latest(name),
         results,
@@ -208,6 +208,14 @@ def _experiment(
         history.get(("experiments", name), ()),
         _place(project, "experiments", name),
     )
+
+
+def _deviations(project: Project, name: str, results: Readout | None) -> tuple[dict[str, Any], ...]:
+    """The amendments, and what else the readout deviates by, such as looks that the plan does not name."""
+    amendments = deviations(project, name)
+    listed = results.provenance.get("deviations") or () if results is not None else ()
+    others = [found for found in listed if isinstance(found, dict) and found.get("by") is None]
+    return (*amendments, *others)
 
 
 def _locked(project: Project) -> Mapping[str, Any]:

@@ -54,8 +54,18 @@ def _row(page: ExperimentPage) -> dict[str, Any]:
         "owners": page.experiment.owners,
         "date": _date(page),
         "readout": page.latest,
+        "looks": _looks(page),
         "units": f"{readout_words.units(page.latest):,}" if page.latest else "",
         "health": health,
         "health_style": style,
         "arm": page.experiment.outcome.arm if page.experiment.outcome else "",
     }
+
+
+def _looks(page: ExperimentPage) -> str:
+    """`2 of 4`: looks that are recorded, of those planned; empty for a fixed design."""
+    sequential = page.experiment.analysis.sequential
+    if sequential is None or sequential.method == "fixed":
+        return ""
+    recorded = sum(event.kind in ("look", "unplanned_look") for event in page.events)
+    return f"{recorded} of {len(sequential.looks)}" if sequential.looks else f"{recorded}"
