@@ -168,6 +168,10 @@ bench-startup: $(RUN) ## how long metricdef --help takes over an empty Python
 bench-inference: $(RUN) ## how long bounds and sequential inference take
 	$(BIN)/python benchmarks/inference.py
 
+.PHONY: bench-site
+bench-site: $(RUN) ## how long the catalogue of 1,000 metrics and 200 experiments takes to build
+	$(BIN)/python -m benchmarks.site
+
 .PHONY: bench-spark
 bench-spark: $(ENGINES_READY) ## the workload on Spark over partitioned Parquet: stages, bytes, CPU (SCALES="0.1 1")
 	$(BIN)/python -m benchmarks.spark --scales $(SCALES)

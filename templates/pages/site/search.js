@@ -19,20 +19,22 @@
     script.src = `${root}assets/index.js`;
     script.onload = () => {
       entries = window.METRICDEF_INDEX.map(([kind, name, title, text, page]) => ({
-        kind, name, title, text, page, low: name.toLowerCase(), all: `${name} ${title} ${kind} ${text}`.toLowerCase(),
+        kind, name, title, text, page, low: name.toLowerCase(), label: title.toLowerCase(), all: `${name} ${title} ${kind} ${text}`.toLowerCase(),
       }));
       search();
     };
     document.head.append(script);
   }
 
-  // Every word must occur. Names that begin with the whole query come first, then those that hold it, then the rest.
+  // Every word must occur. First come names and labels that are the query, then those that begin with it, then those that
+  // hold its words, then the rest.
   function find(query) {
     const words = query.split(/\s+/).filter(Boolean);
     if (!words.length) return [];
     const joined = words.join("_");
-    const rank = (e) => (e.low === joined ? 0 : e.low.startsWith(joined) ? 1
-      : words.every((w) => e.low.includes(w) || e.title.toLowerCase().includes(w)) ? 2 : 3);
+    const rank = (e) => (e.low === joined || e.label === query ? 0
+      : e.low.startsWith(joined) || e.label.startsWith(query) ? 1
+      : words.every((word) => e.low.includes(word) || e.label.includes(word)) ? 2 : 3);
     return entries.filter((e) => words.every((word) => e.all.includes(word)))
       .map((e) => [rank(e), e]).sort((a, b) => a[0] - b[0]).map(([, e]) => e);
   }
