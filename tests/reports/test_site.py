@@ -183,8 +183,8 @@ def test_a_stricter_protocol_hides_what_an_older_readout_shows(root, tmp_path):
 
 def test_files_that_are_no_readouts_are_named(pages):
     words = pages["index.html"].words
-    assert "broken.json cannot be read" in words
-    assert "is no readout of this version: its `schema` is 'another'" in words
+    assert "broken.json is not JSON" in words
+    assert "is not a readout of this version: its `schema` is `another`" in words
 
 
 def test_without_readouts_nothing_is_invented(root, tmp_path):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from metricdef.analysis.document import read_document
 from metricdef.analysis.readout import Readout
-from metricdef.analysis.stored import read_readout
 from metricdef.definitions.project import Project
 from metricdef.errors import UsageError
 from metricdef.reports.words import parse_instant
@@ -42,9 +42,12 @@ def read_stored(project: Project, folder: Path) -> Stored:
             continue
         shown = path.relative_to(folder).as_posix()
         try:
-            readout = _kept(project, read_readout(path))
+            readout = _kept(project, read_document(path.read_text(encoding="utf-8"), shown))
         except UsageError as error:
-            problems.append(error.message.replace(str(path), shown))
+            problems.append(error.message)
+            continue
+        except (OSError, UnicodeDecodeError):
+            problems.append(f"{shown} cannot be read")
             continue
         at = parse_instant(readout.as_of)
         if readout.experiment not in project.experiments:
