@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from metricdef.governance.log import Log
     from metricdef.governance.verify import Verified
     from metricdef.jobs.build import Job
+    from metricdef.review.lineage import Lineage
+    from metricdef.review.records import Review
     from metricdef.warehouses.cost import Cost
 
 Progress = Callable[[str], None]
@@ -135,6 +137,36 @@ class Project:
         if experiment and experiment not in known:
             self.definitions.experiment(experiment)
         return tuple(verify_record(self.root, name, head) for name in ([experiment] if experiment else known))
+
+    def review(self, base: str | None = None, profile: str | None = None) -> Review:
+        """What the definitions, as they are in the work tree, change against a commit: where its history meets that of HEAD.
+
+        Args:
+            base: A revision of git; by default origin/main, else main.
+            profile: Whose dialect the SQL is compared in.
+
+        Raises UsageError outside a repository, for an unknown commit, and where a clone holds too little of the history;
+        DefinitionErrors where project.yml can't be used.
+        """
+        from metricdef.review.compare import compare
+        from metricdef.review.revisions import find_revision, load_revision
+        from metricdef.review.sql_changes import sql_changes
+
+        revision = find_revision(self.root, base)
+        with load_revision(self.root, revision) as before:
+            found = compare(before, self.loaded, revision.shown)
+            now, was = self.loaded.project, before.project if before else None
+            if now is None or was is None or self.loaded.errors or (before and before.errors):
+                return found
+            _, kind, schemas = profile_type(profile, now.settings.profiles, now.settings.default_profile)
+            names = [effect.experiment for effect in found.experiments]
+            return replace(found, sql=sql_changes(was, now, names, kind, schemas))
+
+    def lineage(self, column: str) -> Lineage:
+        """What rests on a column, `table.column` or `source.column`. Raises UsageError where no source reads the table."""
+        from metricdef.review.lineage import lineage
+
+        return lineage(self.definitions, column)
 
     def without_columns(self) -> list[str]:
         """Sources whose columns are not known without asking the warehouse."""

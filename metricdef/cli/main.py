@@ -17,7 +17,9 @@ from typing import Any, NoReturn
 
 from metricdef import __version__
 
-VERBS = ("init", "check", "compile", "test", "run", "build", "ingest", "lock", "log", "docs", "explain")
+VERBS = (
+    "init", "check", "compile", "test", "run", "build", "ingest", "lock", "log", "docs", "explain", "plan", "lineage"
+)  # fmt: skip
 _OVERVIEW = {
     "init": "start a project; --demo brings a finished experiment on real data",
     "check": "validate all definitions",
@@ -28,6 +30,8 @@ _OVERVIEW = {
     "ingest": "the readout of moments that a job wrote",
     "lock": "freeze an experiment's protocol; later changes need an amendment",
     "explain": "what a rule finds, why it matters, and how to mend it; without RULE all rules",
+    "plan": "what the definitions change against a commit, in which class, and the experiments that it reaches",
+    "lineage": "what breaks if a column goes: metrics, segments and experiments that rest on it",
     "log": "locks, looks, amendments and decisions of experiments; --verify proves their record",
     "docs": "the catalogue of metrics and experiments as a static site; --serve keeps it up to date",
 }
@@ -144,7 +148,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _FORMATS = ("text", "json")
-_MORE_FORMATS = {"check": ("github", "sarif")}  # of verbs that other programs read
+_MORE_FORMATS = {  # of verbs that other programs read
+    "check": ("github", "sarif"),
+    "plan": ("markdown",),
+    "lineage": ("markdown",),
+}
 
 
 def _formats(verb: str | None) -> tuple[str, ...]:
@@ -292,6 +300,22 @@ def _add_docs(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--readouts", metavar="DIR", help="folder with readouts (default: readouts in the project)")
     verb.add_argument("--serve", action="store_true", help="serve it on 127.0.0.1 instead, and follow changes")
     verb.add_argument("--port", type=_port, metavar="N", help="with --serve (default: 8000)")
+
+
+def _add_plan(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--base", metavar="REV", help="revision of git to compare with (default: origin/main, else main)")
+    verb.add_argument(
+        "--fail-on",
+        choices=("blocked", "changed", "never"),
+        default="blocked",
+        help="which changes give exit code 1: blocked ones, or also those that change results of experiments under way",
+    )
+
+
+def _add_lineage(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--column", metavar="T.C", required=True, help="such as analytics.orders.discount, or SOURCE.COLUMN"
+    )
 
 
 def _add_readout(verb: argparse.ArgumentParser) -> None:

@@ -85,7 +85,7 @@ def _unplanned(readout: Readout, project: Project, history: Sequence[LookRecord]
 
 
 def _touched(project: Project, experiment: Experiment, what: Iterable[str], trees: Sequence[Tree]) -> dict[str, Any]:
-    found = [_scope(project, experiment, text.partition(" ")[0], trees) for text in what]
+    found = [scope_of(project, experiment, text.partition(" ")[0], trees) for text in what]
     everything = {m: role for m, (role, _) in experiment_metrics(project, experiment).items()}
     scopes = {scope for scope, _ in found}
     if scopes == {"role"} and len({role for _, (role, *_) in found}) == 1:
@@ -98,8 +98,13 @@ def _touched(project: Project, experiment: Experiment, what: Iterable[str], tree
     return {"scope": "metric", "role": None, "metrics": sorted(names)}
 
 
-def _scope(project: Project, experiment: Experiment, path: str, trees: Sequence[Tree]) -> tuple[Scope, tuple[str, ...]]:
-    """What one path touches: metrics or a role by name, or everything. Words that are no path touch everything."""
+def scope_of(
+    project: Project, experiment: Experiment, path: str, trees: Sequence[Tree] = ()
+) -> tuple[Scope, tuple[str, ...]]:
+    """What one path touches: metrics or a role by name, or everything. Words that are no path touch everything.
+
+    `trees`: the protocol as it was before, which may know what a definition was for that nothing uses now.
+    """
     steps = path.split(".") if _PATH.fullmatch(path) else []
     match steps:
         case ["experiment", "metrics", role, metric, *_] if role in ROLES:

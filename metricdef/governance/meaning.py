@@ -23,12 +23,17 @@ def canonical_tree(tree: Tree) -> Tree:
     """A protocol whose SQL has one spelling; a source's query without the columns that the protocol doesn't read."""
     sources: Mapping[str, Any] = tree.get("sources", {})
     dialects = {name: source.get("dialect") for name, source in sources.items()}
-    spelled: Tree = _spelled(tree, dialects, None)
+    spelled: Tree = respelled(tree, dialects)
     names = _names_by_source(tree, dialects)
     for name, source in spelled.get("sources", {}).items():
         if "sql" in sources[name]:
             source["sql"] = canonical_query(sources[name]["sql"], dialects[name], frozenset(names.get(name, ())))
     return spelled
+
+
+def respelled(tree: Any, dialects: Mapping[str, str | None]) -> Any:
+    """Any part of a definition with the SQL in it in one spelling; `dialects` are those of the sources."""
+    return _spelled(tree, dialects, None)
 
 
 def real(found: Iterable[Change], before: Tree, after: Tree) -> list[Change]:
@@ -49,9 +54,10 @@ def canonical_condition(text: str, dialect: str | None = None) -> list[str]:
 def canonical_expression(text: str, dialect: str | None = None) -> str:
     """An expression in the parser's own spelling. Text that is no SQL stays as it is."""
     try:
-        return _written(parse_expression(text, dialect), dialect)
+        tree = parse_expression(text, dialect)
     except SqlProblem:
         return text
+    return _written(tree.unnest(), dialect)
 
 
 @lru_cache(maxsize=1024)
@@ -100,7 +106,7 @@ def _written(tree: exp.Expr, dialect: str | None) -> str:
 
 
 def _conjuncts(tree: exp.Expr) -> Iterator[exp.Expr]:
-    inner = tree.this if isinstance(tree, exp.Paren) else tree
+    inner = tree.unnest()
     if isinstance(inner, exp.And):
         yield from _conjuncts(inner.this)
         yield from _conjuncts(inner.expression)
@@ -126,6 +132,8 @@ def _field(key: str, value: Any, dialects: Mapping[str, str | None], dialect: st
         and all(isinstance(v, str) for v in value.values())
     ):
         return {name: canonical_expression(text, dialect) for name, text in value.items()}
+    if key == "sql" and isinstance(value, str):
+        return canonical_query(value, dialect)
     return _spelled(value, dialects, dialect)
 
 
