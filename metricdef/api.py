@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from metricdef.governance.verify import Verified
     from metricdef.jobs.build import Job
     from metricdef.review.lineage import Lineage
+    from metricdef.review.numbers import Numbers
     from metricdef.review.records import Review
     from metricdef.warehouses.cost import Cost
 
@@ -162,6 +163,59 @@ class Project:
             names = [effect.experiment for effect in found.experiments]
             return replace(found, sql=sql_changes(was, now, names, kind, schemas))
 
+    def diff(
+        self,
+        experiments: Iterable[str],
+        base: str | None = None,
+        profile: str | None = None,
+        as_of: str | datetime | None = None,
+        progress: Progress = _silent,
+    ) -> tuple[Numbers, ...]:
+        """Numbers of experiments as they are defined at a commit and now, from the same data and as of the same instant.
+
+        Nothing is recorded, and nothing is shown that `run` would hide under either state. Both are executed with the
+        profile as it is now. Raises as `review` and `run` do; UsageError where one of the states has errors.
+        """
+        from metricdef.review.numbers import compare_numbers
+        from metricdef.review.revisions import find_revision, load_revision
+
+        project, revision = self.definitions, find_revision(self.root, base)
+        instant = read_as_of(as_of, project.settings.defaults.timezone)
+        _refuse_future(instant)
+        resolved = self._profile(profile)
+        names = list(experiments)
+        for name in names:
+            project.experiment(name)
+        with load_revision(self.root, revision) as before:
+            if before is None or before.project is None or before.errors:
+                what = before.errors[0].message if before and before.errors else "there is no project"
+                raise UsageError(
+                    f"the definitions at {revision.shown} can't be run: {what}", ["compare with another --base"]
+                )
+            progress(f"connecting to {resolved.name} ({resolved.type})")
+            with connect(resolved, self._session("metricdef diff")) as warehouse:
+                return tuple(
+                    compare_numbers(
+                        before.project,
+                        project,
+                        name,
+                        instant,
+                        warehouse,
+                        resolved,
+                        self._recorded_looks(name),
+                        progress,
+                        revision.shown,
+                    )
+                    for name in names
+                )
+
+    def _recorded_looks(self, experiment: str) -> tuple[LookRecord, ...]:
+        """Looks recorded so far, whatever the design is now."""
+        from metricdef.governance.looks import recorded_looks
+        from metricdef.governance.record import read, record_path
+
+        return recorded_looks(read(record_path(self.root, experiment)))
+
     def lineage(self, column: str) -> Lineage:
         """What rests on a column, `table.column` or `source.column`. Raises UsageError where no source reads the table."""
         from metricdef.review.lineage import lineage
@@ -280,11 +334,7 @@ class Project:
         project = self.definitions
         self._refuse_changes(experiment)
         plan = self.plan(experiment, as_of, daily=daily, history=history)
-        if plan.as_of > datetime.now(UTC):
-            raise UsageError(
-                f"as-of {plan.as_of:%Y-%m-%d %H:%M} UTC lies in the future: windows would count as complete that are not",
-                ["leave `--as-of` out to read the data as they are now"],
-            )
+        _refuse_future(plan.as_of)
         resolved = self._profile(profile)
         progress(f"connecting to {resolved.name} ({resolved.type})")
         with connect(resolved, self._session(f"metricdef {experiment}")) as warehouse:
@@ -304,10 +354,7 @@ class Project:
 
     def _looks(self, experiment: str) -> tuple[LookRecord, ...]:
         """Looks recorded so far; none of a fixed design."""
-        from metricdef.governance.looks import recorded_looks
-        from metricdef.governance.record import read, record_path
-
-        return recorded_looks(read(record_path(self.root, experiment))) if self._has_looks(experiment) else ()
+        return self._recorded_looks(experiment) if self._has_looks(experiment) else ()
 
     def _refuse_looks(self, experiment: str) -> None:
         """Jobs are compiled before the looks that fix their caps. Raises UsageError."""
@@ -491,6 +538,14 @@ class Project:
     def _profile(self, name: str | None) -> Profile:
         settings = self.definitions.settings
         return resolve_profile(name, settings.profiles, settings.default_profile, self.root)
+
+
+def _refuse_future(as_of: datetime) -> None:
+    if as_of > datetime.now(UTC):
+        raise UsageError(
+            f"as-of {as_of:%Y-%m-%d %H:%M} UTC lies in the future: windows would count as complete that are not",
+            ["leave `--as-of` out to read the data as they are now"],
+        )
 
 
 def select_tests(project: Definitions, select: Iterable[str]) -> list[str]:

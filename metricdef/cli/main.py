@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from metricdef import __version__
 
 VERBS = (
-    "init", "check", "compile", "test", "run", "build", "ingest", "lock", "log", "docs", "explain", "plan", "lineage"
+    "init", "check", "compile", "test", "run", "build", "ingest", "lock", "log", "docs", "explain", "plan", "diff", "lineage"
 )  # fmt: skip
 _OVERVIEW = {
     "init": "start a project; --demo brings a finished experiment on real data",
@@ -31,6 +31,7 @@ _OVERVIEW = {
     "lock": "freeze an experiment's protocol; later changes need an amendment",
     "explain": "what a rule finds, why it matters, and how to mend it; without RULE all rules",
     "plan": "what the definitions change against a commit, in which class, and the experiments that it reaches",
+    "diff": "an experiment's numbers under the definitions of a commit and under those of now",
     "lineage": "what breaks if a column goes: metrics, segments and experiments that rest on it",
     "log": "locks, looks, amendments and decisions of experiments; --verify proves their record",
     "docs": "the catalogue of metrics and experiments as a static site; --serve keeps it up to date",
@@ -151,6 +152,7 @@ _FORMATS = ("text", "json")
 _MORE_FORMATS = {  # of verbs that other programs read
     "check": ("github", "sarif"),
     "plan": ("markdown",),
+    "diff": ("markdown",),
     "lineage": ("markdown",),
 }
 
@@ -302,8 +304,28 @@ def _add_docs(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--port", type=_port, metavar="N", help="with --serve (default: 8000)")
 
 
-def _add_plan(verb: argparse.ArgumentParser) -> None:
+def _add_base(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--base", metavar="REV", help="revision of git to compare with (default: origin/main, else main)")
+
+
+def _add_diff(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("experiment", metavar="EXPERIMENT")
+    _add_base(verb)
+    verb.add_argument("--as-of", metavar="INSTANT", help="rows at or after it do not count (default: now)")
+    verb.add_argument(
+        "--fail-on", choices=("changed",), action="append", default=[], help="exit code 1 where anything changes"
+    )
+
+
+def _add_plan(verb: argparse.ArgumentParser) -> None:
+    _add_base(verb)
+    verb.add_argument(
+        "--diff",
+        nargs="*",
+        metavar="EXPERIMENT",
+        help="also the numbers of experiments before and now; without names of all that are reached and no drafts",
+    )
+    verb.add_argument("--as-of", metavar="INSTANT", help="with --diff: rows at or after it do not count (default: now)")
     verb.add_argument(
         "--fail-on",
         choices=("blocked", "changed", "never"),

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from metricdef.errors import Diagnostic, Place
 from metricdef.review.records import Deviation, ExperimentEffect, Item, Key, MetricEffect, Review, singular
 
 SCHEMA = "metricdef/plan/1"
-
-
-def review_json(review: Review) -> str:
-    """The document, ended by a line break."""
-    return json.dumps(review_dict(review), indent=2) + "\n"
 
 
 def review_dict(review: Review) -> dict[str, Any]:

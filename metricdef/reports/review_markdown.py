@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from metricdef.reports.markdown import block, code, details, label, table
+from metricdef.reports.numbers_words import numbers_markdown
 from metricdef.reports.review_words import causes, consequence, counted, named, summary, touched, verdict
+from metricdef.review.numbers import Numbers
 from metricdef.review.records import Key, MetricEffect, Review
 
 MARK = "<!-- metricdef plan -->"  # by which the comment is found again
@@ -14,19 +16,19 @@ _LIMITS = (12, 9, 7, 6, 5, 4, 3, 2, 1)
 _SHAPES = {"project": ("[/", "/]"), "sources": ("[(", ")]"), "experiments": ("([", "])")}
 
 
-def render_comment(review: Review, numbers: Sequence[str] = ()) -> str:
-    """The comment, ended by a line break. `numbers`: Markdown of the figures before and after, where they were computed.
+def render_comment(review: Review, numbers: Sequence[Numbers] = ()) -> str:
+    """The comment, ended by a line break. `numbers`: of experiments before and now, where they were computed.
 
     Lists are cut to what fits, and say how much was left out.
     """
     for limit in _LIMITS:
-        lines = list(_lines(review, list(numbers), limit))
+        lines = list(_lines(review, numbers, limit))
         if len(lines) <= MOST_LINES:
             break
     return "\n".join(lines) + "\n"
 
 
-def _lines(review: Review, numbers: list[str], limit: int) -> Iterator[str]:
+def _lines(review: Review, numbers: Sequence[Numbers], limit: int) -> Iterator[str]:
     yield MARK
     yield f"### metricdef: {verdict(review)}"
     yield f"Against {code(review.base)}: {summary(review)}."
@@ -35,7 +37,8 @@ def _lines(review: Review, numbers: list[str], limit: int) -> Iterator[str]:
     yield from _missing(review, limit)
     yield from _changes(review, limit)
     yield from _experiments(review, limit)
-    yield from numbers[: MOST_LINES if limit > 1 else 8]
+    yield from (line for found in numbers[: max(1, limit // 3)] for line in numbers_markdown(found, limit))
+    yield from _left_out(len(numbers), max(1, limit // 3), "", " experiments with numbers")
     yield from _sentences(review.metrics, limit)
     yield from _sql(review, limit)
     yield from _lineage(review, limit)

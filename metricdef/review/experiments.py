@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from metricdef.definitions.models import ROLES, Experiment, Role
@@ -88,8 +88,6 @@ def _both(
         Consequence(c, "additive" if is_draft and _adds(c) else "result-changing", _cause(states, name, c, own_changes))
         for c in others
     ]
-    if states.has_looks(name):
-        found += [Consequence(c, "result-changing", ("metrics", c.path[-1])) for c in _renamed_looks(states, name)]
     if not found:
         return None
     causes: dict[Key, Class] = {}
@@ -145,13 +143,6 @@ def idle_amendments(states: States, name: str) -> list[str]:
     earlier = [*(lock.amendments if lock else ()), *amendments_of(states.base.experiments[name])]
     new = [a for a in amendments_of(states.head.experiments[name]) if a not in earlier]
     return [text for a in new for text in a["what"] if text not in made and " -> " in text]
-
-
-def _renamed_looks(states: States, name: str) -> Iterator[Change]:
-    """Recorded looks know metrics by the names that they had."""
-    for old, new in states.names.items():
-        if new in experiment_metrics(states.head, states.head.experiments[name]):
-            yield Change(("recorded looks", new), old, new)
 
 
 def _overlap(one: Sequence[str], other: Sequence[str]) -> bool:

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metricdef.definitions.project import Kind, Project
-from metricdef.errors import RecordBroken
+from metricdef.definitions.used import renamed_metrics
 from metricdef.governance.changes import Change, changes
 from metricdef.governance.lock import Lock, LockBroken, read_entries, read_lock
 from metricdef.governance.meaning import real
 from metricdef.governance.protocol import Tree
-from metricdef.governance.record import read, record_path
-from metricdef.governance.renames import renamed_tree, renames
+from metricdef.governance.renames import renamed_tree
 from metricdef.review.records import Key
 
 KINDS: tuple[Kind, ...] = ("sources", "segments", "metrics", "metric_sets", "experiments", "tests")
@@ -52,19 +51,11 @@ class States:
         """The name that a metric had at the base."""
         return next((old for old, new in self.names.items() if new == metric), metric)
 
-    def has_looks(self, experiment: str) -> bool:
-        """Whether looks of the experiment are recorded."""
-        try:
-            entries = read(record_path(self.head.root, experiment)).entries
-        except RecordBroken:
-            return True  # a finding of its own
-        return any(entry.kind in ("look", "unplanned_look") for entry in entries)
-
 
 def states(base: Project, head: Project) -> States:
     """The two states with what connects them."""
     known = set(base.declared("metrics"))
-    names = {old: new for old, new in renames(head).items() if old in known and new not in known}
+    names = {old: new for old, new in renamed_metrics(head).items() if old in known and new not in known}
     try:
         locks = read_entries(base.root)
     except LockBroken:
