@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from benchmarks.calibration import designs, estimators, groups, multiple, ranks
+from benchmarks.calibration import designs, estimators, groups, multiple, ranks, spreads
 from benchmarks.calibration.tally import Key
 from benchmarks.calibration.verdicts import Class
 from benchmarks.calibration.worlds import WORLDS, World, arm_sizes
@@ -27,6 +27,8 @@ def classify(key: Key) -> tuple[Class, str]:
         return "B", ""
     if key.procedure.startswith("quantile"):
         return _quantile(key)
+    if key.procedure in spreads.PROCEDURES:
+        return _spread(key)
     world = _BY_NAME[key.world]
     if key.procedure.startswith("clusters"):
         return _clusters(world, key)
@@ -106,6 +108,11 @@ def _quantile(key: Key) -> tuple[Class, str]:
     each = (1 + ranks.EVENTS) / 2 if "events" in key.procedure else 1.0
     beyond = min(arm_sizes(key.n, key.split)) * each * min(q, 1 - q)
     return ("A", "") if beyond >= BEYOND_LIMIT else ("C", f"{beyond:.3g} values expected beyond the quantile in an arm")
+
+
+def _spread(key: Key) -> tuple[Class, str]:
+    fewest = min(arm_sizes(key.n, key.split))
+    return ("C", f"{fewest} units in an arm") if fewest < UNITS else ("A", "")
 
 
 def _clusters(world: World, key: Key) -> tuple[Class, str]:

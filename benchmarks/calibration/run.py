@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.calibration import designs, estimators, groups, multiple, ranks
+from benchmarks.calibration import designs, estimators, groups, multiple, ranks, spreads
 from benchmarks.calibration.tally import Key, Tallies, Tally
 from benchmarks.calibration.worlds import SIZES, SPLITS, WORLDS
 
@@ -54,6 +54,7 @@ GROUPS: dict[str, Batch] = {
     "designs": _of_world(designs.batch),
     "families": _of_world(multiple.batch),
     "srm": lambda rng, job: {"counts": designs.srm_batch(rng, job.n, job.split, job.replications)},
+    "spreads": lambda rng, job: spreads.batch(rng, job.n, job.split, job.replications),
 }
 EVERY_WORLD = ("estimators", "clusters", "designs", "families")
 
@@ -63,7 +64,7 @@ def jobs(replications: int, wanted: list[str]) -> Iterator[Job]:
     for group in wanted:
         total = replications * (SRM_FACTOR if group == "srm" else 1)
         for world in range(len(WORLDS) if group in EVERY_WORLD else 1):
-            for n in SIZES:
+            for n in spreads.SIZES if group == "spreads" else SIZES:
                 size = min(total, max(100, min(2_000, VALUES // n)))
                 for split in SPLITS:
                     for part, begin in enumerate(range(0, total, size)):

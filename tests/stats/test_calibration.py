@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.calibration import designs, estimators, groups, multiple, ranks
+from benchmarks.calibration import designs, estimators, groups, multiple, ranks, spreads
 from benchmarks.calibration.classes import classify
 from benchmarks.calibration.tally import Key, Tally
 from benchmarks.calibration.verdicts import Verdict, judge
@@ -60,6 +60,14 @@ def test_sample_ratio_alarms_keep_their_level() -> None:
     for split in ("50/50", "90/10"):
         for tally in designs.srm_batch(np.random.default_rng(6), 200, split, 20_000).values():
             assert tally.lower + tally.upper <= 20 + 3 * np.sqrt(20)
+
+
+@pytest.mark.parametrize(("n", "split"), [(40, "50/50"), (200, "90/10")])
+def test_arms_that_spread_differently(n: int, split: str) -> None:
+    for world, found in spreads.batch(np.random.default_rng(9), n, split, 1_000).items():
+        cells = {Key(name, world, n, split): tally for name, tally in found.items()}
+        for v in judge(cells, {key: classify(key) for key in cells}):
+            assert (v.kind, v.holds) == ("A", True), v.key
 
 
 def test_quantiles_of_units() -> None:
