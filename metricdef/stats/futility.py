@@ -94,6 +94,9 @@ def futility_design(
     spent = crossing(looks.information, lower if binding else [-math.inf] * len(looks), upper, 0.0).upper
     bounds = Boundaries(looks, lower, upper, alpha, 1, tuple(accumulate(spent)), rule, binding)
     beta_spent = tuple(accumulate(bounds.crossing(drift / scale).lower))
+    if not math.isfinite(upper[-1]) or abs(beta_spent[-1] - beta) > 1e-6 * beta:
+        # The root is a jump, where bounds that would cross earlier are cut off.
+        raise ValueError("there are no bounds that meet at the last look: they meet before it, or it spends nothing")
     return FutilityDesign(bounds, drift / scale, beta, beta_spent, binding)
 
 

@@ -36,7 +36,8 @@ def stagewise(bounds: Boundaries, look: int, z: float, std_error: float) -> Stag
     Of futility bounds that do not bind nobody knows whether they would have been heeded, and P_theta is larger if not.
     So p and lower limit take it without them, the upper limit with them: for those who heed them p and lower limit are
     conservative, for those who go on the upper limit is. The estimate takes them as heeded: its median is theta then,
-    and above theta for those who go on. Tsiatis, Rosner & Mehta (1984).
+    and above theta for those who go on. After a stop for futility p is above alpha and the lower limit not above 0,
+    also where later bounds would have been below this z. Tsiatis, Rosner & Mehta (1984).
 
     Args:
         bounds: The design.
@@ -69,6 +70,8 @@ def stagewise(bounds: Boundaries, look: int, z: float, std_error: float) -> Stag
     up = _more_extreme(bounds, look, z, 0.0, 1, heeded=bounds.binding)
     p_value = min(1.0, 2 * min(up, _more_extreme(bounds, look, z, 0.0, -1))) if bounds.sided == 2 else min(1.0, up)
     lower, upper = solve(bounds.level, heeded=bounds.binding), solve(1 - bounds.level, heeded=True)
+    if bounds.sided == 1 and not final and not bounds.rejects(look, z):
+        p_value, lower = max(p_value, math.nextafter(bounds.alpha, 1.0)), min(lower, 0.0)
     return Stagewise(look, p_value, solve(0.5, heeded=True), lower, upper, bounds.alpha)
 
 

@@ -10,6 +10,7 @@ from metricdef.stats.looks import realised_fractions
 from metricdef.stats.repeated import repeated_interval, repeated_p
 from metricdef.stats.spending import Spending
 from metricdef.stats.stagewise import stagewise
+from metricdef.stats.true_bounds import HaybittlePeto
 
 pytestmark = pytest.mark.soundness
 
@@ -75,6 +76,23 @@ def test_the_upper_limit_after_a_stop_for_futility_counts_those_who_stopped_befo
     beyond = stagewise(bounds, 1, 3.0, se)
     assert (beyond.p_value, beyond.lower) == pytest.approx((without.p_value, without.lower), rel=1e-9)
     assert beyond.estimate >= without.estimate
+
+
+def test_a_stop_for_futility_is_no_rejection():
+    """The last bound lay below the z of the stop: p = 0.18 at alpha = 0.2, and a lower limit above 0."""
+    of, late = AlphaSpending(Spending("obrien_fleming")), [0.03, 0.9954, 1.0]
+    bounds = futility_design(HaybittlePeto(3.0), of, late, 0.2, 0.1, binding=False).bounds
+    assert bounds.lower[1] > bounds.upper[2]
+    found = stagewise(bounds, 1, bounds.lower[1] - 0.001, 0.1)
+    assert found.p_value > 0.2
+    assert found.lower <= 0 < found.estimate < found.upper
+
+
+def test_no_futility_design_where_the_last_look_has_nothing_to_spend():
+    """The search ended at a jump and gave bounds with a beta of 0.0003 in place of 0.1."""
+    of, pocock = (AlphaSpending(Spending(name)) for name in ("obrien_fleming", "pocock"))
+    with pytest.raises(ValueError, match="last look"):
+        futility_design(of, pocock, [1.0, 0.9], 0.2, 0.1, binding=False)
 
 
 def test_information_that_shrinks_spends_nothing():
