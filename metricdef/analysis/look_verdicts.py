@@ -111,7 +111,10 @@ def _with_futility(test: TestRow, row: EstimateRow, reading: Reading, looking: L
     if test.hypothesis != "superiority" or not track.spends or looking.point.final or not level > 0:
         return test
     assert design.rule is not None and design.futility is not None and test.look is not None  # noqa: S101 - asked by `settle`
-    planned = futility_design(design.rule, design.futility, design.fractions, level, FUTILITY_BETA, binding=False)
+    try:
+        planned = futility_design(design.rule, design.futility, design.fractions, level, FUTILITY_BETA, binding=False)
+    except ValueError:  # Haybittle and Peto's interim looks take all of a small level: the last look can show nothing
+        return test
     # Information at the planned end by the first look's information of a unit, so that later data cannot move the plan.
     first = next((r for f, r in reading.past if f is not None), reading.result)
     whole = first.information / first.units * looking.planned_units(row.baseline, row.arm)

@@ -315,6 +315,16 @@ def test_futility_is_seen_and_costs_no_alpha(tmp_path):
     assert rising == sorted(rising)
 
 
+def test_no_futility_bound_where_the_last_look_has_nothing_left(tmp_path):
+    """Three interim looks at 3 take 0.33 % one-sided, more than a corrected level of 0.25 %."""
+    futility = {"planned_units": 6000, "futility": {"spending": "obrien_fleming"}}
+    design = {**{k: v for k, v in GROUP.items() if k != "spending"}, "bounds": "haybittle_peto", **futility}
+    looks = World(lift=-0.02, seed=9).write(tmp_path, design, secondary=(), analysis={"confidence": "99.5%"})
+    found = [row(r, "buyers").test("superiority").look for r in looks.all(DAYS[:2])]
+    assert [(t.futility, t.futile) for t in found] == [(None, False)] * 2
+    assert all(math.isfinite(t.bound) for t in found)
+
+
 @pytest.mark.parametrize("method", ["group_sequential", "always_valid", "hybrid"])
 def test_every_hypothesis_and_kind_of_metric_goes_through_looks(tmp_path, method):
     """Three arms, a graph, equivalence, margins on both sides, ratios, quantiles, rare and adjusted outcomes."""
