@@ -286,8 +286,19 @@ def _ramp_effects(
             continue
         gone = tuple(f"{x.name} ({x.share:.1%} of units)" for x in result.left_out if x.share > 0)
         shifted = _shifted(result.estimates, [observed.arms[i] for i in group], observed.shift)
-        found += [WelchEffect(shifted, i, gone) for i in range(1, len(group))]
+        few = _few_clusters(epochs, result) if observed.clustered else {}
+        found += [few.get(i) or few.get(0) or WelchEffect(shifted, i, gone) for i in range(1, len(group))]
     return found
+
+
+def _few_clusters(
+    epochs: Mapping[str, Sequence[Moments]], result: stratification.Stratified
+) -> dict[int, NotComputable]:
+    """Arms with too few clusters in the epochs that take part."""
+    out = {part.name for part in result.left_out}
+    used = [arms for name, arms in epochs.items() if name not in out]
+    counts = [sum(m.n for m in arm) for arm in zip(*used, strict=True)]
+    return {i: reason for i, n in enumerate(counts) if (reason := clusters.too_few_clusters(n)) is not None}
 
 
 def binary_effects(

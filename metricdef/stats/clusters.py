@@ -55,17 +55,20 @@ def cluster_estimates(
     outcome: Outcome = (
         MeanOutcome(effect.mean) if isinstance(effect, PerCluster) else RatioOutcome(effect.total, effect.size)
     )
-    refused = {
-        a: NotComputable("too_few_clusters", f"an arm needs at least {FEWEST_CLUSTERS} clusters, this one has {arm.n}")
-        for a, arm in enumerate(arms)
-        if arm.n < FEWEST_CLUSTERS
-    }
+    refused = {a: reason for a, arm in enumerate(arms) if (reason := too_few_clusters(arm.n)) is not None}
     if not refused:
         return choose(arms, outcome, covariates)
     est = unadjusted(arms, outcome)
     df = np.array(est.arm_df)
     df[list(refused)] = 0.0
     return replace(est, arm_df=df, refused=refused)
+
+
+def too_few_clusters(count: int) -> NotComputable | None:
+    """Why an arm with so many clusters has no estimate; None from 4 on."""
+    if count >= FEWEST_CLUSTERS:
+        return None
+    return NotComputable("too_few_clusters", f"an arm needs at least {FEWEST_CLUSTERS} clusters, this one has {count}")
 
 
 def cluster_guards(arm: SecondMoments, baseline: SecondMoments) -> tuple[str, ...]:

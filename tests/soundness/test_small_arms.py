@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
-from metricdef.stats.adjustment import MeanOutcome, ancova, ancova_welch, choose
+from metricdef.errors import NotComputable
+from metricdef.metrics.effect import Observed, WelchEffect, adjusted_effects
+from metricdef.stats.adjustment import MeanOutcome, RatioOutcome, ancova, ancova_welch, choose
 from metricdef.stats.effects import test_superiority as superiority
-from metricdef.stats.moments import from_rows
+from metricdef.stats.moments import from_rows, merge_all
 
 
 def arms_of(rng, sizes, spreads, slope=0.5):
@@ -63,3 +65,21 @@ def test_equal_residual_variances_give_classical_ancova():
     new, old = ancova_welch(moments, MeanOutcome("y"), ["x"]), ancova(moments, "y", ["x"])
     assert np.allclose(new.cov, old.cov, rtol=1e-12)
     assert np.allclose(new.means, old.means, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("baseline", "arm"), [(3, 8), (8, 3)])
+def test_three_clusters_have_no_estimate_in_a_ramp_either(baseline, arm):
+    """Within epochs only two clusters were asked for: an interval with 2 degrees of freedom, where there is none without a ramp."""
+    rng = np.random.default_rng(5)
+
+    def clusters(n):
+        return from_rows(["y", "n"], rng.normal(10, 2, size=(n, 2)))
+
+    epochs = {"epoch 1": (clusters(baseline), clusters(arm)), "epoch 2": (clusters(1), clusters(1))}
+    whole = tuple(merge_all(parts) for parts in zip(*epochs.values(), strict=True))
+    (found,) = adjusted_effects(Observed(whole, epochs, clustered=True), RatioOutcome("y", "n"), ())
+    assert isinstance(found, NotComputable)
+    assert found.reason == "too_few_clusters"
+    enough = {"epoch 1": (clusters(4), clusters(4)), "epoch 2": (clusters(1), clusters(1))}
+    (found,) = adjusted_effects(Observed(whole, enough, clustered=True), RatioOutcome("y", "n"), ())
+    assert isinstance(found, WelchEffect)
