@@ -25,7 +25,7 @@ def any_of(filters: Iterable[Filter], dialect: str | None) -> list[str]:
     lists: dict[str, set[str]] = {}
     others: list[str] = []
     for conditions in needed:
-        equal = _equality(next(iter(conditions)), dialect, written) if len(conditions) == 1 else None
+        equal = equality(next(iter(conditions)), dialect) if len(conditions) == 1 else None
         if equal is not None:
             lists.setdefault(equal[0], set()).add(equal[1])
         else:
@@ -46,9 +46,9 @@ def _conditions(texts: Filter, dialect: str | None, written: str) -> Iterable[st
             yield part.unnest().sql(dialect=written)
 
 
-def _equality(text: str, dialect: str | None, written: str) -> tuple[str, str] | None:
-    """Column and text of `column = 'text'`."""
-    tree = parse_expression(text, dialect)
+def equality(text: str, dialect: str | None) -> tuple[str, str] | None:
+    """Column and quoted text of `column = 'text'`."""
+    tree, written = parse_expression(text, dialect), dialect or READ_DIALECT
     if not isinstance(tree, exp.EQ):
         return None
     column, value = tree.left, tree.right

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
-from metricdef.compiler.alternatives import any_of
+from metricdef.compiler.alternatives import Filter, any_of
 from metricdef.compiler.exposure_stages import loaded_conditions, ts_us
+from metricdef.compiler.fact_flags import Flags, flags_of
 from metricdef.compiler.open_instant import earlier, later, may_be_earlier
 from metricdef.compiler.order_statistics import low_name, ranks_stage, ranks_table, rows_name, values_table
 from metricdef.compiler.plan import Bounds, FunnelColumns, Plan, QuantilePlan, UnitColumn
@@ -19,7 +20,6 @@ from metricdef.metrics.base import FunnelStep
 
 DAY = 86_400_000_000
 BY_ROWS = ("first", "last", "events", "observed_days")  # not an aggregate of the stage that has one row per unit
-Filter = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Facts:
     columns: tuple[UnitColumn, ...]
     steps: tuple[tuple[FunnelStep, Bounds], ...]
     trigger: Filter | None
-    flags: Mapping[Filter, str]  # the column that says whether a filter holds
+    flags: Flags
     span: tuple[int, int]  # every row is at or after the first instant and before the second
     earliest: int  # and at least this long after first exposure
 
@@ -66,7 +66,7 @@ def facts_of(plan: Plan) -> list[Facts]:
         if not columns and not steps and trigger is None:
             continue
         filters = {c.filter for c in columns} | {s.filter for s, _ in steps} | ({trigger} if trigger else set())
-        flags = {texts: f"f_{position}" for position, texts in enumerate(sorted(filters - {()}), 1)}
+        flags = flags_of(filters, plan.sources[name].dialect)
         bounds = [*(c.bounds for c in columns), *(b for _, b in steps)]
         earliest = min([b.start for b in bounds] + ([0] if trigger is not None else []))
         found.append(
@@ -233,8 +233,7 @@ def _inputs(sql: SqlText, facts: Facts, source: Source) -> Iterator[dict[str, st
     """Measures, and whether each filter holds."""
     for m in sorted({c.measure for c in facts.columns if c.measure is not None}):
         yield {"name": f"m_{m}", "sql": sql.column(source.measures[m], facts.name, source)}
-    for texts, flag in facts.flags.items():
-        yield {"name": flag, "sql": f"CASE WHEN {sql.conditions(texts, facts.name, source)} THEN 1 ELSE 0 END"}
+    yield from facts.flags.columns(sql, facts.name, source)
 
 
 def _conditions(sql: SqlText, facts: Facts, source: Source, *, untimed: bool = False) -> Iterator[str]:
@@ -299,8 +298,8 @@ def _span(plan: Plan, bounds: list[Bounds], *, triggers: bool) -> tuple[int, int
 
 
 def _triggers(plan: Plan, sql: SqlText, facts: Facts) -> Stage:
-    flag = facts.flags.get(facts.trigger or ())
-    body = template("triggers").render(facts=facts.table, flag=flag, enrolment_end=sql.instant_us(plan.enrolment_end))
+    tests = facts.flags.tests(facts.trigger or ())
+    body = template("triggers").render(facts=facts.table, tests=tests, enrolment_end=sql.instant_us(plan.enrolment_end))
     return Stage(
         "md_triggers",
         ("The first trigger of every unit, as time since its first exposure.",),
@@ -329,13 +328,14 @@ def _funnel(plan: Plan, sql: SqlText, funnel: FunnelColumns, facts: Mapping[str,
     steps = funnel.funnel.steps
     inputs = []
     for source in dict.fromkeys(step.source for step in steps):
-        own = [facts[source].flags.get(s.filter, "") if s.source == source else None for s in steps]
+        flags = facts[source].flags
+        own = [s.filter if s.source == source else None for s in steps]
         inputs.append(
             {
                 "facts": facts[source].table,
                 "tests": bound_tests(plan, sql, facts[source], funnel.bounds) or ["since_us IS NOT NULL"],
-                "flags": ["0" if f is None else f or "1" for f in own],
-                "wanted": [f"{f} = 1" for f in own if f] if all(f != "" for f in own) else [],
+                "flags": ["0" if f is None else flags.passes(f) for f in own],
+                "wanted": [_together(flags.tests(f)) for f in own if f] if all(f != () for f in own) else [],
             }
         )
     body = template("funnel_steps" if funnel.funnel.sequential else "funnel_any").render(
@@ -350,6 +350,10 @@ def _funnel(plan: Plan, sql: SqlText, funnel: FunnelColumns, facts: Mapping[str,
     )
     # Of a series each step is read by itself.
     return Stage(f"md_funnel_{funnel.name}", ("How far every unit came in the funnel.",), body, shared=plan.daily)
+
+
+def _together(tests: Sequence[str]) -> str:
+    return f"({' AND '.join(tests)})" if len(tests) > 1 else "".join(tests)
 
 
 def _within(bounds: Bounds, step: FunnelStep, *, first: bool) -> str | None:
@@ -392,7 +396,7 @@ def total(sql: SqlText, column: UnitColumn, when: str, measure: str) -> str:
 
 def row_tests(plan: Plan, sql: SqlText, facts: Facts, filter_: Filter, bounds: Bounds) -> list[str]:
     """When a row of the facts counts."""
-    tests = bound_tests(plan, sql, facts, bounds) + ([f"{facts.flags[filter_]} = 1"] if filter_ else [])
+    tests = bound_tests(plan, sql, facts, bounds) + facts.flags.tests(filter_)
     return tests or ["since_us IS NOT NULL"]
 
 

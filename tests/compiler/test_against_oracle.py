@@ -10,6 +10,7 @@ from comparison import assert_cells
 from hypothesis import HealthCheck, given, settings
 from oracle.cases import cases, random_case
 from oracle.files import write_project, write_warehouse
+from oracle.kinds import with_kinds
 from oracle.oracle import Case
 
 from metricdef.analysis.cells import Cells, read_cells
@@ -17,9 +18,9 @@ from metricdef.api import Project
 from metricdef.compiler.render import render
 from metricdef.warehouses import connect, resolve_profile
 
-CASES = int(os.environ.get("METRICDEF_ORACLE_CASES", "200"))  # make test-oracle: 2,000
-CHUNK = 50
-EXAMPLES = 100
+CASES = int(os.environ.get("METRICDEF_ORACLE_CASES", "60"))  # make test-oracle: 2,000
+CHUNK = 20
+EXAMPLES = min(100, CASES // 2)
 
 
 def compile_and_run(case: Case, folder: Path, *, daily: bool) -> tuple[Cells, str]:
@@ -40,6 +41,8 @@ def compare(case: Case, folder: Path, *, daily: bool) -> None:
 
 def run(seed: int, folder: Path) -> Case:
     case = random_case(seed)
+    if seed % 3 == 2:
+        case = with_kinds(case)
     try:
         compare(case, folder, daily=seed % 2 == 1)
     except Exception as error:

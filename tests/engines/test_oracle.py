@@ -8,6 +8,7 @@ from pathlib import Path
 from comparison import assert_cells
 from oracle.cases import random_case
 from oracle.files import write_project
+from oracle.kinds import with_kinds
 
 from metricdef.analysis.cells import read_cells
 from metricdef.api import Project
@@ -27,6 +28,8 @@ def test_generated_cases(engine: Engine, seeds: range, tmp_path: Path) -> None:
 
 def run(engine: Engine, seed: int, folder: Path) -> None:
     case = random_case(seed)
+    if seed % 3 == 2:
+        case = with_kinds(case)
     write_project(case, folder)
     engine.fill(case.tables)
     project = Project(folder)

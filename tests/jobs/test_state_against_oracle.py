@@ -18,8 +18,8 @@ from metricdef.api import Project
 from metricdef.compiler.state import kept_columns
 from metricdef.errors import UsageError
 
-CASES = int(os.environ.get("METRICDEF_STATE_CASES", "10"))  # make test-oracle: 200
-CHUNK = 10
+CASES = int(os.environ.get("METRICDEF_STATE_CASES", "5"))  # make test-oracle: 40
+CHUNK = 5
 
 
 def keep_days(seed: int, folder: Path, days: int) -> bool:

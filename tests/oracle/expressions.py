@@ -114,6 +114,7 @@ ORDER_FILTERS: dict[str, Expression] = {
     "not is_test and status = 'paid'": both(invert(col("is_test")), equals("status", "paid")),
     "qty >= 1 or is_test": either(at_least("qty", 1), col("is_test")),
 }
+ORDER_KINDS: dict[str, Expression] = {f"status = '{word}'": equals("status", word) for word in ("open", "refunded")}
 
 # --- events: sessions -------------------------------------------------------------------------------------------------
 SESSION_MEASURES: dict[str, Expression] = {
@@ -153,6 +154,7 @@ EXPRESSIONS: dict[str, Expression] = {
     **ORDER_MEASURES,
     **ORDER_LABELS,
     **ORDER_FILTERS,
+    **ORDER_KINDS,
     **SESSION_MEASURES,
     **SESSION_LABELS,
     **SESSION_FILTERS,

@@ -47,7 +47,9 @@ def test_exposures_before_the_start_are_not_counted_as_after_as_of(tmp_path):
     assert (readout.excluded_units["rows_before_start"], readout.excluded_units["rows_after_as_of"]) == (1, 0)
 
 
-@pytest.mark.parametrize("column", ["unit", "ts_us", "arm", "t0_us", "since_us", "m_amount", "f_1", "fact_rows"])
+@pytest.mark.parametrize(
+    "column", ["unit", "ts_us", "arm", "t0_us", "since_us", "m_amount", "f_1", "f_kind", "fact_rows"]
+)
 def test_a_column_named_like_ours_means_the_analysts_column(tmp_path, column):
     """An alias of the compiled SQL must not capture a column of the table in an expression."""
     orders = {**SOURCES["sources"]["orders"], "filter": f"{column} = 'yes'"}
@@ -178,3 +180,37 @@ def test_a_quantile_of_events_alone_knows_its_units(tmp_path):
     row = Project(tmp_path).run("test", as_of="2026-03-01").estimates[0]
     assert (row.units, row.reason) == ((200, 200), None)
     assert row.absolute.std_error > 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "texts"),
+    [
+        ("VARCHAR", "'paid'", ("paid", "sent")),
+        ("VARCHAR COLLATE NOCASE", "'Paid'", ("paid", "Paid")),
+        ("VARCHAR COLLATE NOCASE", "'Paid'", ("paid", "PAID", "sent")),
+        ("BOOLEAN", "TRUE", ("true", "t")),
+        ("DOUBLE", "1", ("1", "1.0")),
+        ("DOUBLE", "'inf'", ("inf", "infinity")),
+        ("DATE", "'2026-01-05'", ("2026-01-05", "2026-1-5")),
+        (
+            "UUID",
+            "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'",
+            ("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}"),
+        ),
+    ],
+)
+def test_a_value_that_equals_two_texts_counts_for_both(tmp_path, kind, value, texts):
+    """A row is of one kind only where the filters' texts can't be the same value."""
+    metrics = {f"m{i}": {**METRICS["metrics"]["buyers"], "filter": f"extra = '{text}'"} for i, text in enumerate(texts)}
+    fill(
+        tmp_path,
+        f"ALTER TABLE orders ADD COLUMN extra {kind}",
+        "INSERT INTO assignments SELECT 'u' || i, 'test', CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END, TIMESTAMP '2026-01-02', 'web' FROM range(40) AS r(i)",
+        f"INSERT INTO orders SELECT 'u' || i, TIMESTAMP '2026-01-03', 1, 'p', 'paid', {value} FROM range(0, 40, 4) AS r(i)",
+        definitions=({"sources": SOURCES["sources"]}, {"metrics": {**METRICS["metrics"], **metrics}}),
+    )  # fmt: skip
+    only = {"primary": {"buyers": {"mde": "2%"}}, "secondary": dict.fromkeys(metrics)}
+    write_definitions(tmp_path, SOURCES, {"metrics": {**METRICS["metrics"], **metrics}}, experiment(metrics=only))
+    readout = Project(tmp_path).run("test", as_of="2026-03-01")
+    found = {row.metric: row.baseline_value for row in readout.estimates}
+    assert [found[name] for name in metrics] == [0.0 if text == "sent" else 0.5 for text in texts]

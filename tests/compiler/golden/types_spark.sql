@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect spark
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions e9d4a955851da034, sql 1ecc4e797851ee5d
+-- definitions e9d4a955851da034, sql b65216ade221931d
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -198,7 +198,7 @@ md_funnel_paid__placed AS (
             md_facts_orders.unit AS unit,
             since_us AS at_us,
             1 AS step_1,
-            f_1 AS step_2
+            CASE WHEN f_1 = 1 THEN 1 ELSE 0 END AS step_2
           FROM md_facts_orders
           WHERE since_us < 604800000000 /* 7d */
         ) AS funnel_rows

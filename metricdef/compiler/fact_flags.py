@@ -1,0 +1,86 @@
+"""Whether rows pass the filters of values: tested once on every row, by a number for its kind and a flag for the rest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from metricdef.compiler.alternatives import Filter, equality
+from metricdef.compiler.sql_text import SqlText
+from metricdef.definitions.models import Source
+
+KIND = "f_kind"
+# Two of these are equal to no value of any type at once: not as a number, a time or a truth value, whatever the
+# collation. `'1' = x` and `'1.0' = x` may both hold.
+_WORD = re.compile(r"[a-z][a-z0-9_]*|[A-Za-z]+(?:[ _][A-Za-z]+)*")
+_TRUTHS = ("true", "false", "yes", "no", "on", "off")  # also shortened
+_NO_WORDS = frozenset(["null", "nan", "inf", "infinity", "now", "today", "tomorrow", "yesterday", "epoch", "allballs"])
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """How the filters of a source are tested.
+
+    `kinds` are conditions that compare one column with different words, of which at most one holds for a row: each with
+    its number and word. `rest` are the other conditions of every filter, with the column that says whether they hold.
+    """
+
+    kinds: Mapping[str, tuple[int, str]]
+    rest: Mapping[Filter, str]
+
+    def tests(self, filter_: Filter) -> list[str]:
+        """What holds for the rows that a filter accepts."""
+        kinds = [self.kinds[text] for text in filter_ if text in self.kinds]
+        rest = _rest(filter_, self.kinds)
+        return [f"{KIND} = {number} /* {word} */" for number, word in kinds] + (
+            [f"{self.rest[rest]} = 1"] if rest else []
+        )
+
+    def passes(self, filter_: Filter) -> str:
+        """1 where a filter accepts the row, else 0."""
+        tests = self.tests(filter_)
+        return f"CASE WHEN {' AND '.join(tests)} THEN 1 ELSE 0 END" if tests else "1"
+
+    def columns(self, sql: SqlText, name: str, source: Source) -> Iterator[dict[str, str]]:
+        """The columns that are tested, over the rows of the source."""
+        if self.kinds:
+            texts = {number: text for text, (number, _) in self.kinds.items()}
+            cases = " ".join(f"WHEN {sql.conditions((texts[n],), name, source)} THEN {n}" for n in sorted(texts))
+            yield {"name": KIND, "sql": f"CASE {cases} ELSE 0 END"}
+        for texts_, flag in self.rest.items():
+            yield {"name": flag, "sql": f"CASE WHEN {sql.conditions(texts_, name, source)} THEN 1 ELSE 0 END"}
+
+
+def flags_of(filters: Iterable[Filter], dialect: str | None) -> Flags:
+    """Numbers for the words of the column that most filters compare with words, flags for everything else."""
+    wanted = sorted(filters)
+    columns: dict[str, dict[str, str]] = {}
+    for text in sorted({text for filter_ in wanted for text in filter_}):
+        equal = equality(text, dialect)
+        if equal is not None:
+            columns.setdefault(equal[0], {})[text] = equal[1][1:-1]
+    found = max((_words(texts) for texts in columns.values()), key=lambda w: len(set(w.values())), default={})
+    words = sorted(set(found.values()))
+    numbers = {word: number for number, word in enumerate(words, 1)} if len(words) > 1 else {}
+    kinds = {text: (numbers[word], word) for text, word in found.items() if word in numbers}
+    rests = sorted({_rest(filter_, kinds) for filter_ in wanted} - {()})
+    return Flags(kinds, {texts: f"f_{position}" for position, texts in enumerate(rests, 1)})
+
+
+def _rest(filter_: Filter, kinds: Mapping[str, tuple[int, str]]) -> Filter:
+    return tuple(text for text in filter_ if text not in kinds)
+
+
+def _words(texts: Mapping[str, str]) -> dict[str, str]:
+    """The conditions on one column that are with words, no two of which differ in capitals alone."""
+    spellings: dict[str, set[str]] = {}
+    for word in texts.values():
+        spellings.setdefault(word.casefold(), set()).add(word)
+    return {text: word for text, word in texts.items() if _is_word(word) and len(spellings[word.casefold()]) == 1}
+
+
+def _is_word(text: str) -> bool:
+    small = text.casefold()
+    truth = any(word.startswith(small) for word in _TRUTHS)
+    return _WORD.fullmatch(text) is not None and small not in _NO_WORDS and not truth
