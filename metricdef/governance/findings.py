@@ -34,9 +34,15 @@ def check_protocols(project: Project) -> list[Diagnostic]:
 def check_protocol(project: Project, name: str) -> list[Diagnostic]:
     """The findings about one experiment of a valid project, also against the rows of its record that are committed."""
     try:
-        return list(_check(project, name, read_entries(project.root), committed=True))
+        found = _read_and_checked(project, name)
+        # A state goes to the lock file first: of one that was written between two readings the second knows.
+        return _read_and_checked(project, name) if any(f.rule == "lock-gone" for f in found) else found
     except LockBroken as broken:
         return [unreadable(project.root, str(broken))]
+
+
+def _read_and_checked(project: Project, name: str) -> list[Diagnostic]:
+    return list(_check(project, name, read_entries(project.root), committed=True))
 
 
 def _check(project: Project, name: str, entries: dict[str, object], *, committed: bool = False) -> Iterator[Diagnostic]:
