@@ -23,6 +23,7 @@ from metricdef.analysis.look_record import LookRecord, ResultLook, carried_over
 from metricdef.analysis.look_rows import Looking
 from metricdef.analysis.look_verdicts import settle
 from metricdef.analysis.moment_rows import moment_rows
+from metricdef.analysis.novelty import novelty_rows
 from metricdef.analysis.observed import View
 from metricdef.analysis.readout import EstimateRow, Readout
 from metricdef.analysis.schedule import Stage, iso, stage_of
@@ -115,6 +116,7 @@ def analyse(
         sensitivity=()
         if stage.hidden or stage.early or looking
         else tuple(compare_analyses(view, settings, rows, dropped, experiment.analysis.sensitivity)),
+        novelty=tuple(novelty_rows(view, settings, rows)) if shown and not interim else (),
         series=tuple(daily_series(view, settings, project.settings.defaults.timezone, looking)) if shown else (),
         moments=tuple(moment_rows(cells, hidden, with_mixed=with_mixed)) if shown else (),
         alert=alert_of(plan.experiment, experiment, decision, iso(plan.as_of)),

@@ -253,6 +253,7 @@ class Readout:
     alert: dict[str, Any] | None = None
     design: dict[str, Any] | None = None  # what was declared; None in documents of versions that left it out
     sql: str | None = None  # what was executed; None in documents of versions that left it out
+    novelty: tuple[dict[str, Any], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data in the contract's order. Numbers are full doubles; NaN and infinity never occur."""

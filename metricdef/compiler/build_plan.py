@@ -17,6 +17,7 @@ from metricdef.compiler.plan import (
     Block,
     Bounds,
     Condition,
+    DayAgg,
     Dimension,
     Dropped,
     EntryColumn,
@@ -38,6 +39,7 @@ from metricdef.compiler.zones import zone_offsets
 from metricdef.definitions.expressions import columns_of, parse_expression
 from metricdef.definitions.maturity import horizon_of, window_of
 from metricdef.definitions.models import ROLES, Experiment, Role, Target
+from metricdef.definitions.novelty import days_of
 from metricdef.definitions.project import Project
 from metricdef.definitions.used import (
     correction_of,
@@ -270,6 +272,7 @@ class _Builder:
             steps=tuple((p.label, v.name) for p, v in zip(parts, values, strict=True) if p.agg == "step"),
             diluted=self._diluted(metric, outcome, horizon),
             before=self._pre_period(name, metric, parts, block),
+            novelty=self._novelty(outcome[0], block) if name in self.experiment.analysis.novelty else None,
         )
 
     def _quantile(
@@ -353,6 +356,16 @@ class _Builder:
                     found.setdefault(self._before(block, label, part, lookback), _words(label))
         return found
 
+    def _novelty(self, outcome: tuple[Part, str, Value], block: _Values) -> tuple[str, int]:
+        """The outcome's daily values, weighed by the days since the anchor: rule novelty-metric."""
+        part, label, value = outcome
+        bounds = self._bounds(window_of(self.project, part))
+        agg: DayAgg = "sum_by_day" if part.agg == "sum" else "any_by_day" if part.limit else "count_by_day"
+        column = self._unit_column(f"{label}__by_day", part, bounds, agg)
+        wanted = Value("", column.name, None, value.upper, presence="daily", minus=value.column)
+        days = days_of(bounds.start, bounds.end or 0)
+        return self._value(block, f"{label}__by_day", wanted).name, days
+
     def _pre_period(self, name: str, metric: Metric, parts: tuple[Part, ...], block: _Values) -> tuple[str, ...]:
         """Columns of the outcome over the time that the pre-period check asks for."""
         lookback = self.experiment.validation.aa_lookback
@@ -396,12 +409,10 @@ class _Builder:
     def _values(self, horizon: int | None, anchor: Anchor) -> _Values:
         return self.blocks.setdefault(block_name(horizon, anchor), _Values(horizon, anchor))
 
-    def _unit_column(self, label: str, part: Part, bounds: Bounds) -> UnitColumn:
-        key = (part.source, part.agg, part.measure, part.filter, bounds)
+    def _unit_column(self, label: str, part: Part, bounds: Bounds, agg: DayAgg | None = None) -> UnitColumn:
+        key = (part.source, agg or part.agg, part.measure, part.filter, bounds)
         if key not in self.unit_columns:
-            self.unit_columns[key] = UnitColumn(
-                self.names.unique("unit", label), part.source, part.agg, part.measure, part.filter, bounds
-            )
+            self.unit_columns[key] = UnitColumn(self.names.unique("unit", label), *key)
         return self.unit_columns[key]
 
     def _funnel(self, label: str, part: Part, bounds: Bounds) -> str:
@@ -480,6 +491,8 @@ class _Builder:
                 }
                 groups.append(names)
                 groups.append(set(metric.before))
+                if metric.novelty is not None:
+                    groups.append({metric.novelty[0], *metric.covariates})
                 families[metric.role] |= names if uncapped else names - {*metric.uncapped, metric.uncapped_residual}
         for role, names in families.items():
             correction = correction_of(self.project, self.experiment, role)

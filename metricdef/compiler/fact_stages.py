@@ -16,6 +16,7 @@ from metricdef.compiler.source_checks import check_columns, checked_sources, mus
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
 from metricdef.definitions.models import Source
+from metricdef.definitions.novelty import days_of
 from metricdef.metrics.base import FunnelStep
 
 DAY = 86_400_000_000
@@ -376,8 +377,22 @@ def aggregate(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> str
             return f"COUNT(DISTINCT {when} {local_day(plan, sql, 'ts_us')} END)"
         case "sum" | "min" | "max":
             return total(sql, column, when, sql.double(measure))
+        case "sum_by_day":
+            return f"SUM({when} {sql.double(measure)} * {_centred_day(plan, sql, column.bounds)} END)"
+        case "count_by_day":
+            return f"SUM({when} {_centred_day(plan, sql, column.bounds)} END)"
+        case "any_by_day":  # every day has a weight of its own
+            return f"SUM(DISTINCT {when} {_centred_day(plan, sql, column.bounds)} END)"
         case _:
             raise AssertionError(column.agg)
+
+
+def _centred_day(plan: Plan, sql: SqlText, bounds: Bounds) -> str:
+    """The day of a window, 24 hours each from its start on, less their mean."""
+    own = since(plan, bounds)
+    own = f"({own} - {duration(bounds.start)})" if bounds.start else f"({own})"
+    days = days_of(bounds.start, bounds.end or 0)
+    return f"({sql.double(f'({own} - {sql.remainder(own, DAY)}) / {DAY}')} - {sql.number((days - 1) / 2)})"
 
 
 def total(sql: SqlText, column: UnitColumn, when: str, measure: str) -> str:

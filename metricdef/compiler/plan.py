@@ -14,6 +14,9 @@ from metricdef.metrics import Metric
 from metricdef.metrics.base import Funnel, Limit, PartAgg
 
 Anchor = Literal["outcome", "exposure"]
+# Sums over the days d of a window, 24 hours each, of w_d times a unit's daily value; w_d are centred, d - (D - 1) / 2.
+# The value is the measure's sum, the number of rows, or 1 where there is a row.
+DayAgg = Literal["sum_by_day", "count_by_day", "any_by_day"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class UnitColumn:
 
     name: str
     source: str
-    agg: PartAgg
+    agg: PartAgg | DayAgg
     measure: str | None
     filter: tuple[str, ...]
     bounds: Bounds
@@ -130,7 +133,7 @@ class Value:
     A limit of the cap is a number or the name of a Percentile. `presence` as in Part; `absent` is 1 where there is no
     value, `size` counts units (of a cluster). `residual` is the value `column` less rho times the value `minus`, rho the
     ratio of their centres: a ratio's numerator without what goes with its denominator, so that its variance keeps its
-    digits. In a cluster-randomised experiment `total` values are summed over the cluster's units, the others averaged.
+    digits. `daily` is cut as much as the value of the unit column `minus` is by the same limit. In a cluster-randomised experiment `total` values are summed over the cluster's units, the others averaged.
     """
 
     name: str
@@ -138,14 +141,14 @@ class Value:
     lower: float | str | None = None
     upper: float | str | None = None
     limit: Limit | None = None
-    presence: Literal["ignored", "required", "itself", "absent", "size", "residual"] = "ignored"
+    presence: Literal["ignored", "required", "itself", "absent", "size", "residual", "daily"] = "ignored"
     total: bool = True
     minus: str = ""
 
     @property
     def is_capped(self) -> bool:
         """Whether the cap may have changed it, which is then counted."""
-        return self.presence != "itself" and (self.lower is not None or self.upper is not None)
+        return self.presence not in ("itself", "daily") and (self.lower is not None or self.upper is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +205,7 @@ class MetricPlan:
     steps: tuple[tuple[str, str], ...] = ()  # of a funnel: name and column
     quantile: QuantilePlan | None = None
     diluted: tuple[str, str, tuple[str, ...]] | None = None  # with a trigger: block, size and columns over all exposed
+    novelty: tuple[str, int] | None = None  # the column of values weighed by centred days, and the window's days
     before: tuple[str, ...] = ()  # of the pre-period check: the outcome's columns over the time before exposure
 
 

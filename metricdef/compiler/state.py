@@ -47,6 +47,7 @@ def _read_by(plan: Plan, metric: MetricPlan) -> set[str]:
         *metric.covariates,
         *metric.uncapped,
         *metric.before,
+        *((metric.novelty[0],) if metric.novelty else ()),
         *(metric.diluted[2] if metric.diluted else ()),
     }
     events = metric.quantile is not None and metric.quantile.events

@@ -158,6 +158,8 @@ def _uneligible(plan: Plan, sql: SqlText, block: Block, value: Value) -> tuple[s
     if value.presence == "size":
         return one, None
     raw, present = _source_of(plan, sql, block, value.column)
+    if value.presence == "daily":
+        return _cut_by_day(plan, sql, block, value, raw), None
     if value.presence == "absent":
         return f"CASE WHEN {present} THEN {zero} ELSE {one} END", None
     if value.presence == "itself":
@@ -181,6 +183,15 @@ def _uneligible(plan: Plan, sql: SqlText, block: Block, value: Value) -> tuple[s
         text = f"CASE WHEN {present} THEN {text} ELSE {zero} END"
         capped = capped and f"CASE WHEN {present} AND ({' OR '.join(tests)}) THEN 1 ELSE 0 END"
     return text, capped
+
+
+def _cut_by_day(plan: Plan, sql: SqlText, block: Block, value: Value, raw: str) -> str:
+    """Daily values cut alike, so that their sum is the unit's value as its cap leaves it."""
+    if value.upper is None:
+        return raw
+    limit = f"md_percentiles.p_{value.upper}" if isinstance(value.upper, str) else sql.number(value.upper)
+    whole, _ = _source_of(plan, sql, block, value.minus)
+    return f"CASE WHEN {whole} > {limit} AND {whole} <> 0 THEN {raw} * ({limit} / {whole}) ELSE {raw} END"
 
 
 def _source_of(plan: Plan, sql: SqlText, block: Block, name: str) -> tuple[str, str]:

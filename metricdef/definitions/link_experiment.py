@@ -11,6 +11,7 @@ from metricdef.definitions.link_sequential import check_sequential
 from metricdef.definitions.link_time import check_time
 from metricdef.definitions.lookup import check_extra, check_filter, check_unit, unknown
 from metricdef.definitions.models import ROLES, Experiment, Role, Target, Trigger
+from metricdef.definitions.novelty import check_novelty
 from metricdef.definitions.project import Project
 from metricdef.definitions.used import experiment_metrics, extras_of, sources_of, unit_of
 from metricdef.errors import Diagnostic
@@ -32,6 +33,7 @@ def check_experiment(project: Project, name: str) -> Iterator[Diagnostic]:
     yield from _check_metrics(project, name, experiment)
     yield from _check_analysis(project, name, experiment)
     yield from _check_decision(project, name, experiment)
+    yield from check_novelty(project, name, experiment)
     yield from check_design(project, name)
     yield from check_time(project, name)
 

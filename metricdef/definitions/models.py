@@ -227,6 +227,7 @@ class Analysis(Strict):
     multiplicity: Multiplicity | None = None
     sensitivity: Annotated[tuple[Sensitivity, ...], BeforeValidator(as_tuple)] = ()
     breakdowns: Names = ()
+    novelty: Names = ()
     bayes: dict[str, Any] | None = None
 
 

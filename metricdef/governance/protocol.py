@@ -30,7 +30,7 @@ from metricdef.metrics.fields import Covariates
 FREE = ("label", "owners", "description", "status", "outcome", "amendments", "flag")
 CONFIRMATORY = ("primary", "guardrail")
 DESCRIPTIVE = ("label", "description", "owner", "tags", "renamed_from", "deprecated")  # of a metric
-_SETS = ("strata", "breakdowns", "sensitivity")  # lists whose order means nothing
+_SETS = ("strata", "breakdowns", "sensitivity", "novelty")  # lists whose order means nothing
 
 Tree = dict[str, Any]
 

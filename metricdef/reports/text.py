@@ -10,6 +10,7 @@ from metricdef.reports import deviations, looks, remarks, words
 from metricdef.reports.breakdowns import render_breakdowns
 from metricdef.reports.comparisons import render_estimates
 from metricdef.reports.lines import GAP, Pen, flow, table, visible, wrap
+from metricdef.reports.novelty import render_novelty
 from metricdef.reports.numbers import count, equation
 from metricdef.reports.series import render_series
 
@@ -149,6 +150,8 @@ def _share(value: float | None) -> str:
 def _remarks(readout: Readout, width: int) -> Iterator[str]:
     """What else belongs to the result: sensitivity, exclusions, error budget."""
     for line in remarks.sensitivity(readout):
+        yield from wrap(line, width, rest=GAP)
+    for line in render_novelty(readout):
         yield from wrap(line, width, rest=GAP)
     if left_out := remarks.left_out(readout):
         yield from wrap(f"Left out: {'; '.join(left_out)}.", width, rest=GAP)

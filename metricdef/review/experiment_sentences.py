@@ -210,6 +210,8 @@ def _analysis(project: Project, experiment: Experiment) -> Iterator[str]:
         yield f"Broken down by {listed(sorted(analysis.breakdowns))}."
     if analysis.sensitivity:
         yield f"Sensitivity analyses: {listed(sorted(text.replace('_', ' ') for text in analysis.sensitivity))}."
+    if analysis.novelty:
+        yield f"Followed over the days since exposure: {listed(sorted(analysis.novelty))}."
     if analysis.bayes is not None:
         yield f"Bayesian readout beside it: {analysis.bayes}."
 

@@ -92,9 +92,15 @@ CLUSTERS = experiment(
         {"from": "2026-01-08", "shares": {"control": "50%", "treatment": "50%"}},
     ],
 )
+# Effects followed over the days since a trigger.
+NOVELTY = experiment(
+    metrics={"primary": {"revenue": {"mde": "2%"}}, "secondary": {"buyers": None}},
+    exposure={**PLAIN, "trigger": {"source": "orders", "filter": "status = 'cart'"}},
+    analysis={"novelty": ["revenue", "buyers"]},
+)
 
 
-DESIGNS = {"types": EVERY_TYPE, "splits": SPLIT, "clusters": CLUSTERS}
+DESIGNS = {"types": EVERY_TYPE, "splits": SPLIT, "clusters": CLUSTERS, "novelty": NOVELTY}
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ FATES = {
     "Multiplicity": {"used": "primary secondary guardrail"},
     "Alphas": {"used": "success non_inferiority deterioration quality"},
     "Analysis": {
-        "used": "confidence alpha covariates sequential multiplicity strata breakdowns",
+        "used": "confidence alpha covariates sequential multiplicity strata breakdowns novelty",
         "refused": "sensitivity bayes",
     },
     "Conditions": {"used": "primary secondary guardrail"},

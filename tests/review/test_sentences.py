@@ -246,6 +246,7 @@ PROTOCOL: list[tuple[str, Any, Any]] = [
     ("analysis.strata", None, ["city"]),
     ("analysis.breakdowns", None, ["platform"]),
     ("analysis.sensitivity", None, ["unadjusted"]),
+    ("analysis.novelty", None, ["minutes"]),
     ("analysis.bayes", None, {"prior": {}}),
     ("analysis.sequential.method", None, "always_valid"),
     ("analysis.sequential.spending", SEQUENTIAL, "pocock"),

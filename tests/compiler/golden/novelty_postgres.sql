@@ -1,0 +1,604 @@
+-- metricdef 0.1.0: experiment test, dialect postgres
+-- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
+-- definitions 5f33881407995711, sql 7b7df84daa3ab38d
+-- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
+-- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
+
+SET TIME ZONE 'UTC';
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+WITH
+-- Exposures of this experiment. Arms are numbered in the order of their keys.
+md_exposure_rows AS (
+  SELECT
+    user_id AS unit,
+    CAST(EXTRACT(EPOCH FROM CAST(happened_at AS TIMESTAMP)) * 1000000 AS BIGINT) AS ts_us,
+    CASE CAST(arm AS VARCHAR) WHEN 'control' THEN 0 WHEN 'treatment' THEN 1 END AS arm_code
+  FROM assignments
+  WHERE CAST(experiment AS VARCHAR) = 'test'
+),
+
+-- Every exposure row that is left out, counted by reason.
+md_exposure_audit AS (
+  SELECT
+    COUNT(*) AS audit_rows,
+    COUNT(CASE WHEN unit IS NULL THEN 1 END) AS audit_null_unit,
+    COUNT(CASE WHEN unit IS NOT NULL AND ts_us IS NULL THEN 1 END) AS audit_null_time,
+    COUNT(CASE WHEN unit IS NOT NULL AND ts_us < 1767222000000000 /* 2025-12-31 23:00:00.000000 UTC */ THEN 1 END) AS audit_before_start,
+    COUNT(CASE WHEN unit IS NOT NULL AND ts_us >= 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */ THEN 1 END) AS audit_on_or_after_end,
+    COUNT(CASE WHEN unit IS NOT NULL AND ts_us >= 1767222000000000 /* 2025-12-31 23:00:00.000000 UTC */ AND ts_us >= 1772319600000000 /* 2026-02-28 23:00:00.000000 UTC */ AND ts_us < 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */ THEN 1 END) AS audit_after_as_of,
+    0 AS audit_not_loaded,
+    COUNT(CASE WHEN unit IS NOT NULL AND arm_code IS NULL AND ts_us >= 1767222000000000 /* 2025-12-31 23:00:00.000000 UTC */ AND ts_us < 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */ THEN 1 END) AS audit_unknown_arm
+  FROM md_exposure_rows
+),
+
+-- One row per unit: its first exposure; mixed where it saw more than one arm.
+md_entries AS (
+  SELECT
+    unit AS unit_id,
+    CAST(ROW_NUMBER() OVER () AS INTEGER) AS unit,
+    MIN(ts_us) AS exposed_us,
+    COUNT(*) AS exposure_rows,
+    MIN(ts_us * 2 + arm_code) % 2 AS arm,
+    CASE WHEN MIN(arm_code) = MAX(arm_code) THEN 0 ELSE 1 END AS mixed,
+    0 AS epoch
+  FROM md_exposure_rows
+  WHERE unit IS NOT NULL
+    AND arm_code IS NOT NULL
+    AND ts_us >= 1767222000000000 /* 2025-12-31 23:00:00.000000 UTC */
+    AND ts_us < 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */
+  GROUP BY unit
+),
+
+-- Attributes of units from users; the latest valid at first exposure; several are counted.
+md_attributes_users AS (
+  SELECT
+    unit,
+    COUNT(*) AS attribute_rows,
+    (ARRAY_AGG(valid_rows.e_users__age ORDER BY valid_rows.e_users__age NULLS LAST))[1] AS e_users__age
+  FROM (
+    SELECT
+      md_entries.unit AS unit,
+      attribute_rows.e_users__age AS e_users__age
+    FROM (
+      SELECT
+        user_id AS unit,
+        age AS e_users__age
+      FROM users
+    ) AS attribute_rows
+    INNER JOIN md_entries
+      ON md_entries.unit_id = attribute_rows.unit
+  ) AS valid_rows
+  GROUP BY unit
+),
+
+-- Rows of orders that some value needs, of exposed units only: one scan.
+md_facts_orders AS (
+  SELECT
+    md_entries.unit AS unit,
+    fact_rows.ts_us - md_entries.exposed_us AS since_us,
+    fact_rows.ts_us AS ts_us,
+    fact_rows.m_amount AS m_amount,
+    fact_rows.f_1 AS f_1
+  FROM (
+    SELECT
+      user_id AS unit,
+      CAST(EXTRACT(EPOCH FROM CAST(happened_at AS TIMESTAMP)) * 1000000 AS BIGINT) AS ts_us,
+      amount AS m_amount,
+      CASE WHEN (status = 'cart') THEN 1 ELSE 0 END AS f_1
+    FROM orders
+    WHERE CAST(happened_at AS TIMESTAMP) >= TIMESTAMP '2025-12-17 23:00:00.000000'
+      AND CAST(happened_at AS TIMESTAMP) < TIMESTAMP '2026-02-07 23:00:00.000000'
+  ) AS fact_rows
+  INNER JOIN md_entries
+    ON md_entries.unit_id = fact_rows.unit
+  WHERE fact_rows.ts_us - md_entries.exposed_us >= -1209600000000 /* -14d */
+),
+
+-- The first trigger of every unit, as time since its first exposure.
+md_triggers AS (
+  SELECT
+    unit,
+    MIN(since_us) AS delay_us
+  FROM md_facts_orders
+  WHERE since_us >= 0
+    AND ts_us < 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */
+    AND f_1 = 1
+  GROUP BY unit
+),
+
+-- One row per unit: its values from orders.
+md_unit_orders AS (
+  SELECT
+    md_facts_orders.unit AS unit,
+    SUM(CASE WHEN since_us - delay_us >= 0 AND since_us - delay_us < 604800000000 /* 7d */ THEN CAST(m_amount AS DOUBLE PRECISION) END) AS u_revenue,
+    SUM(CASE WHEN since_us < 0 THEN CAST(m_amount AS DOUBLE PRECISION) END) AS u_revenue__pre,
+    SUM(CASE WHEN since_us >= 0 AND since_us < 604800000000 /* 7d */ THEN CAST(m_amount AS DOUBLE PRECISION) END) AS u_revenue__exposed,
+    SUM(CASE WHEN since_us - delay_us >= 0 AND since_us - delay_us < 604800000000 /* 7d */ THEN CAST(m_amount AS DOUBLE PRECISION) * (CAST(((since_us - delay_us) - (since_us - delay_us) % 86400000000) / 86400000000 AS DOUBLE PRECISION) - CAST(3.0 AS DOUBLE PRECISION)) END) AS u_revenue__by_day,
+    COUNT(CASE WHEN since_us - delay_us >= 0 AND since_us - delay_us < 604800000000 /* 7d */ THEN 1 END) AS u_buyers,
+    COUNT(CASE WHEN since_us >= 0 AND since_us < 604800000000 /* 7d */ THEN 1 END) AS u_buyers__exposed,
+    SUM(DISTINCT CASE WHEN since_us - delay_us >= 0 AND since_us - delay_us < 604800000000 /* 7d */ THEN (CAST(((since_us - delay_us) - (since_us - delay_us) % 86400000000) / 86400000000 AS DOUBLE PRECISION) - CAST(3.0 AS DOUBLE PRECISION)) END) AS u_buyers__by_day
+  FROM md_facts_orders
+  LEFT JOIN md_triggers
+    ON md_triggers.unit = md_facts_orders.unit
+  GROUP BY md_facts_orders.unit
+),
+
+-- One row per unit.
+md_units AS (
+  SELECT
+    md_entries.unit AS unit,
+    md_entries.arm AS arm,
+    md_entries.mixed AS mixed,
+    md_entries.epoch AS epoch,
+    md_entries.exposed_us AS exposed_us,
+    md_entries.exposed_us + md_triggers.delay_us AS anchor_us,
+    md_attributes_users.e_users__age AS e_users__age,
+    md_unit_orders.u_revenue AS u_revenue,
+    md_unit_orders.u_revenue__pre AS u_revenue__pre,
+    md_unit_orders.u_revenue__exposed AS u_revenue__exposed,
+    md_unit_orders.u_revenue__by_day AS u_revenue__by_day,
+    md_unit_orders.u_buyers AS u_buyers,
+    md_unit_orders.u_buyers__exposed AS u_buyers__exposed,
+    md_unit_orders.u_buyers__by_day AS u_buyers__by_day,
+    md_attributes_users.attribute_rows AS rows_users,
+    1 AS in_population
+  FROM md_entries
+  LEFT JOIN md_attributes_users
+    ON md_attributes_users.unit = md_entries.unit
+  LEFT JOIN md_unit_orders
+    ON md_unit_orders.unit = md_entries.unit
+  LEFT JOIN md_triggers
+    ON md_triggers.unit = md_entries.unit
+),
+
+-- Units by arm of first exposure.
+md_arm_counts AS (
+  SELECT
+    arm,
+    mixed,
+    epoch,
+    COUNT(*) AS units_assigned,
+    COUNT(CASE WHEN in_population = 1 THEN 1 END) AS units_in_population,
+    COUNT(CASE WHEN in_population = 1 AND anchor_us IS NOT NULL THEN 1 END) AS units_analysed,
+    COUNT(CASE WHEN rows_users > 1 THEN 1 END) AS duplicates_users
+  FROM md_units
+  GROUP BY arm, mixed, epoch
+),
+
+-- Limits from the data: p the percentile over all arms, h the median of what is not 0.
+md_percentiles AS (
+  SELECT
+    PERCENTILE_CONT(0.99) WITHIN GROUP (ORDER BY CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ AND COALESCE(md_units.u_revenue, 0) <> 0 THEN COALESCE(md_units.u_revenue, 0) END) AS p_revenue__upper,
+    PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ AND COALESCE(md_units.u_revenue, 0) <> 0 THEN COALESCE(md_units.u_revenue, 0) END) AS h_revenue__upper,
+    PERCENTILE_CONT(0.99) WITHIN GROUP (ORDER BY CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ AND COALESCE(md_units.u_revenue__pre, 0) <> 0 THEN COALESCE(md_units.u_revenue__pre, 0) END) AS p_revenue__pre__upper,
+    PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ AND COALESCE(md_units.u_revenue__pre, 0) <> 0 THEN COALESCE(md_units.u_revenue__pre, 0) END) AS h_revenue__pre__upper
+  FROM md_units
+  WHERE in_population = 1
+    AND mixed = 0
+),
+
+-- Values of the units whose window is complete; NULL for the others.
+md_eligible AS (
+  SELECT
+    md_units.arm AS arm,
+    md_units.mixed AS mixed,
+    md_units.epoch AS epoch,
+    CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN 1 ELSE 0 END AS in_mature_7d,
+    CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN 1 ELSE 0 END AS in_exposed_mature_7d,
+    CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN COALESCE(md_units.u_revenue, 0) > md_percentiles.p_revenue__upper THEN md_percentiles.p_revenue__upper ELSE COALESCE(md_units.u_revenue, 0) END END AS v_revenue,
+    CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN COALESCE(md_units.u_revenue, 0) > md_percentiles.p_revenue__upper THEN 1 ELSE 0 END END AS c_revenue,
+    CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN COALESCE(md_units.u_revenue, 0) END AS v_revenue__uncapped,
+    CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN COALESCE(md_units.u_revenue__pre, 0) > md_percentiles.p_revenue__pre__upper THEN md_percentiles.p_revenue__pre__upper ELSE COALESCE(md_units.u_revenue__pre, 0) END END AS v_revenue__pre,
+    CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN COALESCE(md_units.u_revenue__pre, 0) > md_percentiles.p_revenue__pre__upper THEN 1 ELSE 0 END END AS c_revenue__pre,
+    CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN COALESCE(CAST(md_units.e_users__age AS DOUBLE PRECISION), 0) END AS v_users__age,
+    CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN md_units.e_users__age IS NOT NULL THEN CAST(0.0 AS DOUBLE PRECISION) ELSE CAST(1.0 AS DOUBLE PRECISION) END END AS v_users__age__missing,
+    CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN COALESCE(md_units.u_revenue, 0) > md_percentiles.p_revenue__upper AND COALESCE(md_units.u_revenue, 0) <> 0 THEN COALESCE(md_units.u_revenue__by_day, 0) * (md_percentiles.p_revenue__upper / COALESCE(md_units.u_revenue, 0)) ELSE COALESCE(md_units.u_revenue__by_day, 0) END END AS v_revenue__by_day,
+    CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN CAST(COALESCE(md_units.u_buyers, 0) AS DOUBLE PRECISION) >= CAST(1.0 AS DOUBLE PRECISION) THEN CAST(1.0 AS DOUBLE PRECISION) ELSE CAST(0.0 AS DOUBLE PRECISION) END END AS v_buyers,
+    CASE WHEN md_units.anchor_us IS NOT NULL AND md_units.anchor_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN COALESCE(md_units.u_buyers__by_day, 0) END AS v_buyers__by_day,
+    CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN COALESCE(md_units.u_revenue__exposed, 0) > md_percentiles.p_revenue__upper THEN md_percentiles.p_revenue__upper ELSE COALESCE(md_units.u_revenue__exposed, 0) END END AS v_revenue__exposed,
+    CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN COALESCE(md_units.u_revenue__exposed, 0) > md_percentiles.p_revenue__upper THEN 1 ELSE 0 END END AS c_revenue__exposed,
+    CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CAST(1.0 AS DOUBLE PRECISION) END AS v_exposed_mature_7d__units,
+    CASE WHEN md_units.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN CASE WHEN CAST(COALESCE(md_units.u_buyers__exposed, 0) AS DOUBLE PRECISION) >= CAST(1.0 AS DOUBLE PRECISION) THEN CAST(1.0 AS DOUBLE PRECISION) ELSE CAST(0.0 AS DOUBLE PRECISION) END END AS v_buyers__exposed
+  FROM md_units
+  CROSS JOIN md_percentiles
+  WHERE md_units.in_population = 1
+),
+
+-- One constant near the mean of every column, the same in all arms: products of differences lose no digits.
+md_centres AS (
+  SELECT
+    COALESCE(AVG(v_revenue), 0) AS v_revenue,
+    COALESCE(AVG(v_revenue__uncapped), 0) AS v_revenue__uncapped,
+    COALESCE(AVG(v_revenue__pre), 0) AS v_revenue__pre,
+    COALESCE(AVG(v_users__age), 0) AS v_users__age,
+    COALESCE(AVG(v_users__age__missing), 0) AS v_users__age__missing,
+    COALESCE(AVG(v_revenue__by_day), 0) AS v_revenue__by_day,
+    COALESCE(AVG(v_buyers), 0) AS v_buyers,
+    COALESCE(AVG(v_buyers__by_day), 0) AS v_buyers__by_day,
+    COALESCE(AVG(v_revenue__exposed), 0) AS v_revenue__exposed,
+    COALESCE(AVG(v_exposed_mature_7d__units), 0) AS v_exposed_mature_7d__units,
+    COALESCE(AVG(v_buyers__exposed), 0) AS v_buyers__exposed
+  FROM md_eligible
+),
+
+-- Distances from the centres.
+md_centred AS (
+  SELECT
+    md_eligible.arm AS arm,
+    md_eligible.mixed AS mixed,
+    md_eligible.epoch AS epoch,
+    md_eligible.in_mature_7d AS in_mature_7d,
+    md_eligible.in_exposed_mature_7d AS in_exposed_mature_7d,
+    md_eligible.v_revenue AS v_revenue,
+    md_eligible.c_revenue AS c_revenue,
+    md_eligible.v_revenue - md_centres.v_revenue AS d_revenue,
+    md_eligible.v_revenue__uncapped AS v_revenue__uncapped,
+    md_eligible.v_revenue__uncapped - md_centres.v_revenue__uncapped AS d_revenue__uncapped,
+    md_eligible.v_revenue__pre AS v_revenue__pre,
+    md_eligible.c_revenue__pre AS c_revenue__pre,
+    md_eligible.v_revenue__pre - md_centres.v_revenue__pre AS d_revenue__pre,
+    md_eligible.v_users__age AS v_users__age,
+    md_eligible.v_users__age - md_centres.v_users__age AS d_users__age,
+    md_eligible.v_users__age__missing AS v_users__age__missing,
+    md_eligible.v_users__age__missing - md_centres.v_users__age__missing AS d_users__age__missing,
+    md_eligible.v_revenue__by_day AS v_revenue__by_day,
+    md_eligible.v_revenue__by_day - md_centres.v_revenue__by_day AS d_revenue__by_day,
+    md_eligible.v_buyers AS v_buyers,
+    md_eligible.v_buyers - md_centres.v_buyers AS d_buyers,
+    md_eligible.v_buyers__by_day AS v_buyers__by_day,
+    md_eligible.v_buyers__by_day - md_centres.v_buyers__by_day AS d_buyers__by_day,
+    md_eligible.v_revenue__exposed AS v_revenue__exposed,
+    md_eligible.c_revenue__exposed AS c_revenue__exposed,
+    md_eligible.v_revenue__exposed - md_centres.v_revenue__exposed AS d_revenue__exposed,
+    md_eligible.v_exposed_mature_7d__units AS v_exposed_mature_7d__units,
+    md_eligible.v_exposed_mature_7d__units - md_centres.v_exposed_mature_7d__units AS d_exposed_mature_7d__units,
+    md_eligible.v_buyers__exposed AS v_buyers__exposed,
+    md_eligible.v_buyers__exposed - md_centres.v_buyers__exposed AS d_buyers__exposed
+  FROM md_eligible
+  CROSS JOIN md_centres
+),
+
+-- n: units, s: sums, q: products, k: cubes, a: largest size, z: non-zero, w: capped; by block and column.
+md_groups AS (
+  SELECT
+    arm,
+    mixed,
+    epoch,
+    COUNT(*) AS group_rows,
+    SUM(in_mature_7d) AS n__mature_7d,
+    SUM(d_revenue) AS s__b0_0,
+    SUM(d_revenue__uncapped) AS s__b0_1,
+    SUM(d_revenue__pre) AS s__b0_2,
+    SUM(d_users__age) AS s__b0_3,
+    SUM(d_users__age__missing) AS s__b0_4,
+    SUM(d_revenue__by_day) AS s__b0_5,
+    SUM(d_buyers) AS s__b0_6,
+    SUM(d_buyers__by_day) AS s__b0_7,
+    SUM(d_revenue * d_revenue) AS q__b0_0_0,
+    SUM(d_revenue * d_revenue__uncapped) AS q__b0_0_1,
+    SUM(d_revenue * d_revenue__pre) AS q__b0_0_2,
+    SUM(d_revenue * d_users__age) AS q__b0_0_3,
+    SUM(d_revenue * d_users__age__missing) AS q__b0_0_4,
+    SUM(d_revenue__uncapped * d_revenue__uncapped) AS q__b0_1_1,
+    SUM(d_revenue__uncapped * d_revenue__pre) AS q__b0_1_2,
+    SUM(d_revenue__uncapped * d_users__age) AS q__b0_1_3,
+    SUM(d_revenue__uncapped * d_users__age__missing) AS q__b0_1_4,
+    SUM(d_revenue__pre * d_revenue__pre) AS q__b0_2_2,
+    SUM(d_revenue__pre * d_users__age) AS q__b0_2_3,
+    SUM(d_revenue__pre * d_users__age__missing) AS q__b0_2_4,
+    SUM(d_revenue__pre * d_revenue__by_day) AS q__b0_2_5,
+    SUM(d_users__age * d_users__age) AS q__b0_3_3,
+    SUM(d_users__age * d_users__age__missing) AS q__b0_3_4,
+    SUM(d_users__age * d_revenue__by_day) AS q__b0_3_5,
+    SUM(d_users__age__missing * d_users__age__missing) AS q__b0_4_4,
+    SUM(d_users__age__missing * d_revenue__by_day) AS q__b0_4_5,
+    SUM(d_revenue__by_day * d_revenue__by_day) AS q__b0_5_5,
+    SUM(d_buyers * d_buyers) AS q__b0_6_6,
+    SUM(d_buyers__by_day * d_buyers__by_day) AS q__b0_7_7,
+    SUM(d_revenue * d_revenue * d_revenue) AS k__b0_0,
+    MAX(ABS(v_revenue)) AS a__b0_0,
+    COUNT(CASE WHEN v_revenue <> 0 THEN 1 END) AS z__b0_0,
+    SUM(d_revenue__uncapped * d_revenue__uncapped * d_revenue__uncapped) AS k__b0_1,
+    MAX(ABS(v_revenue__uncapped)) AS a__b0_1,
+    COUNT(CASE WHEN v_revenue__uncapped <> 0 THEN 1 END) AS z__b0_1,
+    SUM(d_revenue__pre * d_revenue__pre * d_revenue__pre) AS k__b0_2,
+    MAX(ABS(v_revenue__pre)) AS a__b0_2,
+    COUNT(CASE WHEN v_revenue__pre <> 0 THEN 1 END) AS z__b0_2,
+    SUM(d_users__age * d_users__age * d_users__age) AS k__b0_3,
+    MAX(ABS(v_users__age)) AS a__b0_3,
+    COUNT(CASE WHEN v_users__age <> 0 THEN 1 END) AS z__b0_3,
+    SUM(d_users__age__missing * d_users__age__missing * d_users__age__missing) AS k__b0_4,
+    MAX(ABS(v_users__age__missing)) AS a__b0_4,
+    COUNT(CASE WHEN v_users__age__missing <> 0 THEN 1 END) AS z__b0_4,
+    SUM(d_revenue__by_day * d_revenue__by_day * d_revenue__by_day) AS k__b0_5,
+    MAX(ABS(v_revenue__by_day)) AS a__b0_5,
+    COUNT(CASE WHEN v_revenue__by_day <> 0 THEN 1 END) AS z__b0_5,
+    SUM(d_buyers * d_buyers * d_buyers) AS k__b0_6,
+    MAX(ABS(v_buyers)) AS a__b0_6,
+    COUNT(CASE WHEN v_buyers <> 0 THEN 1 END) AS z__b0_6,
+    SUM(d_buyers__by_day * d_buyers__by_day * d_buyers__by_day) AS k__b0_7,
+    MAX(ABS(v_buyers__by_day)) AS a__b0_7,
+    COUNT(CASE WHEN v_buyers__by_day <> 0 THEN 1 END) AS z__b0_7,
+    SUM(in_exposed_mature_7d) AS n__exposed_mature_7d,
+    SUM(d_revenue__exposed) AS s__b1_0,
+    SUM(d_exposed_mature_7d__units) AS s__b1_1,
+    SUM(d_buyers__exposed) AS s__b1_2,
+    SUM(d_revenue__exposed * d_revenue__exposed) AS q__b1_0_0,
+    SUM(d_exposed_mature_7d__units * d_exposed_mature_7d__units) AS q__b1_1_1,
+    SUM(d_buyers__exposed * d_buyers__exposed) AS q__b1_2_2,
+    SUM(d_revenue__exposed * d_revenue__exposed * d_revenue__exposed) AS k__b1_0,
+    MAX(ABS(v_revenue__exposed)) AS a__b1_0,
+    COUNT(CASE WHEN v_revenue__exposed <> 0 THEN 1 END) AS z__b1_0,
+    SUM(d_exposed_mature_7d__units * d_exposed_mature_7d__units * d_exposed_mature_7d__units) AS k__b1_1,
+    MAX(ABS(v_exposed_mature_7d__units)) AS a__b1_1,
+    COUNT(CASE WHEN v_exposed_mature_7d__units <> 0 THEN 1 END) AS z__b1_1,
+    SUM(d_buyers__exposed * d_buyers__exposed * d_buyers__exposed) AS k__b1_2,
+    MAX(ABS(v_buyers__exposed)) AS a__b1_2,
+    COUNT(CASE WHEN v_buyers__exposed <> 0 THEN 1 END) AS z__b1_2,
+    SUM(c_revenue) AS w__b0_0,
+    SUM(c_revenue__pre) AS w__b0_2,
+    SUM(c_revenue__exposed) AS w__b1_0
+  FROM md_centred
+  GROUP BY arm, mixed, epoch
+),
+
+-- Units by the local day of their first exposure; again: exposed more than once.
+md_entry_days AS (
+  SELECT
+    arm,
+    mixed,
+    epoch,
+    day_us,
+    COUNT(*) AS entered_units,
+    COUNT(CASE WHEN exposure_rows > 1 THEN 1 END) AS entered_again
+  FROM (
+    SELECT
+      arm,
+      mixed,
+      epoch,
+      exposure_rows,
+      ((exposed_us + 3600000000) - (exposed_us + 3600000000) % 86400000000) AS day_us
+    FROM md_entries
+  ) AS days_of_entry
+  GROUP BY arm, mixed, epoch, day_us
+)
+
+-- Every arm has its rows, also where no unit came.
+SELECT
+  'group' AS kind,
+  arms.arm AS arm,
+  arms.mixed AS mixed,
+  arms.epoch AS epoch,
+  COALESCE(md_arm_counts.units_assigned, 0) AS units_assigned,
+  COALESCE(md_arm_counts.units_in_population, 0) AS units_in_population,
+  COALESCE(md_arm_counts.units_analysed, 0) AS units_analysed,
+  COALESCE(md_arm_counts.duplicates_users, 0) AS duplicates_users,
+  md_exposure_audit.audit_rows AS audit_rows,
+  md_exposure_audit.audit_null_unit AS audit_null_unit,
+  md_exposure_audit.audit_null_time AS audit_null_time,
+  md_exposure_audit.audit_before_start AS audit_before_start,
+  md_exposure_audit.audit_on_or_after_end AS audit_on_or_after_end,
+  md_exposure_audit.audit_after_as_of AS audit_after_as_of,
+  md_exposure_audit.audit_not_loaded AS audit_not_loaded,
+  md_exposure_audit.audit_unknown_arm AS audit_unknown_arm,
+  md_percentiles.p_revenue__upper AS p__revenue__upper,
+  md_percentiles.h_revenue__upper AS h__revenue__upper,
+  md_percentiles.p_revenue__pre__upper AS p__revenue__pre__upper,
+  md_percentiles.h_revenue__pre__upper AS h__revenue__pre__upper,
+  md_centres.v_revenue AS c__b0_0,
+  md_centres.v_revenue__uncapped AS c__b0_1,
+  md_centres.v_revenue__pre AS c__b0_2,
+  md_centres.v_users__age AS c__b0_3,
+  md_centres.v_users__age__missing AS c__b0_4,
+  md_centres.v_revenue__by_day AS c__b0_5,
+  md_centres.v_buyers AS c__b0_6,
+  md_centres.v_buyers__by_day AS c__b0_7,
+  md_centres.v_revenue__exposed AS c__b1_0,
+  md_centres.v_exposed_mature_7d__units AS c__b1_1,
+  md_centres.v_buyers__exposed AS c__b1_2,
+  md_groups.group_rows AS group_rows,
+  md_groups.n__mature_7d AS n__mature_7d,
+  md_groups.s__b0_0 AS s__b0_0,
+  md_groups.s__b0_1 AS s__b0_1,
+  md_groups.s__b0_2 AS s__b0_2,
+  md_groups.s__b0_3 AS s__b0_3,
+  md_groups.s__b0_4 AS s__b0_4,
+  md_groups.s__b0_5 AS s__b0_5,
+  md_groups.s__b0_6 AS s__b0_6,
+  md_groups.s__b0_7 AS s__b0_7,
+  md_groups.q__b0_0_0 AS q__b0_0_0,
+  md_groups.q__b0_0_1 AS q__b0_0_1,
+  md_groups.q__b0_0_2 AS q__b0_0_2,
+  md_groups.q__b0_0_3 AS q__b0_0_3,
+  md_groups.q__b0_0_4 AS q__b0_0_4,
+  md_groups.q__b0_1_1 AS q__b0_1_1,
+  md_groups.q__b0_1_2 AS q__b0_1_2,
+  md_groups.q__b0_1_3 AS q__b0_1_3,
+  md_groups.q__b0_1_4 AS q__b0_1_4,
+  md_groups.q__b0_2_2 AS q__b0_2_2,
+  md_groups.q__b0_2_3 AS q__b0_2_3,
+  md_groups.q__b0_2_4 AS q__b0_2_4,
+  md_groups.q__b0_2_5 AS q__b0_2_5,
+  md_groups.q__b0_3_3 AS q__b0_3_3,
+  md_groups.q__b0_3_4 AS q__b0_3_4,
+  md_groups.q__b0_3_5 AS q__b0_3_5,
+  md_groups.q__b0_4_4 AS q__b0_4_4,
+  md_groups.q__b0_4_5 AS q__b0_4_5,
+  md_groups.q__b0_5_5 AS q__b0_5_5,
+  md_groups.q__b0_6_6 AS q__b0_6_6,
+  md_groups.q__b0_7_7 AS q__b0_7_7,
+  md_groups.k__b0_0 AS k__b0_0,
+  md_groups.a__b0_0 AS a__b0_0,
+  md_groups.z__b0_0 AS z__b0_0,
+  md_groups.k__b0_1 AS k__b0_1,
+  md_groups.a__b0_1 AS a__b0_1,
+  md_groups.z__b0_1 AS z__b0_1,
+  md_groups.k__b0_2 AS k__b0_2,
+  md_groups.a__b0_2 AS a__b0_2,
+  md_groups.z__b0_2 AS z__b0_2,
+  md_groups.k__b0_3 AS k__b0_3,
+  md_groups.a__b0_3 AS a__b0_3,
+  md_groups.z__b0_3 AS z__b0_3,
+  md_groups.k__b0_4 AS k__b0_4,
+  md_groups.a__b0_4 AS a__b0_4,
+  md_groups.z__b0_4 AS z__b0_4,
+  md_groups.k__b0_5 AS k__b0_5,
+  md_groups.a__b0_5 AS a__b0_5,
+  md_groups.z__b0_5 AS z__b0_5,
+  md_groups.k__b0_6 AS k__b0_6,
+  md_groups.a__b0_6 AS a__b0_6,
+  md_groups.z__b0_6 AS z__b0_6,
+  md_groups.k__b0_7 AS k__b0_7,
+  md_groups.a__b0_7 AS a__b0_7,
+  md_groups.z__b0_7 AS z__b0_7,
+  md_groups.w__b0_0 AS w__b0_0,
+  md_groups.w__b0_2 AS w__b0_2,
+  md_groups.n__exposed_mature_7d AS n__exposed_mature_7d,
+  md_groups.s__b1_0 AS s__b1_0,
+  md_groups.s__b1_1 AS s__b1_1,
+  md_groups.s__b1_2 AS s__b1_2,
+  md_groups.q__b1_0_0 AS q__b1_0_0,
+  md_groups.q__b1_1_1 AS q__b1_1_1,
+  md_groups.q__b1_2_2 AS q__b1_2_2,
+  md_groups.k__b1_0 AS k__b1_0,
+  md_groups.a__b1_0 AS a__b1_0,
+  md_groups.z__b1_0 AS z__b1_0,
+  md_groups.k__b1_1 AS k__b1_1,
+  md_groups.a__b1_1 AS a__b1_1,
+  md_groups.z__b1_1 AS z__b1_1,
+  md_groups.k__b1_2 AS k__b1_2,
+  md_groups.a__b1_2 AS a__b1_2,
+  md_groups.z__b1_2 AS z__b1_2,
+  md_groups.w__b1_0 AS w__b1_0,
+  CAST(NULL AS BIGINT) AS seen_us,
+  CAST(NULL AS BIGINT) AS entered_units,
+  CAST(NULL AS BIGINT) AS entered_again
+FROM (
+  SELECT 0 AS arm, 0 AS mixed, 0 AS epoch
+  UNION ALL SELECT 0 AS arm, 1 AS mixed, 0 AS epoch
+  UNION ALL SELECT 1 AS arm, 0 AS mixed, 0 AS epoch
+  UNION ALL SELECT 1 AS arm, 1 AS mixed, 0 AS epoch
+) AS arms
+CROSS JOIN md_exposure_audit
+CROSS JOIN md_percentiles
+CROSS JOIN md_centres
+LEFT JOIN md_arm_counts
+  ON md_arm_counts.arm = arms.arm
+  AND md_arm_counts.mixed = arms.mixed
+  AND md_arm_counts.epoch = arms.epoch
+LEFT JOIN md_groups
+  ON md_groups.arm = arms.arm
+  AND md_groups.mixed = arms.mixed
+  AND md_groups.epoch = arms.epoch
+UNION ALL
+SELECT
+  'entered' AS kind,
+  arm AS arm,
+  mixed AS mixed,
+  epoch AS epoch,
+  CAST(NULL AS BIGINT) AS units_assigned,
+  CAST(NULL AS BIGINT) AS units_in_population,
+  CAST(NULL AS BIGINT) AS units_analysed,
+  CAST(NULL AS BIGINT) AS duplicates_users,
+  CAST(NULL AS BIGINT) AS audit_rows,
+  CAST(NULL AS BIGINT) AS audit_null_unit,
+  CAST(NULL AS BIGINT) AS audit_null_time,
+  CAST(NULL AS BIGINT) AS audit_before_start,
+  CAST(NULL AS BIGINT) AS audit_on_or_after_end,
+  CAST(NULL AS BIGINT) AS audit_after_as_of,
+  CAST(NULL AS BIGINT) AS audit_not_loaded,
+  CAST(NULL AS BIGINT) AS audit_unknown_arm,
+  CAST(NULL AS DOUBLE PRECISION) AS p__revenue__upper,
+  CAST(NULL AS DOUBLE PRECISION) AS h__revenue__upper,
+  CAST(NULL AS DOUBLE PRECISION) AS p__revenue__pre__upper,
+  CAST(NULL AS DOUBLE PRECISION) AS h__revenue__pre__upper,
+  CAST(NULL AS DOUBLE PRECISION) AS c__b0_0,
+  CAST(NULL AS DOUBLE PRECISION) AS c__b0_1,
+  CAST(NULL AS DOUBLE PRECISION) AS c__b0_2,
+  CAST(NULL AS DOUBLE PRECISION) AS c__b0_3,
+  CAST(NULL AS DOUBLE PRECISION) AS c__b0_4,
+  CAST(NULL AS DOUBLE PRECISION) AS c__b0_5,
+  CAST(NULL AS DOUBLE PRECISION) AS c__b0_6,
+  CAST(NULL AS DOUBLE PRECISION) AS c__b0_7,
+  CAST(NULL AS DOUBLE PRECISION) AS c__b1_0,
+  CAST(NULL AS DOUBLE PRECISION) AS c__b1_1,
+  CAST(NULL AS DOUBLE PRECISION) AS c__b1_2,
+  CAST(NULL AS BIGINT) AS group_rows,
+  CAST(NULL AS DOUBLE PRECISION) AS n__mature_7d,
+  CAST(NULL AS DOUBLE PRECISION) AS s__b0_0,
+  CAST(NULL AS DOUBLE PRECISION) AS s__b0_1,
+  CAST(NULL AS DOUBLE PRECISION) AS s__b0_2,
+  CAST(NULL AS DOUBLE PRECISION) AS s__b0_3,
+  CAST(NULL AS DOUBLE PRECISION) AS s__b0_4,
+  CAST(NULL AS DOUBLE PRECISION) AS s__b0_5,
+  CAST(NULL AS DOUBLE PRECISION) AS s__b0_6,
+  CAST(NULL AS DOUBLE PRECISION) AS s__b0_7,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_0_0,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_0_1,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_0_2,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_0_3,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_0_4,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_1_1,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_1_2,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_1_3,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_1_4,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_2_2,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_2_3,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_2_4,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_2_5,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_3_3,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_3_4,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_3_5,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_4_4,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_4_5,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_5_5,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_6_6,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b0_7_7,
+  CAST(NULL AS DOUBLE PRECISION) AS k__b0_0,
+  CAST(NULL AS DOUBLE PRECISION) AS a__b0_0,
+  CAST(NULL AS DOUBLE PRECISION) AS z__b0_0,
+  CAST(NULL AS DOUBLE PRECISION) AS k__b0_1,
+  CAST(NULL AS DOUBLE PRECISION) AS a__b0_1,
+  CAST(NULL AS DOUBLE PRECISION) AS z__b0_1,
+  CAST(NULL AS DOUBLE PRECISION) AS k__b0_2,
+  CAST(NULL AS DOUBLE PRECISION) AS a__b0_2,
+  CAST(NULL AS DOUBLE PRECISION) AS z__b0_2,
+  CAST(NULL AS DOUBLE PRECISION) AS k__b0_3,
+  CAST(NULL AS DOUBLE PRECISION) AS a__b0_3,
+  CAST(NULL AS DOUBLE PRECISION) AS z__b0_3,
+  CAST(NULL AS DOUBLE PRECISION) AS k__b0_4,
+  CAST(NULL AS DOUBLE PRECISION) AS a__b0_4,
+  CAST(NULL AS DOUBLE PRECISION) AS z__b0_4,
+  CAST(NULL AS DOUBLE PRECISION) AS k__b0_5,
+  CAST(NULL AS DOUBLE PRECISION) AS a__b0_5,
+  CAST(NULL AS DOUBLE PRECISION) AS z__b0_5,
+  CAST(NULL AS DOUBLE PRECISION) AS k__b0_6,
+  CAST(NULL AS DOUBLE PRECISION) AS a__b0_6,
+  CAST(NULL AS DOUBLE PRECISION) AS z__b0_6,
+  CAST(NULL AS DOUBLE PRECISION) AS k__b0_7,
+  CAST(NULL AS DOUBLE PRECISION) AS a__b0_7,
+  CAST(NULL AS DOUBLE PRECISION) AS z__b0_7,
+  CAST(NULL AS DOUBLE PRECISION) AS w__b0_0,
+  CAST(NULL AS DOUBLE PRECISION) AS w__b0_2,
+  CAST(NULL AS DOUBLE PRECISION) AS n__exposed_mature_7d,
+  CAST(NULL AS DOUBLE PRECISION) AS s__b1_0,
+  CAST(NULL AS DOUBLE PRECISION) AS s__b1_1,
+  CAST(NULL AS DOUBLE PRECISION) AS s__b1_2,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b1_0_0,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b1_1_1,
+  CAST(NULL AS DOUBLE PRECISION) AS q__b1_2_2,
+  CAST(NULL AS DOUBLE PRECISION) AS k__b1_0,
+  CAST(NULL AS DOUBLE PRECISION) AS a__b1_0,
+  CAST(NULL AS DOUBLE PRECISION) AS z__b1_0,
+  CAST(NULL AS DOUBLE PRECISION) AS k__b1_1,
+  CAST(NULL AS DOUBLE PRECISION) AS a__b1_1,
+  CAST(NULL AS DOUBLE PRECISION) AS z__b1_1,
+  CAST(NULL AS DOUBLE PRECISION) AS k__b1_2,
+  CAST(NULL AS DOUBLE PRECISION) AS a__b1_2,
+  CAST(NULL AS DOUBLE PRECISION) AS z__b1_2,
+  CAST(NULL AS DOUBLE PRECISION) AS w__b1_0,
+  day_us AS seen_us,
+  entered_units AS entered_units,
+  entered_again AS entered_again
+FROM md_entry_days;
