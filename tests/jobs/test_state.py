@@ -11,6 +11,7 @@ import time
 
 import duckdb
 import pytest
+import yaml
 from projects import PROJECT, write_definitions, write_warehouse
 from states import ORDER, add, assert_close, assert_same, build, execute, tables, write_data, write_project
 
@@ -59,6 +60,24 @@ def test_what_is_made_anew_is_named(root):
     execute(root, job.output.statements)
     with duckdb.connect(str(root / "warehouse.duckdb"), read_only=True) as connection:
         assert all(connection.execute(f"SELECT COUNT(*) FROM {table}").fetchall() for table in state["tables"])
+
+
+def test_slopes_over_days_are_those_of_a_run_and_said_to_be_made_anew(root):
+    path = root / "metrics" / "part_3.yml"
+    content = yaml.safe_load(path.read_text())
+    only = content["experiments"]["test"]
+    only["metrics"] = {"secondary": {"weekly": None, "buyers": None}}
+    only["analysis"] = {"novelty": ["weekly"]}
+    path.write_text(yaml.safe_dump(content))
+    weekly = {"type": "mean", "source": "orders", "agg": "count", "window": "7d", "direction": "increase"}
+    (root / "metrics" / "more.yml").write_text(yaml.safe_dump({"metrics": {"weekly": weekly}}))
+    add(root, "2026-02-05", "2026-02-09")
+    (job,) = build(root, "2026-02-09")
+    assert job.recomputed == ("weekly",)
+    assert_same(root, "2026-02-09")
+    got = Project(root).ingest(job.output.table, as_of="2026-02-09").novelty
+    assert got[0]["slope"]["std_error"] > 0
+    assert_close(got, Project(root).run("test", as_of="2026-02-09").novelty)
 
 
 def test_a_day_that_runs_again_leaves_the_same_rows(root):
