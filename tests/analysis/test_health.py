@@ -117,6 +117,16 @@ def test_units_of_an_arm_without_share_fail(tmp_path):
 # --- drift ------------------------------------------------------------------------------------------------------------
 
 
+def test_drift_names_the_epoch_of_a_ramp_in_which_the_split_changes(tmp_path):
+    half, most = {"control": "50%", "treatment": "50%"}, {"control": "20%", "treatment": "80%"}
+    ramp = [{"from": "2026-01-01", "shares": half}, {"from": "2026-01-05", "shares": most}]
+    counts = [(100, 100)] * 4 + [(20, 80), (20, 80), (80, 20), (80, 20)]
+    sticky = {"source": "assignments", "key": "test", "assignment": "sticky"}
+    found = see(tmp_path, ANY, days_of(counts), ramp=ramp, exposure=sticky).health("allocation_drift")
+    assert found.status == "warn"
+    assert "changes over time within epoch 2 of the ramp: control got 20.00%" in found.message
+
+
 def test_drift_compares_the_split_of_the_days_whatever_the_shares(tmp_path):
     counts = [(140, 60), (138, 62), (90, 110), (95, 104)]
     found = see(tmp_path, ANY, days_of(counts)).health("allocation_drift")
@@ -286,6 +296,16 @@ def test_an_arm_without_any_value_is_named(tmp_path):
     few = see(tmp_path, ANY, exposures, orders=orders[:9]).health("metric_fill")
     assert few.status == "pass"
     assert see(tmp_path, ANY, exposures).health("metric_fill").status == "warn"
+
+
+@pytest.mark.parametrize("cap", [{"lower": 1}, {"upper": 0}])
+def test_a_cap_hides_no_arm_without_values(tmp_path, cap):
+    """Values that the cap raised, or cut to 0, were counted in place of the rows' own."""
+    exposures = days_of([(100, 100)])
+    orders = [order(row[0], AFTER) for row in exposures if row[2] == "control"][:30]
+    found = see(tmp_path, {**SPEND, "window": "experiment", "cap": cap}, exposures, orders=orders).health("metric_fill")
+    assert (found.status, found.statistic) == ("warn", 0.15)
+    assert "none in treatment" in found.message
 
 
 def test_one_unit_with_much_of_the_total_is_counted(tmp_path):

@@ -38,13 +38,14 @@ def check_outcomes(cells: Cells, settings: Settings) -> Iterator[HealthRow]:
 
 
 def _moments(cells: Cells, metric: MetricPlan, *, with_mixed: bool) -> dict[str, Moments]:
-    columns = tuple(dict.fromkeys(metric.columns))
+    columns = tuple(dict.fromkeys((*metric.columns, *metric.uncapped)))
     return {a.name: cells.moments(metric.block, columns, a.name, with_mixed=with_mixed) for a in cells.plan.arms}
 
 
 def _filled(metric: MetricPlan, arms: dict[str, Moments]) -> HealthRow:
     """Units with a value other than 0; an arm without any where the others have some has lost its rows."""
-    counts = {arm: (int(m.nonzero[m.index(metric.columns[0])]), m.n) for arm, m in arms.items()}
+    column = (metric.uncapped or metric.columns)[0]  # a cap may make 0 of a value, and a value of 0
+    counts = {arm: (int(m.nonzero[m.index(column)]), m.n) for arm, m in arms.items()}
     filled, units = (sum(column) for column in zip(*counts.values(), strict=True))
     empty = [
         arm for arm, (own, n) in counts.items() if own == 0 and filled and n * filled / max(1, units - n) >= EXPECTED
@@ -81,7 +82,7 @@ def _zero_denominators(
     cells: Cells, metric: MetricPlan, arms: dict[str, Moments], *, with_mixed: bool
 ) -> Iterator[HealthRow]:
     """Units whose denominator is 0, and whether there are as many in all arms, within the epochs of a ramp."""
-    column = metric.columns[1]
+    column = (metric.uncapped or metric.columns)[1]
     tests = []
     for epoch in range(max(1, len(cells.plan.epochs))):
         try:

@@ -87,19 +87,20 @@ def _drift(cells: Cells) -> Iterator[HealthRow]:
     for epoch in range(max(1, len(cells.plan.epochs))):
         table = _joined([counts for (at, _), counts in days.items() if at == epoch])
         try:
-            parts.append((contingency.independence(table), table))
+            parts.append((contingency.independence(table), table, epoch))
         except NotComputable:
             continue
     if not parts:
         return
-    whole = contingency.add_up([part for part, _ in parts])
+    whole = contingency.add_up([part for part, _, _ in parts])
     changed = whole.p_value <= DRIFT_ALPHA
     message = "the arms are split alike on all days"
     if changed:
-        _, table = min(parts, key=lambda part: part[0].p_value)
+        _, table, epoch = min(parts, key=lambda part: part[0].p_value)
         before, after = (_share(part) for part in (table[: len(table) // 2], table[len(table) // 2 :]))
+        within = f" within epoch {epoch + 1} of the ramp" if len(cells.plan.epochs) > 1 else ""
         message = (
-            f"the split of the arms changes over time: {cells.plan.arms[0].name} got {before:.2%} in the first half of "
+            f"the split of the arms changes over time{within}: {cells.plan.arms[0].name} got {before:.2%} in the first half of "
             f"the days and {after:.2%} in the second; a changed allocation needs a step in `ramp`"
         )
     figures = whole.statistic, whole.p_value, DRIFT_ALPHA
