@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from metricdef.analysis.readout import EstimateRow, Interval, Readout
+from metricdef.reports.chart import draw
 from metricdef.reports.comparison_table import joined
 from metricdef.reports.comparisons import metric_name
 from metricdef.reports.lines import GAP, Pen, table, visible, wrap
-from metricdef.reports.numbers import count, figures
+from metricdef.reports.numbers import count, decimals_for, figures, number, unit_of
 
 MOST_DAYS = 14  # the last ones; all of them in verbose mode
 
@@ -34,6 +35,7 @@ def render_series(readout: Readout, width: int, pen: Pen, verbose: bool) -> list
 
 def _table(row: EstimateRow, days: Sequence[dict[str, Any]], width: int, pen: Pen, verbose: bool) -> Iterator[str]:
     yield from (pen(line, "bold") for line in wrap(f"{metric_name(row)} · {visible(row.arm)}", width, GAP))
+    yield from _chart(row, days, width)
     shown = days if verbose else days[-MOST_DAYS:]
     cells = [[day["day"], count(sum(day["units"])), _effect(row, day)] for day in shown]
     header = ["until", "units", "difference"]
@@ -47,6 +49,23 @@ def _table(row: EstimateRow, days: Sequence[dict[str, Any]], width: int, pen: Pe
     if len(shown) < len(days):
         more = len(days) - len(shown)
         yield from (pen(line, "dim") for line in wrap(f"{more} earlier days: shown with --verbose", width, GAP * 2))
+
+
+def _chart(row: EstimateRow, days: Sequence[dict[str, Any]], width: int) -> Iterator[str]:
+    """The difference by the end of every day, with its interval."""
+    unit = unit_of(row)
+    found = [day["absolute"] for day in days]
+    points = [(x["estimate"], x["lower"], x["upper"]) if x is not None else None for x in found]
+    last = next((point for point in reversed(points) if point is not None), None)
+    if last is None:
+        return
+    decimals = decimals_for(last[1] * unit.factor, last[2] * unit.factor)
+
+    def write(value: float) -> str:
+        return number(value * unit.factor, decimals, signed=True) + unit.difference_suffix
+
+    for line in draw(points, (days[0]["day"], days[-1]["day"]), width - len(GAP) * 2, write):
+        yield f"{GAP * 2}{line}"
 
 
 def _effect(row: EstimateRow, day: dict[str, Any]) -> str:

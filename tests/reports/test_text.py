@@ -563,3 +563,24 @@ if __name__ == "__main__":  # rewrites the golden files
         for columns in (60, 100, 120):
             path, full = golden(make, columns)
             path.write_text(render_text(make(), columns, verbose=full) + "\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_a_series_is_a_picture_and_a_table(width):
+    days = [
+        {
+            "metric": row().metric, "day": f"2026-09-{day:02d}", "as_of": f"2026-09-{day:02d}T22:00:00Z", "arm": row().arm, "units": (day * 10, day * 11),
+            "baseline_value": 10.0, "arm_value": 11.0, "relative": None, "estimator": "unadjusted", "interval_kind": "marginal", "reason": None,
+            "absolute": {"estimate": 1 / day, "std_error": 1 / day, "lower": -1 / day, "upper": 3 / day} if day > 2 else None,
+        }
+        for day in range(1, 21)
+    ]  # fmt: skip
+    found = replace(readout(row()), series=tuple(days))
+    text = render_text(found, width)
+    sound(text, width)
+    section = text[text.index("BY DAY") :]
+    assert section.count("●") == 18
+    assert section.index("●") < section.index("2026-09-07")
+    assert "2026-09-01" in section
+    assert section.count("●") == render_text(found, 150, verbose=True).count("●")
+    assert "┤" not in render_text(replace(found, series=tuple(days[:3])), width)
