@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from metricdef.compiler.plan import EntryColumn, Plan
+from metricdef.compiler.source_checks import check_columns, checked_sources, checks_exposures, rows_table
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
 from metricdef.compiler.state import known_entries
@@ -34,6 +35,9 @@ def exposure_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
     columns = [{"name": f"e_{c.name}", "sql": sql.column(c.expression, c.source, source)} for c in carried]
     if plan.cluster is not None:
         columns.append({"name": "cluster", "sql": sql.name(source.entities[plan.cluster])})
+    if checks_exposures(plan):
+        columns += check_columns(plan, sql, plan.exposure_source)
+        columns += [] if loaded else [{"name": "is_loaded", "sql": "1"}]
     body = template("exposure_rows").render(
         unit=sql.name(source.entities[plan.unit]),
         ts_us=ts_us(sql, source),
@@ -138,32 +142,57 @@ def attribute_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
     """Attributes of units, as they stood at first exposure."""
     for name, source in plan.sources.items():
         if source.kind == "attributes":
-            yield _attributes(plan, sql, name, source)
+            checked = name in checked_sources(plan)
+            if checked:
+                yield _checked_attributes(plan, sql, name, source)
+            yield _attributes(plan, sql, name, source, checked=checked)
 
 
-def _attributes(plan: Plan, sql: SqlText, name: str, source: Source) -> Stage:
+def _attributes(plan: Plan, sql: SqlText, name: str, source: Source, *, checked: bool) -> Stage:
+    """`checked`: from the stage with all rows."""
     columns: list[EntryColumn] = [column for column in plan.entry_columns if column.source == name]
-    valid = {
-        key: sql.epoch_us(sql.utc(column, source.timezone)) if column else None
-        for key, column in (("valid_from", source.valid_from), ("valid_to", source.valid_to))
-    }
+    texts = {f"e_{c.name}": sql.column(c.expression, name, source) for c in columns}
+    valid = _validity(sql, source)
+    filters = [f"({sql.condition(text, name, source)})" for text in source.filter]
     body = template("attributes").render(
-        unit=sql.name(source.entities[plan.unit]),
-        relation=sql.relation(name, source),
-        **valid,
+        unit="unit" if checked else sql.name(source.entities[plan.unit]),
+        relation=rows_table(name) if checked else sql.relation(name, source),
+        **{key: f"{key}_us" if checked and text else text for key, text in valid.items()},
         ever=-(2**62),  # a row that is valid from ever on starts before all others
-        columns=[
-            {"sql": sql.column(c.expression, name, source)} | _smallest(sql, "valid_rows", f"e_{c.name}")
-            for c in columns
-        ],
-        conditions=[f"({sql.condition(text, name, source)})" for text in source.filter]
-        + loaded_conditions(plan, sql, source),
+        columns=[{"sql": e if checked else text} | _smallest(sql, "valid_rows", e) for e, text in texts.items()],
+        conditions=["is_loaded = 1"] if checked else filters + loaded_conditions(plan, sql, source),
     )
     return Stage(
         f"md_attributes_{name}",
         (f"Attributes of units from {name}; the latest valid at first exposure; several are counted.",),
         body,
     )
+
+
+def _validity(sql: SqlText, source: Source) -> dict[str, str | None]:
+    return {
+        key: sql.epoch_us(sql.utc(column, source.timezone)) if column else None
+        for key, column in (("valid_from", source.valid_from), ("valid_to", source.valid_to))
+    }
+
+
+def _checked_attributes(plan: Plan, sql: SqlText, name: str, source: Source) -> Stage:
+    """All rows, of whomever: what the source declares is of each of them."""
+    columns = [{"name": f"{key}_us", "sql": text} for key, text in _validity(sql, source).items() if text]
+    own = [c for c in plan.entry_columns if c.source == name]
+    columns += [{"name": f"e_{c.name}", "sql": sql.column(c.expression, name, source)} for c in own]
+    body = template("checked_rows").render(
+        unit=sql.name(source.entities[plan.unit]),
+        ts_us=sql.integer("NULL"),
+        columns=[*columns, *check_columns(plan, sql, name)],
+        relation=sql.relation(name, source),
+        conditions=[f"({sql.condition(text, name, source)})" for text in source.filter],
+        wanted="",
+        loaded=" AND ".join(loaded_conditions(plan, sql, source)),
+        seen=None,
+    )
+    comment = f"Every row of {name}: one scan. x: it breaks a rule, k: its keys."
+    return Stage(rows_table(name), (comment,), body, shared=True)
 
 
 def ts_us(sql: SqlText, source: Source) -> str:

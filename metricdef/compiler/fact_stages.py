@@ -12,7 +12,7 @@ from metricdef.compiler.fact_flags import Flags, flags_of
 from metricdef.compiler.open_instant import earlier, later, may_be_earlier
 from metricdef.compiler.order_statistics import low_name, ranks_stage, ranks_table, rows_name, values_table
 from metricdef.compiler.plan import Bounds, FunnelColumns, Plan, QuantilePlan, UnitColumn
-from metricdef.compiler.source_checks import check_columns, checked_sources, must_have, rows_table
+from metricdef.compiler.source_checks import check_columns, checks_facts, must_have, rows_table
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
 from metricdef.definitions.models import Source
@@ -80,7 +80,7 @@ def fact_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
     """Rows of every source, triggers, values per unit."""
     found = facts_of(plan)
     for facts in found:
-        checked = facts.name in checked_sources(plan)
+        checked = checks_facts(plan, facts.name)
         if checked:
             yield _checked_rows(plan, sql, facts)
         yield rows_stage(plan, sql, facts, checked=checked)

@@ -32,8 +32,8 @@ def refuse(project: Project, name: str) -> list[Diagnostic]:
 
 
 def _unused(source: Source) -> Iterator[str]:
-    """Keys of a source that nothing reads; what rows must be like is counted for events only."""
-    keys = ("dbt_model",) if source.kind == "events" else ("dbt_model", "expect", "grain")
+    """Keys of a source that nothing reads."""
+    keys = ("dbt_model",)
     return (key for key in keys if getattr(source, key) is not None)
 
 

@@ -21,7 +21,7 @@ class RowCheck:
 
 def is_checked(source: Source) -> bool:
     """Whether a source declares anything of its rows."""
-    return source.kind == "events" and (source.grain is not None or source.expect is not None)
+    return source.grain is not None or source.expect is not None
 
 
 def must_have(source: Source, column: str) -> bool:
@@ -29,20 +29,37 @@ def must_have(source: Source, column: str) -> bool:
     return source.expect is not None and column.casefold() in map(str.casefold, source.expect.not_null)
 
 
-def checked_sources(plan: Plan) -> list[str]:
-    """Sources of events that declare something, and are read as a whole: not over a state of earlier days."""
-    if plan.state is not None:
-        return []
+def read_as_facts(plan: Plan) -> set[str]:
+    """Sources whose rows make values of units, or triggers."""
     read = {c.source for c in plan.unit_columns if c.agg != "observed_days"}
     read |= {step.source for funnel in plan.funnels for step in funnel.funnel.steps}
-    read |= {plan.trigger.source} if plan.trigger else set()
-    return [name for name, source in plan.sources.items() if name in read and is_checked(source)]
+    return read | ({plan.trigger.source} if plan.trigger else set())
+
+
+def checked_sources(plan: Plan) -> list[str]:
+    """Sources that declare something, and are read as a whole: not over a state of earlier days."""
+    if plan.state is not None:
+        return []
+    read = {*read_as_facts(plan), plan.exposure_source}
+    return [n for n, s in plan.sources.items() if (n in read or s.kind == "attributes") and is_checked(s)]
+
+
+def checks_facts(plan: Plan, name: str) -> bool:
+    """Whether a source is checked where its rows become values."""
+    return name in read_as_facts(plan) and name in checked_sources(plan)
+
+
+def checks_exposures(plan: Plan) -> bool:
+    """Whether the experiment's own exposures are checked where they are read."""
+    return plan.exposure_source in checked_sources(plan) and plan.exposure_source not in read_as_facts(plan)
 
 
 def row_checks(plan: Plan, name: str) -> list[RowCheck]:
     """The rules of one source's rows, in the order of the result's columns."""
     source = plan.sources[name]
-    found = [RowCheck("unit", source.entities[plan.unit])]
+    # Exposures without a unit are counted with all others that are left out.
+    own = name == plan.exposure_source and checks_exposures(plan)
+    found = [] if own else [RowCheck("unit", source.entities[plan.unit])]
     if source.expect is not None:
         found += [RowCheck("not_null", column) for column in source.expect.not_null]
         found += [RowCheck("accepted", column) for column in source.expect.accepted]
@@ -59,8 +76,9 @@ def key_columns(source: Source) -> list[str]:
 
 def counted(plan: Plan) -> list[str]:
     """Columns of the result that hold the counts of a day."""
-    most = max((len(row_checks(plan, name)) for name in checked_sources(plan)), default=0)
-    return ["checked_rows", "checked_newest_us", *(f"checked_{i}" for i in range(most))] if most else []
+    names = checked_sources(plan)
+    most = max((len(row_checks(plan, name)) for name in names), default=0)
+    return ["checked_rows", "checked_newest_us", *(f"checked_{i}" for i in range(most))] if names else []
 
 
 def totals(plan: Plan) -> list[str]:
@@ -73,6 +91,12 @@ def totals(plan: Plan) -> list[str]:
 def rows_table(name: str) -> str:
     """The stage with every row of a checked source in the time that values need."""
     return f"md_rows_of_{name}"
+
+
+def read_rows_table(plan: Plan, name: str) -> str:
+    """The stage from which the rows of a checked source are counted."""
+    own = name == plan.exposure_source and checks_exposures(plan)
+    return "md_exposure_rows" if own else rows_table(name)
 
 
 def days_table(name: str) -> str:

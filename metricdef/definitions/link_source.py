@@ -80,7 +80,15 @@ def _check_expectations(project: Project, name: str, source: Source, expect: Exp
                 project.place("sources", name, "expect", "accepted", column),
                 ("write texts, numbers or true and false",),
             )
-    if expect.max_late is not None and source.loaded_at is None:
+    for key in ("fresh_within", "max_late") if source.kind == "attributes" else ():
+        if getattr(expect, key) is not None:
+            yield Diagnostic(
+                "source-kind",
+                f"source `{name}` holds attributes, which have no time: `{key}` says nothing of them",
+                project.place("sources", name, "expect", key, key=True),
+                ("remove it",),
+            )
+    if expect.max_late is not None and source.loaded_at is None and source.kind != "attributes":
         yield Diagnostic(
             "missing-key",
             f"source `{name}` has `max_late` without `loaded_at`",

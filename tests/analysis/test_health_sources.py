@@ -4,9 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from semantics.world import DAY, HOUR, START, build, changed, exposure, order, rules, see, visit
-
-from metricdef.errors import DefinitionErrors
+from semantics.world import DAY, HOUR, START, build, changed, exposure, order, rules, see, user, visit
 
 SPEND = {"type": "mean", "source": "orders", "agg": "sum", "measure": "amount", "window": "7d", "direction": "increase"}
 PAID = {**SPEND, "filter": "status = 'paid'"}
@@ -156,8 +154,80 @@ def test_declarations_that_mean_nothing_are_refused(tmp_path, expect, rule):
     assert rules(project) == {rule}
 
 
-def test_exposures_and_attributes_declare_nothing_yet(tmp_path):
-    project = build(tmp_path, {"m": SPEND}, UNITS, sources=changed("assignments", grain="user_id"))
-    with pytest.raises(DefinitionErrors) as caught:
-        project.run("test", as_of="2026-06-01")
-    assert [d.rule for d in caught.value.diagnostics] == ["not-yet"]
+def test_exposures_are_checked_over_enrolment_and_make_the_same_units(tmp_path):
+    shown = [
+        exposure(
+            f"u{i}", ("control", "treatment")[i % 2], START + (1 + i // 40) * DAY, platform=("web", "app", "tv")[i % 3]
+        )
+        for i in range(400)
+    ]
+    odd = [
+        *shown[:3], exposure("u900", "other", START + DAY), exposure("u901", platform=None), exposure("u902", at=None, platform="tv"),
+        exposure("u903", at=START - DAY, platform="odd"), exposure("u904", at=START + 40 * DAY, platform="odd"),
+        exposure("u905", key="another", platform="odd"), exposure(None, platform="web"),
+    ]  # fmt: skip
+    expect = {"not_null": ["platform", "happened_at"], "accepted": {"platform": ["web", "app"]}, "fresh_within": "1d"}
+    sources = changed("assignments", grain="user_id", expect=expect)
+    metrics = {"m": {**SPEND, "covariates": {"lookback": "7d"}}}
+    analysis = {"strata": ["platform"]}
+    world = {"orders": rows(50), "as_of": AS_OF, "analysis": analysis}
+    plain = see(tmp_path, metrics, [*shown, *odd], **world)
+    found = see(tmp_path, metrics, [*shown, *odd], sources=sources, **world)
+    assert found.readout.moments == plain.readout.moments
+    assert found.readout.arms == plain.readout.arms
+    figures = {
+        (r.check, *re.findall(r"`(\w+)`", r.message)[1:2]): (r.statistic, r.status) for r in found.readout.health
+    }
+    # In enrolment, or without a time: 400, the three again, u900 to u902 and the one without a user.
+    assert "of 407 rows" in found.health("source_grain").message
+    assert figures["source_grain", "user_id"] == (3, "fail")
+    assert figures["source_not_null", "platform"] == (2, "warn")
+    assert figures["source_not_null", "happened_at"] == (1, "warn")
+    tv = sum(row[4] == "tv" for row in [*shown, *shown[:3]]) + 1
+    assert figures["source_accepted", "platform"] == (tv, "warn")
+    assert "source_unit" not in {r.check for r in found.readout.health}  # exposure_null_unit counts them
+    newest = max(row[3] for row in shown)
+    assert found.health("source_fresh").statistic == pytest.approx((AS_OF - newest) / DAY)
+    assert figures["source_days",] == (1, "warn")  # from 2 January on the 12th has none
+
+
+def test_a_day_of_enrolment_without_exposures_is_named(tmp_path):
+    shown = [
+        exposure(f"u{i}", ("control", "treatment")[i % 2], START + (i // 50) * DAY) for i in range(550) if i // 50 != 4
+    ]
+    sources = changed("assignments", expect={})
+    found = see(tmp_path, {"m": SPEND}, shown, sources=sources, as_of=START + 11 * DAY).health("source_days")
+    assert (found.status, found.statistic) == ("warn", 1)
+    assert "2026-01-05" in found.message
+
+
+def test_attributes_are_checked_as_a_whole_and_give_the_same_values(tmp_path):
+    people = [
+        *(user(f"u{i}", tier=("gold", "new")[i % 2], age=20.0 + i, since=START - DAY) for i in range(20)),
+        *(user(f"u{i}", tier="gold", age=5.0, since=START - 9 * DAY, until=START - DAY) for i in range(6)),
+        user("u3", tier="odd", age=9.0, since=START + 20 * DAY),
+        user("nobody", age=1.0), user(None, tier="gold", age=None),
+    ]  # fmt: skip
+    expect = {"not_null": ["age"], "accepted": {"tier": ["gold", "new"]}, "unique": ["age"]}
+    metric = {**SPEND, "covariates": {"lookback": "0d", "extra": ["users.age"]}}
+    world = {"orders": rows(50), "users": people, "as_of": AS_OF, "analysis": {"breakdowns": ["users.tier"]}}
+    plain = see(tmp_path, {"m": metric}, UNITS, **world)
+    for grain, repeated, decision in ((None, None, "hold"), ("user_id", 7, "invalid")):
+        sources = changed("users", grain=grain, expect=expect)
+        found = see(tmp_path, {"m": metric}, UNITS, sources=sources, **world)
+        assert found.readout.moments == plain.readout.moments
+        figures = {r.check: (r.statistic, r.status) for r in found.readout.health if r.check.startswith("source")}
+        assert figures["source_not_null"] == (1, "warn")
+        assert figures["source_accepted"] == (1, "warn")
+        assert figures["source_unit"] == (1 / 29, "warn")
+        ages = [row[2] for row in people if row[2] is not None]
+        assert figures["source_unique"] == (len(ages) - len(set(ages)), "warn")
+        assert figures.get("source_grain") == (None if grain is None else (repeated, "fail"))
+        assert not {"source_fresh", "source_days", "source_latest_day"} & set(figures)
+        assert found.readout.decision.recommendation == decision
+
+
+def test_attributes_have_no_time_to_be_held_against(tmp_path):
+    for expect in ({"fresh_within": "1d"}, {"max_late": "1d"}):
+        project = build(tmp_path, {"m": SPEND}, UNITS, sources=changed("users", expect=expect))
+        assert rules(project) == {"source-kind"}

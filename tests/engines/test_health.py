@@ -25,17 +25,22 @@ ORDERS = {
     "unique": ["product"],
     "fresh_within": "1d",
 }
+ASSIGNMENTS = {"not_null": ["platform", "score"], "accepted": {"is_bot": [False]}, "unique": ["platform"]}
+USERS = {"not_null": ["age"], "accepted": {"is_employee": [False]}, "unique": ["tier"]}
 SESSIONS = {"not_null": ["device"], "accepted": {"device": ["web"]}}
 
 
 def declared(case: Case) -> Case:
-    """The case with declarations on its events."""
+    """The case with declarations on its sources."""
     definitions = dict(case.definitions)
     sources = {name: dict(source) for name, source in definitions["sources.yml"]["sources"].items()}
     sources["orders"] |= {"grain": "amount", "expect": ORDERS}
     if "loaded_at" in sources["orders"]:
         sources["orders"]["expect"] = {**ORDERS, "max_late": "1h"}
     sources["sessions"] |= {"expect": SESSIONS}
+    sources["assignments"] |= {"grain": "score", "expect": ASSIGNMENTS}
+    if "users" in sources:
+        sources["users"] |= {"grain": "score", "expect": USERS}
     definitions["sources.yml"] = {**definitions["sources.yml"], "sources": sources}
     return replace(case, definitions=definitions)
 
@@ -54,5 +59,5 @@ def test_declarations_are_counted_alike(engine: Engine, seed: int, tmp_path: Pat
     with connect(engine.profile()) as warehouse:
         got = read_cells(plan, warehouse.execute(render(plan, warehouse.dialect).statements))
     assert got.sources == want.sources
-    assert set(got.sources) <= {"orders", "sessions"}
+    assert {"assignments"} <= set(got.sources) <= {"assignments", "orders", "sessions", "users"}
     assert_cells(case, got, settings.defaults.timezone)

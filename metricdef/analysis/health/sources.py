@@ -34,7 +34,9 @@ def check_sources(cells: Cells) -> Iterator[HealthRow]:
         yield from _broken(cells.plan, name, found)
         yield from _repeated(cells.plan, name, found)
         yield from _arrived(cells.plan, name, found)
-        yield from _days(cells.plan, name, found)
+        if cells.plan.sources[name].kind != "attributes":  # they have no time
+            yield from _fresh(cells.plan, name, found)
+            yield from _days(cells.plan, name, found)
     for name, source in cells.plan.sources.items():
         if is_checked(source) and cells.plan.state is not None:
             message = f"`{name}`: what it declares of its rows is checked where they are read, not over a state of earlier days"
@@ -75,11 +77,14 @@ def _repeated(plan: Plan, name: str, found: CheckedSource) -> Iterator[HealthRow
 
 
 def _arrived(plan: Plan, name: str, found: CheckedSource) -> Iterator[HealthRow]:
-    """Whether the newest row is as new as declared, at as-of or at the end of the time that is read."""
-    source = plan.sources[name]
-    if source.loaded_at is not None:
+    if plan.sources[name].loaded_at is not None:
         message = f"`{name}`: {found.not_loaded:,} rows had not arrived by as-of and are not counted"
         yield HealthRow("source_not_loaded", "pass", message, float(found.not_loaded))
+
+
+def _fresh(plan: Plan, name: str, found: CheckedSource) -> Iterator[HealthRow]:
+    """Whether the newest row is as new as declared, at as-of or at the end of the time that is read."""
+    source = plan.sources[name]
     fresh = source.expect.fresh_within if source.expect is not None else None
     if fresh is None:
         return
@@ -120,8 +125,8 @@ def _days(plan: Plan, name: str, found: CheckedSource) -> Iterator[HealthRow]:
 
 
 def _end(plan: Plan, name: str) -> int:
-    """The end of the time that is read: as-of, or where the last window is complete."""
-    return next(facts.span[1] for facts in facts_of(plan) if facts.name == name)
+    """The end of the time that is read: as-of, where the last window is complete, or of exposures that of enrolment."""
+    return next((facts.span[1] for facts in facts_of(plan) if facts.name == name), plan.enrolment_end)
 
 
 def _instant(us: int) -> str:
