@@ -12,20 +12,24 @@ import math
 import multiprocessing
 import sys
 import tempfile
+import time
+import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import yaml
 
 from metricdef.analysis.analyse import analyse
 from metricdef.analysis.look_record import LookRecord
 from metricdef.analysis.readout import Readout
 from metricdef.api import Project
+from metricdef.compiler.query import Query
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "rerandomisation.md"
 UNITS = 2000
@@ -37,18 +41,20 @@ SEED = 20260101
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """True relative effects, and the rates that must stay below a bound under them."""
+    """True relative effects, the rates that must stay below a bound under them, and the designs that are run."""
 
     name: str
     primary: float
     guardrail: float
     bounds: Mapping[str, float]
+    designs: tuple[str, ...] = ("fixed", "group_sequential", "hybrid")
 
 
+PLAIN = ("fixed", "group_sequential")
 TRUTHS = (
     Truth("no effect", 0.0, 0.0, {"a primary metric superior": ALPHA, "ship": ALPHA / 2, "stop": ALPHA}),
-    Truth("primaries far superior, the guardrail at its margin", 0.6, -MARGIN, {"ship": ALPHA / 2}),
-    Truth("primaries without effect, the guardrail better", 0.0, 0.3, {"ship": ALPHA / 2}),
+    Truth("primaries far superior, the guardrail at its margin", 0.6, -MARGIN, {"ship": ALPHA / 2}, PLAIN),
+    Truth("primaries without effect, the guardrail better", 0.0, 0.3, {"ship": ALPHA / 2}, PLAIN),
 )
 DESIGNS: dict[str, dict[str, Any] | None] = {
     "fixed": None,
@@ -135,43 +141,66 @@ def fill(connection: duckdb.DuckDBPyConnection, units: int, rng: np.random.Gener
     entered = rng.uniform(0, 25, units)
     habit = rng.gamma(2.0, 0.5, units)  # what links a unit's orders before and after, and its measures
     owner = np.repeat(np.arange(units), rng.poisson(1 + 4 * habit))
-    columns = (
-        entered[owner] + rng.uniform(-14, 3, owner.size),
-        rng.lognormal(2, 0.8, owner.size) * habit[owner],
-        1.0 + rng.poisson(habit[owner]),
-        rng.gamma(4.0, 1.0, owner.size),
-    )
-    rows = [(f"u{i}", *map(float, values)) for i, *values in zip(owner, *columns, strict=True)]
-    start = "TIMESTAMP '2026-01-01'"
-    connection.execute(
-        "CREATE TABLE entries (user_id VARCHAR, entered_at TIMESTAMP);"
-        "CREATE TABLE orders (user_id VARCHAR, happened_at TIMESTAMP, amount DOUBLE, visits DOUBLE, speed DOUBLE);"
-        "CREATE TABLE arms (user_id VARCHAR, arm VARCHAR); SET threads = 1; SET TimeZone = 'UTC'"
-    )
-    connection.executemany(
-        f"INSERT INTO entries VALUES (?, {start} + TO_MICROSECONDS(CAST(? * 86400000000 AS BIGINT)))",
-        [(f"u{i}", float(t)) for i, t in enumerate(entered)],
-    )
-    connection.execute("CREATE TEMP TABLE given (user_id VARCHAR, day DOUBLE, a DOUBLE, v DOUBLE, s DOUBLE)")
-    connection.executemany("INSERT INTO given VALUES (?, ?, ?, ?, ?)", rows)
-    connection.execute(
-        f"INSERT INTO orders SELECT user_id, {start} + TO_MICROSECONDS(CAST(day * 86400000000 AS BIGINT)), a, v, s FROM given"
-    )
+    start = np.datetime64("2026-01-01", "us")
+    tables = {
+        "entries": {"user_id": _names(np.arange(units)), "entered_at": start + _microseconds(entered)},
+        "orders": {
+            "user_id": _names(owner),
+            "happened_at": start + _microseconds(entered[owner] + rng.uniform(-14, 3, owner.size)),
+            "amount": rng.lognormal(2, 0.8, owner.size) * habit[owner],
+            "visits": 1.0 + rng.poisson(habit[owner]),
+            "speed": rng.gamma(4.0, 1.0, owner.size),
+        },
+    }
+    connection.execute("SET threads = 1; SET TimeZone = 'UTC'; CREATE TABLE arms (user_id VARCHAR, arm VARCHAR)")
+    for name, columns in tables.items():
+        connection.register("given", pa.table(columns))
+        connection.execute(f"CREATE TABLE {name} AS SELECT * FROM given")
+        connection.unregister("given")
 
 
-def replicate(project: Project, queries: list[Any], connection: duckdb.DuckDBPyConnection, seed: int) -> Iterator[str]:
-    """What one experiment said at some look, until it ended: see `bounds`."""
+def _names(numbers: np.ndarray[Any, Any]) -> list[str]:
+    return [f"u{i}" for i in numbers]
+
+
+def _microseconds(days: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return (days * 86_400_000_000).astype("timedelta64[us]")
+
+
+def draw(connection: duckdb.DuckDBPyConnection, seed: int) -> None:
+    """Give every unit an arm anew: Bernoulli, as in production; the seed is the replication's."""
     connection.execute("DELETE FROM arms")
-    # Bernoulli, as in production; the seed is the replication's.
     connection.execute(
         "INSERT INTO arms SELECT user_id, CASE WHEN hash(user_id || ? || 'arm') % 1000003 < 500001 THEN 'control' ELSE 'treatment' END FROM entries",
         [str(seed)],
     )
+
+
+class Results:
+    """What the SQL of a replication returns, executed once: designs differ in what they make of it."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Of the connection's tables as they are."""
+        self.connection = connection
+        self.found: dict[str, pa.Table] = {}
+
+    def of(self, query: Query) -> pa.Table:
+        """The result of a query. Its first lines name the definitions, and are no part of what is executed."""
+        (statement,) = query.statements
+        text = "\n".join(line for line in statement.splitlines() if not line.startswith("--"))
+        if text not in self.found:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of an extra copy of a few rows; `sql` would bind the text twice
+                self.found[text] = self.connection.execute(text).to_arrow_table()
+        return self.found[text]
+
+
+def replicate(project: Project, queries: Sequence[Query], results: Results) -> Iterator[str]:
+    """What one experiment said at some look, until it ended: see `bounds`."""
     history: list[LookRecord] = []
     superior = False
     for query in queries:
-        table = connection.sql(query.statements[-1]).to_arrow_table()
-        readout = analyse(project.definitions, query, table, history=history)
+        readout = analyse(project.definitions, query, results.of(query), history=history)
         superior = superior or _superior(readout)
         recommendation = readout.decision.recommendation
         if recommendation in ("ship", "stop"):
@@ -187,18 +216,23 @@ def _superior(readout: Readout) -> bool:
     return any(row.role == "primary" and row.verdict == "superior" for row in readout.estimates)
 
 
-def run_some(job: tuple[str, str, int, int]) -> Counter[str]:
-    """Counts over some replications of one design under one truth."""
-    design, truth_name, first, last = job
+def run_some(job: tuple[str, int, int]) -> dict[str, Counter[str]]:
+    """Counts by design over some replications under one truth."""
+    truth_name, first, last = job
     truth = next(t for t in TRUTHS if t.name == truth_name)
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
-        project = write_project(Path(folder) / "project", DESIGNS[design], truth)
         fill(connection, UNITS, np.random.default_rng(SEED))
-        days = LOOKS if DESIGNS[design] else LOOKS[-1:]
-        queries = [project.compile("test", "duckdb", day) for day in days]
-        counts: Counter[str] = Counter()
+        runs = {}
+        for design in truth.designs:
+            project = write_project(Path(folder) / design, DESIGNS[design], truth)
+            days = LOOKS if DESIGNS[design] else LOOKS[-1:]
+            runs[design] = project, [project.compile("test", "duckdb", day) for day in days]
+        counts: dict[str, Counter[str]] = {design: Counter() for design in runs}
         for seed in range(first, last):
-            counts.update(replicate(project, queries, connection, seed))
+            draw(connection, seed)
+            results = Results(connection)
+            for design, (project, queries) in runs.items():
+                counts[design].update(replicate(project, queries, results))
     return counts
 
 
@@ -223,7 +257,7 @@ def document(text: str, replications: int) -> str:
 Made by `make calibrate-sql`. One generated warehouse of {UNITS:,} units that enter over 25 days; {replications:,} times the arms
 are drawn anew (each unit by itself, 50/50), the true effects are applied to the rows, and the experiment runs from definitions
 through the compiled SQL on DuckDB to the decision: once at the end, or at five looks with the record of those before, until it
-ships or stops. Two primary metrics, one of them capped and adjusted by its own past, both skewed;
+ships or stops; the hybrid, whose parts are bounded by the same rules, under no effect only. Two primary metrics, one of them capped and adjusted by its own past, both skewed;
 one guardrail with a margin of {MARGIN:.0%}. Level {ALPHA:.0%}, two-sided; the default rule. An error is the Monte-Carlo standard error at the
 bound. `ship` under no effect needs a superior primary metric and a guardrail shown non-inferior.
 
@@ -235,20 +269,22 @@ def main() -> int:
     """Run all, print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--replications", type=int, default=1000, help="default %(default)s")
+    parser.add_argument("--processes", type=int, default=2, help="default %(default)s")
     parser.add_argument("--write-docs", action="store_true", help="write docs/rerandomisation.md")
     arguments = parser.parse_args()
     chunk = max(1, arguments.replications // 10)
     jobs = [
-        (design, truth.name, first, min(first + chunk, arguments.replications))
+        (truth.name, first, min(first + chunk, arguments.replications))
         for truth in TRUTHS
-        for design in DESIGNS
         for first in range(0, arguments.replications, chunk)
     ]
-    results: dict[tuple[str, str], Counter[str]] = {(d, n): Counter() for d, n, *_ in jobs}
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        for job, counts in zip(jobs, pool.imap(run_some, jobs), strict=True):
-            results[job[:2]].update(counts)
-            print(f"{job[0]}, {job[1]}: to {job[3]}", file=sys.stderr, flush=True)
+    results: dict[tuple[str, str], Counter[str]] = {(d, t.name): Counter() for t in TRUTHS for d in t.designs}
+    began = time.monotonic()
+    with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
+        for job, found in zip(jobs, pool.imap(run_some, jobs), strict=True):
+            for design, counts in found.items():
+                results[design, job[0]].update(counts)
+            print(f"{job[0]}: to {job[2]}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     text = table(results, arguments.replications)
     print(text)
     if arguments.write_docs:

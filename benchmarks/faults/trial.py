@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -70,7 +71,10 @@ def read(connection: duckdb.DuckDBPyConnection, experiment: str) -> Readout:
     project, query = compiled(experiment)
     for statement in query.statements[:-1]:
         connection.execute(statement)
-    return analyse(project.definitions, query, connection.sql(query.statements[-1]).to_arrow_table())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an extra copy of a few rows; `sql` would bind the statement twice
+        table = connection.execute(query.statements[-1]).to_arrow_table()
+    return analyse(project.definitions, query, table)
 
 
 def _seen(found: Readout, fault: str, experiment: str, units: int, seed: int) -> Seen:

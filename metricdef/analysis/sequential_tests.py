@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from metricdef.stats.anytime import one_sided_margin, one_sided_sequence, tuned_rho2
 from metricdef.stats.group_sequential import AlphaSpending, Boundaries, boundaries
@@ -66,7 +67,15 @@ def planned_bounds(found: Monitor, track: Track, level: float) -> Boundaries | N
     own = level * (1 - found.share)
     if found.rule is None or not track.spends or own <= 0:
         return None
-    return boundaries(found.rule, track.information, own, 1, track.fractions)
+    return _boundaries(found.rule, track.information, own, track.fractions)
+
+
+@lru_cache(maxsize=1024)
+def _boundaries(
+    rule: AlphaSpending, information: tuple[float, ...], level: float, fractions: tuple[float, ...]
+) -> Boundaries:
+    """The bounds of a side: the tests of a comparison ask for the same ones."""
+    return boundaries(rule, information, level, 1, fractions)
 
 
 def critical_value(found: Monitor, track: Track, level: float) -> float:

@@ -1,10 +1,12 @@
 """The re-randomisation study finds what is there: it counts decisions that the engine's rows lead to."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from benchmarks import rerandomisation
-from benchmarks.rerandomisation import TRUTHS, run_some, table
+from benchmarks.rerandomisation import LOOKS, PLAIN, TRUTHS, Results, run_some, table
 
 
 @pytest.fixture(autouse=True)
@@ -12,16 +14,37 @@ def few_units(monkeypatch):
     monkeypatch.setattr(rerandomisation, "UNITS", 400)
 
 
-@pytest.mark.parametrize("design", ["fixed", "group_sequential"])
-def test_a_large_effect_is_found_and_the_guardrail_at_its_margin_blocks(design):
-    counts = run_some((design, TRUTHS[1].name, 0, 3))
-    assert counts["a primary metric superior"] == 3
-    assert counts["stop"] == 0
+def test_a_large_effect_is_found_and_the_guardrail_at_its_margin_blocks():
+    found = run_some((TRUTHS[1].name, 0, 3))
+    assert list(found) == ["fixed", "group_sequential"]
+    for counts in found.values():
+        assert counts["a primary metric superior"] == 3
+        assert counts["stop"] == 0
 
 
 def test_replications_differ_and_are_repeated_by_their_seed():
-    found = [run_some(("fixed", TRUTHS[0].name, seed, seed + 1)) for seed in (0, 0, 1, 2)]
-    assert found[0] == found[1]
+    whole = run_some((TRUTHS[0].name, 0, 3))
+    parts = [run_some((TRUTHS[0].name, seed, seed + 1)) for seed in (0, 1, 2)]
+    assert whole == {design: sum((part[design] for part in parts), Counter()) for design in whole}
+
+
+def test_designs_share_the_rows_of_the_same_sql_and_a_new_draw_has_its_own(tmp_path):
+    import duckdb
+
+    projects = {d: rerandomisation.write_project(tmp_path / d, rerandomisation.DESIGNS[d], TRUTHS[0]) for d in PLAIN}
+    queries = [project.compile("test", "duckdb", LOOKS[-1]) for project in projects.values()]
+    assert queries[0].statements != queries[1].statements  # they name their definitions
+    with duckdb.connect() as connection:
+        rerandomisation.fill(connection, 400, np.random.default_rng(1))
+        tables = []
+        for seed in (1, 2):
+            rerandomisation.draw(connection, seed)
+            results = Results(connection)
+            tables.append([results.of(query) for query in queries])
+            (whole,) = (connection.sql(queries[1].statements[0]).to_arrow_table(),)
+            assert tables[-1][0] is tables[-1][1]
+            assert whole.equals(tables[-1][0])
+    assert not tables[0][0].equals(tables[1][0])
 
 
 def test_effects_are_exact(tmp_path):
