@@ -138,7 +138,7 @@ def check_metric(project: Project, name: str, metric: Metric) -> Iterator[Diagno
         )
     for reference in metric.references():
         yield from _check_reference(project, name, reference)
-    if metric.deprecated and metric.deprecated.use not in project.declared("metrics"):
+    if metric.deprecated and not project.is_declared("metrics", metric.deprecated.use):
         yield unknown(
             "metric",
             metric.deprecated.use,
@@ -181,7 +181,7 @@ def _check_reference(project: Project, name: str, reference: Reference) -> Itera
     if reference.kind == "metric":
         yield from _check_part(project, name, reference)
     elif reference.kind == "source":
-        if reference.name not in project.declared("sources"):
+        if not project.is_declared("sources", reference.name):
             yield unknown("source", reference.name, project.declared("sources"), place, f"metric `{name}`")
         elif (found := project.sources.get(reference.name)) is not None and found.kind == "attributes":
             yield Diagnostic(
@@ -201,7 +201,7 @@ def _check_reference(project: Project, name: str, reference: Reference) -> Itera
 
 def _check_part(project: Project, name: str, reference: Reference) -> Iterator[Diagnostic]:
     place = project.place("metrics", name, *reference.path)
-    if reference.name not in project.declared("metrics"):
+    if not project.is_declared("metrics", reference.name):
         yield unknown(
             "metric", reference.name, project.declared("metrics"), place, f"{reference.path[0]} of metric `{name}`"
         )
@@ -261,7 +261,7 @@ def _check_sets(project: Project) -> Iterator[Diagnostic]:
     for name, metric_set in project.metric_sets.items():
         for role in ROLES:
             for metric in getattr(metric_set, role):
-                if metric not in project.declared("metrics"):
+                if not project.is_declared("metrics", metric):
                     place = project.place("metric_sets", name, role, metric, key=True)
                     yield unknown(
                         "metric", metric, project.declared("metrics"), place, f"{role} of metric set `{name}`"

@@ -103,7 +103,7 @@ def _check_exposure(project: Project, name: str, experiment: Experiment) -> Iter
     exposure = experiment.exposure
     place = project.place("experiments", name, "exposure", "source")
     source = project.sources.get(exposure.source)
-    if exposure.source not in project.declared("sources"):
+    if not project.is_declared("sources", exposure.source):
         yield unknown("source", exposure.source, project.declared("sources"), place, f"exposure of experiment `{name}`")
     elif source is not None and source.kind != "exposures":
         yield Diagnostic(
@@ -140,7 +140,7 @@ def _check_exposure(project: Project, name: str, experiment: Experiment) -> Iter
     yield from check_unit(project, unit, exposure.source, place, f"exposure of experiment `{name}`")
     for position, segment_name in enumerate(experiment.population):
         at = project.place("experiments", name, "population", position)
-        if segment_name not in project.declared("segments"):
+        if not project.is_declared("segments", segment_name):
             yield unknown(
                 "segment", segment_name, project.declared("segments"), at, f"population of experiment `{name}`"
             )
@@ -152,7 +152,7 @@ def _check_exposure(project: Project, name: str, experiment: Experiment) -> Iter
 
 def _check_trigger(project: Project, name: str, trigger: Trigger, unit: str) -> Iterator[Diagnostic]:
     at = project.place("experiments", name, "exposure", "trigger", "source")
-    if trigger.source not in project.declared("sources"):
+    if not project.is_declared("sources", trigger.source):
         yield unknown("source", trigger.source, project.declared("sources"), at, f"trigger of experiment `{name}`")
     elif (found := project.sources.get(trigger.source)) is not None:
         if found.kind == "attributes":
@@ -191,7 +191,7 @@ def _check_segment_use(
 
 def _check_metrics(project: Project, name: str, experiment: Experiment) -> Iterator[Diagnostic]:
     for position, set_name in enumerate(experiment.metrics.sets):
-        if set_name not in project.declared("metric_sets"):
+        if not project.is_declared("metric_sets", set_name):
             yield unknown(
                 "set",
                 set_name,
@@ -216,7 +216,7 @@ def _check_metrics(project: Project, name: str, experiment: Experiment) -> Itera
                     ("keep one role",),
                 )
             roles[metric_name] = role
-            if metric_name not in project.declared("metrics"):
+            if not project.is_declared("metrics", metric_name):
                 yield unknown(
                     "metric", metric_name, project.declared("metrics"), place, f"{role} of experiment `{name}`"
                 )

@@ -204,7 +204,7 @@ def check_segment(project: Project, name: str) -> Iterator[Diagnostic]:
     """A segment's source, and that it can only look at the time before exposure."""
     segment = project.segments[name]
     source = project.sources.get(segment.source)
-    if segment.source not in project.declared("sources"):
+    if not project.is_declared("sources", segment.source):
         yield unknown(
             "source",
             segment.source,

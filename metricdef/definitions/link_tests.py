@@ -22,7 +22,7 @@ _ROW_KEYS = ("arm",)
 def check_test(project: Project, name: str) -> Iterator[Diagnostic]:
     """Everything wrong with one test that can be known without running it."""
     test, metric = project.tests[name], project.metrics.get(project.tests[name].metric)
-    if test.metric not in project.declared("metrics"):
+    if not project.is_declared("metrics", test.metric):
         yield unknown(
             "metric",
             test.metric,
@@ -38,7 +38,7 @@ def check_test(project: Project, name: str) -> Iterator[Diagnostic]:
             ("add `expect`, or let `metricdef test --record` write it",),
         )
     for source in test.given:
-        if source not in project.declared("sources"):
+        if not project.is_declared("sources", source):
             place = project.place("tests", name, "given", source, key=True)
             yield unknown("source", source, project.declared("sources"), place, f"test `{name}`")
     problems = list(_check_exposures(project, name))
@@ -120,7 +120,7 @@ def _check_given(project: Project, name: str, metric: Metric, unit: str) -> Iter
     test = project.tests[name]
     read = sources_of(project, metric)
     for source in test.given:
-        if source in project.declared("sources") and source not in read:
+        if project.is_declared("sources", source) and source not in read:
             what = f"test `{name}`: metric `{test.metric}` does not read source `{source}`"
             place = project.place("tests", name, "given", source, key=True)
             yield Diagnostic("test-given", what, place, (f"it reads {', '.join(sorted(read))}",))

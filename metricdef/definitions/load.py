@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +49,23 @@ def find_project(start: Path) -> Path:
 
 def load_project(root: Path, *, snapshot: bool = True) -> Loaded:
     """Read, validate and link every definition below `root`/metrics; `snapshot`: with the schema file's columns."""
+    with _without_collector():
+        return _load(root, snapshot=snapshot)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Everything that is read stays: looking for garbage among it takes a third of the time of a large catalogue."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _load(root: Path, *, snapshot: bool) -> Loaded:
     documents = _read(root)
     diagnostics = [d for document in documents.values() for d in document.diagnostics]
     settings_file = _shown(root, root / FOLDER / PROJECT_FILE)

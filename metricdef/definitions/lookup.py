@@ -127,7 +127,7 @@ def check_extra(project: Project, extra: str, place: Place, *, no_lookback: bool
                 place,
                 ("state a lookback, or name a dimension of attributes",),
             )
-        if extra not in project.declared("metrics"):
+        if not project.is_declared("metrics", extra):
             yield unknown("metric", extra, project.declared("metrics"), place, "covariate")
         elif isinstance(project.metrics.get(extra), QuantileMetric):
             yield Diagnostic(
@@ -138,7 +138,7 @@ def check_extra(project: Project, extra: str, place: Place, *, no_lookback: bool
             )
         return
     source = project.sources.get(source_name)
-    if source_name not in project.declared("sources"):
+    if not project.is_declared("sources", source_name):
         yield unknown("source", source_name, project.declared("sources"), place, "covariate")
     elif source is not None and source.kind == "events":
         yield Diagnostic(

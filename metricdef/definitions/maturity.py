@@ -32,10 +32,10 @@ def parts_of(project: Project, metric: Metric) -> tuple[Part, ...]:
     """The metric's parts; none while something that it names is missing, which is reported on its own."""
     references = tuple(metric.references())
     metrics = {r.name for r in references if r.kind == "metric"}
-    if not metrics <= set(project.metrics):
+    if not metrics <= project.metrics.keys():
         return ()
     inner = {r.name for name in metrics for r in project.metrics[name].references() if r.kind == "source"}
-    if not inner | {r.name for r in references if r.kind == "source"} <= set(project.sources):
+    if not inner | {r.name for r in references if r.kind == "source"} <= project.sources.keys():
         return ()
     return metric.parts(project.metrics)
 

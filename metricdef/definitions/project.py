@@ -31,15 +31,27 @@ class Project:
     documents: Mapping[str, Document]
     origins: Mapping[tuple[str, str], Document]
     schema: Mapping[str, Columns] = field(default_factory=dict)  # source -> its columns, where known
+    names: Mapping[str, tuple[str, ...]] = field(init=False, compare=False)  # kind -> what `declared` gives
+
+    def __post_init__(self) -> None:
+        """Sort the names once: every reference is looked up among them."""
+        names: dict[str, list[str]] = {}
+        for kind, name in self.origins:
+            names.setdefault(kind, []).append(name)
+        object.__setattr__(self, "names", {kind: tuple(sorted(found)) for kind, found in names.items()})
 
     def place(self, kind: Kind, name: str, *path: str | int, key: bool = False) -> Place:
         """Where a definition, or something inside it, stands."""
         full: Path = (kind, name, *path)
         return self.origins[kind, name].place(full, key=key or not path)
 
-    def declared(self, kind: Kind) -> list[str]:
-        """Names of a kind that are written somewhere, valid or not."""
-        return sorted(name for found, name in self.origins if found == kind)
+    def declared(self, kind: Kind) -> tuple[str, ...]:
+        """Names of a kind that are written somewhere, valid or not, sorted."""
+        return self.names.get(kind, ())
+
+    def is_declared(self, kind: Kind, name: str) -> bool:
+        """Whether something of that kind and name is written somewhere, valid or not."""
+        return (kind, name) in self.origins
 
     def experiment(self, name: str) -> Experiment:
         """The experiment of that name. Raises UsageError."""

@@ -95,7 +95,7 @@ def metric_closure(project: Project, names: set[str]) -> set[str]:
     found = {name for name in names if name in project.metrics}
     for name in tuple(found):
         parts = {r.name for r in project.metrics[name].references() if r.kind == "metric"}
-        found |= parts & set(project.metrics)
+        found |= parts & project.metrics.keys()
     return found
 
 
