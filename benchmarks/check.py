@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -111,22 +112,26 @@ def _experiment(i: int, metrics: int, draw: random.Random) -> str:
 {listed}"""
 
 
-def seconds(root: Path, cache: Path) -> float:
-    """Wall time of one `metricdef check`, which must find nothing."""
+Taken = tuple[float, float]  # wall and CPU, in seconds
+
+
+def seconds(root: Path, cache: Path) -> Taken:
+    """What one `metricdef check` takes, which must find nothing."""
     command = [sys.executable, "-m", "metricdef", "--project", str(root), "check", "-q"]
-    began = time.perf_counter()
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     shown = subprocess.run(
         command, env={**os.environ, "METRICDEF_CACHE": str(cache)}, capture_output=True, text=True, check=False
     )
-    taken = time.perf_counter() - began
+    taken, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
     if shown.returncode or not shown.stdout.startswith("No problems"):
         raise SystemExit(shown.stdout[-2000:] + shown.stderr[-2000:])
-    return taken
+    return taken, cpu
 
 
-def measure(root: Path, runs: int) -> dict[str, list[float]]:
+def measure(root: Path, runs: int) -> dict[str, list[Taken]]:
     """Seconds of each state of the cache, in turn."""
-    times: dict[str, list[float]] = {"cold": [], "unchanged": [], "one file changed": []}
+    times: dict[str, list[Taken]] = {"cold": [], "unchanged": [], "one file changed": []}
     changed = root / "metrics" / "metrics" / "m000.yml"
     for run in range(runs):
         cache = root / f"cache{run}"
@@ -148,12 +153,15 @@ def main() -> None:
         write_catalogue(root, options.metrics)
         files = sum(1 for _ in (root / "metrics").rglob("*.yml"))
         times = measure(root, options.runs)
-    result = {state: round(median(values), 3) for state, values in times.items()}
+    result = {
+        state: {"wall": round(median(wall for wall, _ in taken), 3), "cpu": round(median(cpu for _, cpu in taken), 3)}
+        for state, taken in times.items()
+    }
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps({"metrics": options.metrics, "files": files, "seconds": result}, indent=2) + "\n")
     for state, value in result.items():
         bar = f"  (bar {BARS_S[state]:g} s)" if state in BARS_S else ""
-        print(f"{state:<18}{value:6.2f} s{bar}")
+        print(f"{state:<18}{value['wall']:6.2f} s, CPU {value['cpu']:.2f} s{bar}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from metricdef.compiler.refusals import refuse
 from metricdef.compiler.render import render
 from metricdef.compiler.state import kept_columns
 from metricdef.compiler.state_update import keep_state, render_update
-from metricdef.definitions.load import find_project, load_project
+from metricdef.definitions.files import find_project
+from metricdef.definitions.load import load_project
 from metricdef.definitions.lookup import source_columns
 from metricdef.definitions.policy import apply_policy, unused_waivers
 from metricdef.definitions.project import Loaded

@@ -18,6 +18,10 @@ settings.load_profile("metricdef")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Nothing is kept outside the folders of the tests.
+os.environ["METRICDEF_CACHE"] = ""
+
+
 def pytest_addoption(parser):
     parser.addoption("--reference-dir", help="folder of reference cases (default: tests/reference)")
 

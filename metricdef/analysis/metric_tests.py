@@ -13,8 +13,8 @@ from metricdef.analysis.metric_cases import DIALECT, build_case
 from metricdef.compiler.build_plan import build_plan
 from metricdef.compiler.plan import MetricPlan, Plan
 from metricdef.compiler.render import render, render_units
+from metricdef.definitions.files import definition_files
 from metricdef.definitions.link_tests import unit_of_test
-from metricdef.definitions.load import definition_files
 from metricdef.definitions.project import Project
 from metricdef.definitions.record import Recorded, record
 from metricdef.definitions.yaml_source import parse_yaml

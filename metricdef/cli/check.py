@@ -3,46 +3,79 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from metricdef.api import Project
+from metricdef.cli.checked import Checked, keep_checked, key_of, read_checked
 from metricdef.cli.output import Progress, use_color, write_file
-from metricdef.definitions.rules import read_rules
+from metricdef.definitions.files import FOLDER, SCHEMA_FILE, find_project
 from metricdef.errors import Diagnostic
-from metricdef.reports.annotations import github_commands, sarif
 from metricdef.reports.diagnostics import diagnostics_json, render_diagnostics
+
+if TYPE_CHECKING:
+    from metricdef.api import Project
 
 
 def run(options: argparse.Namespace) -> int:
     """Print findings; 1 where one is as bad as `--fail-on`, else 0."""
-    project = Project(options.project or ".", snapshot=not options.refresh_schema)
     progress = Progress(quiet=options.quiet)
     if options.refresh_schema:
-        progress("asking the warehouse for columns")
-        columns = project.columns(options.profile)
-        document = {"version": 1, "sources": {name: columns[name] for name in sorted(columns)}}
-        write_file(project.root / "metrics" / ".schema.json", json.dumps(document, indent=2) + "\n")
-        project = Project(project.root)
-    if options.live:
-        progress("asking the warehouse for tables and columns")
-    found = project.check(live=options.live, profile=options.profile)
-    files = (
-        len(project.loaded.project.documents)
-        if project.loaded.project
-        else len({d.place.file for d in found if d.place})
-    )
-    print(_rendered(options, found, files))
-    if not options.live and not options.quiet:
-        unknown = project.without_columns()
-        if unknown:
-            hint = "ask the warehouse with --live, or keep its columns with --refresh-schema"
-            print(f"· columns of {', '.join(unknown)} were not checked: {hint}", file=sys.stderr)
+        _refresh_schema(options, progress)
+    checked = _check_live(options, progress) if options.live else _check(options)
+    print(_rendered(options, checked.diagnostics, checked.files))
+    if checked.without_columns and not options.live and not options.quiet:
+        hint = "ask the warehouse with --live, or keep its columns with --refresh-schema"
+        print(f"· columns of {', '.join(checked.without_columns)} were not checked: {hint}", file=sys.stderr)
     limits = {"error": ("error",), "warning": ("error", "warning"), "never": ()}
-    return int(any(d.severity in limits[options.fail_on] for d in found))
+    return int(any(d.severity in limits[options.fail_on] for d in checked.diagnostics))
+
+
+def _check(options: argparse.Namespace) -> Checked:
+    """What the files say: as found the last time where nothing has changed since."""
+    root = find_project(Path(options.project or "."))
+    key = key_of(root)
+    known = read_checked(root, key)
+    if known is not None:
+        return known
+    gc.disable()  # everything read stays until the end: looking for garbage among it takes a third of the time
+    try:
+        checked = _checked(_project(options))
+    finally:
+        gc.freeze()
+        gc.enable()
+    keep_checked(root, key, checked)
+    return checked
+
+
+def _check_live(options: argparse.Namespace, progress: Progress) -> Checked:
+    project = _project(options)
+    progress("asking the warehouse for tables and columns")
+    return _checked(project, live=True, profile=options.profile)
+
+
+def _project(options: argparse.Namespace, *, snapshot: bool = True) -> Project:
+    from metricdef.api import Project
+
+    return Project(options.project or ".", snapshot=snapshot)
+
+
+def _checked(project: Project, *, live: bool = False, profile: str | None = None) -> Checked:
+    found, loaded = project.check(live=live, profile=profile), project.loaded.project
+    files = len(loaded.documents) if loaded else len({d.place.file for d in found if d.place})
+    return Checked(found, files, tuple(project.without_columns()))
+
+
+def _refresh_schema(options: argparse.Namespace, progress: Progress) -> None:
+    project = _project(options, snapshot=False)
+    progress("asking the warehouse for columns")
+    columns = project.columns(options.profile)
+    document = {"version": 1, "sources": {name: columns[name] for name in sorted(columns)}}
+    write_file(project.root / FOLDER / SCHEMA_FILE, json.dumps(document, indent=2) + "\n")
 
 
 def _rendered(options: argparse.Namespace, found: Sequence[Diagnostic], files: int) -> str:
@@ -50,8 +83,13 @@ def _rendered(options: argparse.Namespace, found: Sequence[Diagnostic], files: i
         case "json":
             return diagnostics_json(found, files).rstrip("\n")
         case "github":
+            from metricdef.reports.annotations import github_commands
+
             return github_commands(found, files, _folder())
         case "sarif":
+            from metricdef.definitions.rules import read_rules
+            from metricdef.reports.annotations import sarif
+
             return sarif(found, read_rules(), _folder()).rstrip("\n")
     return render_diagnostics(found, files, color=use_color(sys.stdout, off=options.no_color))
 

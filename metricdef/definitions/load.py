@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from metricdef.definitions.files import FOLDER, PROJECT_FILE, SCHEMA_FILE, definition_files, shown
 from metricdef.definitions.link import link
 from metricdef.definitions.models import Experiment, MetricSet, MetricTest, ProjectSettings, Segment, Source
 from metricdef.definitions.policy import apply_policy
@@ -22,12 +19,9 @@ from metricdef.errors import Diagnostic, Place, UsageError, suggest
 from metricdef.metrics import TYPES
 from metricdef.metrics.fields import parse_name
 
-FOLDER = "metrics"
-PROJECT_FILE = "project.yml"
-SCHEMA_FILE = ".schema.json"
 KINDS = ("sources", "segments", "metrics", "metric_sets", "experiments", "tests")
 
-_MODELS: dict[str, type[BaseModel]] = {
+MODELS: dict[str, type[BaseModel]] = {
     "sources": Source,
     "segments": Segment,
     "metric_sets": MetricSet,
@@ -36,39 +30,11 @@ _MODELS: dict[str, type[BaseModel]] = {
 }
 
 
-def find_project(start: Path) -> Path:
-    """The nearest folder, from `start` upward, that holds `metrics/project.yml`. Raises UsageError."""
-    for folder in (start.resolve(), *start.resolve().parents):
-        if (folder / FOLDER / PROJECT_FILE).is_file():
-            return folder
-    raise UsageError(
-        f"no project here: {FOLDER}/{PROJECT_FILE} is missing",
-        ["run `metricdef init`, or name the folder with `--project DIR`"],
-    )
-
-
 def load_project(root: Path, *, snapshot: bool = True) -> Loaded:
     """Read, validate and link every definition below `root`/metrics; `snapshot`: with the schema file's columns."""
-    with _without_collector():
-        return _load(root, snapshot=snapshot)
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Everything that is read stays: looking for garbage among it takes a third of the time of a large catalogue."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
-def _load(root: Path, *, snapshot: bool) -> Loaded:
     documents = _read(root)
     diagnostics = [d for document in documents.values() for d in document.diagnostics]
-    settings_file = _shown(root, root / FOLDER / PROJECT_FILE)
+    settings_file = shown(root, root / FOLDER / PROJECT_FILE)
     if settings_file not in documents:
         raise UsageError(
             f"{settings_file} is missing", ["run `metricdef init`, or name the folder with `--project DIR`"]
@@ -113,34 +79,16 @@ def read_schema(root: Path) -> dict[str, Columns]:
         ) from None
 
 
-def definition_files(root: Path) -> dict[str, Path]:
-    """Every file of definitions, by the name that messages give it."""
-    folder = root / FOLDER
-    paths = sorted(
-        p
-        for p in folder.rglob("*")
-        if p.suffix in (".yml", ".yaml") and not any(part.startswith(".") for part in p.relative_to(folder).parts)
-    )
-    return {_shown(root, path): path for path in paths}
-
-
 def _read(root: Path) -> dict[str, Document]:
     documents = {}
-    for shown, path in definition_files(root).items():
+    for name, path in definition_files(root).items():
         try:
-            documents[shown] = parse_yaml(shown, path.read_text(encoding="utf-8-sig"))
+            documents[name] = parse_yaml(name, path.read_text(encoding="utf-8-sig"))
         except UnicodeDecodeError:
-            documents[shown] = Document(
-                shown, [], diagnostics=[Diagnostic("yaml-syntax", "the file is not UTF-8 text", Place(shown, 1, 1))]
+            documents[name] = Document(
+                name, [], diagnostics=[Diagnostic("yaml-syntax", "the file is not UTF-8 text", Place(name, 1, 1))]
             )
     return documents
-
-
-def _shown(root: Path, path: Path) -> str:
-    """Paths as a person at the prompt would type them, the same on every system."""
-    relative = os.path.relpath(path)
-    outside = relative.startswith("..")
-    return (path.relative_to(root) if outside else Path(relative)).as_posix()
 
 
 def _settings(document: Document) -> tuple[ProjectSettings | None, list[Diagnostic]]:
@@ -207,7 +155,7 @@ def _definition(
         return [Diagnostic("invalid-name", message, document.place(path, key=True), (help_,))]
     if not isinstance(data, dict):
         return [Diagnostic("invalid-type", f"{_singular(kind)} `{name}` must be a map", document.place(path, key=True))]
-    model = _MODELS.get(kind) or _metric_model(data)
+    model = MODELS.get(kind) or _metric_model(data)
     if model is None:
         return [_bad_metric_type(document, path, data)]
     value, problems = validate(model, data, document, path)

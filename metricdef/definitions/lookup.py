@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 from metricdef.definitions.expressions import SqlProblem, columns_of, output_columns, parse_expression, parse_query
 from metricdef.definitions.models import ROLES, Source
@@ -37,10 +38,18 @@ def source_columns(project: Project, name: str) -> list[str] | None:
     source = project.sources.get(name)
     if source is None or source.sql is None or source.table is not None:
         return None
+    columns = _query_columns(source.sql, source.dialect)
+    return None if columns is None else list(columns)
+
+
+@lru_cache(maxsize=1024)
+def _query_columns(text: str, dialect: str | None) -> tuple[str, ...] | None:
+    """Names of the columns of a query; None where it hides them or can't be read."""
     try:
-        return output_columns(parse_query(source.sql, source.dialect))
+        columns = output_columns(parse_query(text, dialect))
     except SqlProblem:
         return None
+    return None if columns is None else tuple(columns)
 
 
 def check_filter(project: Project, source_name: str, text: str, path: Sequence[str | int]) -> Iterator[Diagnostic]:

@@ -380,11 +380,11 @@ class ProjectSettings(Strict):
     dialect: str | None = None
     dbt_manifest: str | None = None
     defaults: Defaults = Defaults()
-    profiles: dict[NameField, dict[str, Any]]
-    default_profile: str | None = None
-    lint: dict[str, Literal["off", "notice", "warning", "error"]] = {}
     output_schema: str | None = None
     min_units: NonNegativeInt | None = None
     max_bytes: PositiveInt | None = None
     query_timeout: DurationField | None = None
     retention: DurationField | None = None
+    profiles: dict[NameField, dict[str, Any]]
+    default_profile: str | None = None
+    lint: dict[str, Literal["off", "notice", "warning", "error"]] = {}

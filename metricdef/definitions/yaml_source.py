@@ -103,7 +103,7 @@ def parse_yaml(file: str, text: str) -> Document:
     except RecursionError:
         document.diagnostics.append(Diagnostic("yaml-syntax", "the YAML is nested too deeply", Place(file, 1, 1)))
         return document
-    if len(nodes) > 1:
+    if len(nodes) > 1 and nodes[1] is not None:
         document.diagnostics.append(
             Diagnostic(
                 "yaml-one-document",
