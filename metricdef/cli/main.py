@@ -17,9 +17,6 @@ from typing import Any, NoReturn
 
 from metricdef import __version__
 
-VERBS = (
-    "init", "check", "compile", "test", "run", "build", "ingest", "lock", "log", "docs", "explain", "plan", "diff", "lineage"
-)  # fmt: skip
 _OVERVIEW = {
     "init": "start a project; --demo brings a finished experiment on real data",
     "check": "validate all definitions",
@@ -29,6 +26,7 @@ _OVERVIEW = {
     "build": "write dated SQL files for a scheduler, which put moments into tables",
     "ingest": "the readout of moments that a job wrote",
     "lock": "freeze an experiment's protocol; later changes need an amendment",
+    "fmt": "lay out definitions: keys in their order, comments kept",
     "explain": "what a rule finds, why it matters, and how to mend it; without RULE all rules",
     "plan": "what the definitions change against a commit, in which class, and the experiments that it reaches",
     "diff": "an experiment's numbers under the definitions of a commit and under those of now",
@@ -36,6 +34,7 @@ _OVERVIEW = {
     "log": "locks, looks, amendments and decisions of experiments; --verify proves their record",
     "docs": "the catalogue of metrics and experiments as a static site; --serve keeps it up to date",
 }
+VERBS = tuple(_OVERVIEW)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -291,6 +290,11 @@ def _add_log(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--head", metavar="HASH", help="with --verify: the hash of a row, as a readout shows it, must be there"
     )
+
+
+def _add_fmt(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("files", nargs="*", metavar="FILE", help="default: all files of the project")
+    verb.add_argument("--check", action="store_true", help="write nothing; exit code 1 where a file would change")
 
 
 def _add_explain(verb: argparse.ArgumentParser) -> None:
