@@ -99,11 +99,11 @@ demo: $(RUN) ## a project with real data and its readout
 # --- checks -----------------------------------------------------------------------------------------------------------
 
 .PHONY: check
-check: test test-oracle test-engines test-schedulers lint format-check types docs-check ## everything that continuous integration runs
+check: test test-oracle test-engines test-schedulers test-editor lint format-check types docs-check ## everything that continuous integration runs
 
 .PHONY: test
 test: $(DEV) ## run the tests (those of the documents apart)
-	$(PYTEST) --ignore=tests/docs --ignore=tests/engines --ignore=tests/schedulers $(ARGS)
+	$(PYTEST) --ignore=tests/docs --ignore=tests/engines --ignore=tests/schedulers --ignore=tests/editor $(ARGS)
 
 .PHONY: test-oracle
 test-oracle: $(DEV) ## the compiled SQL on DuckDB against brute force: 2,000 generated cases, 40 of them by days (make test: fewer)
@@ -116,6 +116,13 @@ test-engines: $(ENGINES_READY) ## run the compiled SQL on every engine that runs
 .PHONY: test-schedulers
 test-schedulers: $(DEV) $(SCHEDULERS_READY) ## run the examples for dbt, Airflow and Dagster with the real packages, installing them
 	METRICDEF_SCHEDULERS=1 $(PYTEST) tests/schedulers $(ARGS)
+
+.PHONY: test-editor
+test-editor: $(DEV) tests/editor/node_modules/.package-lock.json ## completion, hover and findings in a YAML language server, installing it (needs Node.js)
+	METRICDEF_EDITOR=1 $(BIN)/python -m pytest tests/editor $(ARGS)
+
+tests/editor/node_modules/.package-lock.json: tests/editor/package.json tests/editor/package-lock.json
+	cd tests/editor && npm ci --silent
 
 .PHONY: layers
 layers: $(DEV) ## rooms import only what is to their left; start-up stays light

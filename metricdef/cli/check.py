@@ -46,7 +46,6 @@ def _check(options: argparse.Namespace) -> Checked:
     try:
         checked = _checked(_project(options))
     finally:
-        gc.freeze()
         gc.enable()
     keep_checked(root, key, checked)
     return checked

@@ -26,6 +26,7 @@ _OVERVIEW = {
     "build": "write dated SQL files for a scheduler, which put moments into tables",
     "ingest": "the readout of moments that a job wrote",
     "lock": "freeze an experiment's protocol; later changes need an amendment",
+    "schema": "print or write the JSON Schemas that editors complete and check definitions by",
     "fmt": "lay out definitions: keys in their order, comments kept",
     "explain": "what a rule finds, why it matters, and how to mend it; without RULE all rules",
     "plan": "what the definitions change against a commit, in which class, and the experiments that it reaches",
@@ -166,12 +167,10 @@ def _shared(default: str | None, verb: str | None = None) -> _Parser:
     """Options that may stand before or after the verb."""
     shared = _Parser(add_help=False)
     flag = False if default is None else default
-    shared.add_argument(
-        "--project",
-        metavar="DIR",
-        default=default,
-        help="folder that holds metrics/project.yml (default: nearest upward)",
-    )
+    project: dict[str, Any] = {"metavar": "DIR", "default": default}
+    if verb == "schema":
+        project |= {"nargs": "?", "const": "."}  # there it also says that a project's names are meant
+    shared.add_argument("--project", help="folder that holds metrics/project.yml (default: nearest upward)", **project)
     shared.add_argument("--profile", metavar="NAME", default=default, help="profile of project.yml to use")
     shared.add_argument(
         "--format",
@@ -290,6 +289,18 @@ def _add_log(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--head", metavar="HASH", help="with --verify: the hash of a row, as a readout shows it, must be there"
     )
+
+
+def _add_schema(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "which",
+        nargs="?",
+        choices=("definitions", "project"),
+        default="definitions",
+        metavar="WHICH",
+        help="definitions (default), or project: of project.yml",
+    )
+    verb.add_argument("-o", "--output", metavar="DIR", help="write DIR/definitions.json and DIR/project.json")
 
 
 def _add_fmt(verb: argparse.ArgumentParser) -> None:

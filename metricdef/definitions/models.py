@@ -66,7 +66,9 @@ class Source(Strict):
     settles_after: DurationField | None = None
     filter: Filter = ()
     measures: dict[NameField, str] = {}
-    dimensions: Annotated[dict[NameField, str], BeforeValidator(_named_columns)] = {}
+    dimensions: Annotated[
+        dict[NameField, str], BeforeValidator(_named_columns, json_schema_input_type=list[str] | dict[NameField, str])
+    ] = {}
     experiment: str | None = None
     arm: str | None = None
     valid_from: str | None = None
@@ -92,8 +94,10 @@ class Target(Strict):
     equivalence: SizeField | None = None
 
 
-TargetField = Annotated[Target, BeforeValidator(_empty_as_map)]
-Targets = Annotated[dict[str, TargetField], BeforeValidator(_empty_as_map)]
+TargetField = Annotated[Target, BeforeValidator(_empty_as_map, json_schema_input_type=Target | None)]
+Targets = Annotated[
+    dict[str, TargetField], BeforeValidator(_empty_as_map, json_schema_input_type=dict[str, TargetField] | None)
+]
 
 
 class MetricSet(Strict):
@@ -170,7 +174,9 @@ class Sequential(Strict):
     spending: Literal["obrien_fleming", "pocock", "kim_demets", "hwang_shih_decani"] | None = None
     bounds: Literal["obrien_fleming", "pocock", "haybittle_peto"] | None = None
     gamma: float | int | None = None
-    looks: Annotated[tuple[DurationField, ...], BeforeValidator(as_tuple)] = ()
+    looks: Annotated[
+        tuple[DurationField, ...], BeforeValidator(as_tuple, json_schema_input_type=list[DurationField] | DurationField)
+    ] = ()
     unplanned: Literal["hide", "spend"] = "hide"
     planned_units: PositiveInt | None = None
     futility: Futility | None = None
@@ -182,18 +188,23 @@ def _method_as_map(value: object) -> object:
     return {"method": value} if isinstance(value, str) else value
 
 
+CorrectionMethod = Literal[
+    "none", "bonferroni", "holm", "hochberg", "hommel", "bh", "by", "fixed_sequence", "graph", "dunnett", "max_t"
+]
+
+
 class Correction(Strict):
     """How a family of tests is corrected."""
 
-    method: Literal[
-        "none", "bonferroni", "holm", "hochberg", "hommel", "bh", "by", "fixed_sequence", "graph", "dunnett", "max_t"
-    ]
+    method: CorrectionMethod
     order: Names = ()
     alpha: dict[str, ShareField] | None = None
     edges: dict[str, dict[str, ShareField]] | None = None
 
 
-CorrectionField = Annotated[Correction, BeforeValidator(_method_as_map)]
+CorrectionField = Annotated[
+    Correction, BeforeValidator(_method_as_map, json_schema_input_type=CorrectionMethod | Correction)
+]
 
 
 class Multiplicity(Strict):
@@ -225,7 +236,9 @@ class Analysis(Strict):
     strata: Names = ()
     sequential: Sequential | None = None
     multiplicity: Multiplicity | None = None
-    sensitivity: Annotated[tuple[Sensitivity, ...], BeforeValidator(as_tuple)] = ()
+    sensitivity: Annotated[
+        tuple[Sensitivity, ...], BeforeValidator(as_tuple, json_schema_input_type=list[Sensitivity] | Sensitivity)
+    ] = ()
     breakdowns: Names = ()
     novelty: Names = ()
     bayes: dict[str, Any] | None = None
@@ -304,7 +317,7 @@ class Experiment(Strict):
     cluster_effect: Literal["per_unit", "per_cluster"] = "per_unit"
     exposure: Exposure
     population: Names = ()
-    arms: dict[NameField, Annotated[Arm, BeforeValidator(_empty_as_map)]]
+    arms: dict[NameField, Annotated[Arm, BeforeValidator(_empty_as_map, json_schema_input_type=Arm | None)]]
     baseline: str = "control"
     ramp: Annotated[tuple[RampStep, ...], BeforeValidator(as_tuple)] = ()
     start: InstantField

@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, WithJsonSchema
 
 MICROSECONDS = {"m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000, "w": 604_800_000_000}
 
@@ -256,21 +256,65 @@ def as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-DurationField = Annotated[Duration, PlainValidator(Duration.parse)]
-WindowField = Annotated[Window, PlainValidator(Window.parse)]
-SizeField = Annotated[Size, PlainValidator(Size.parse)]
-ShareField = Annotated[Fraction, PlainValidator(parse_share)]
-ProbabilityField = Annotated[float, PlainValidator(parse_probability)]
-OneSidedField = Annotated[float, PlainValidator(parse_one_sided)]
-ConfidenceField = Annotated[float, PlainValidator(parse_confidence)]
-PercentileField = Annotated[Percentile, PlainValidator(Percentile.parse)]
-LimitField = Annotated[Percentile | float, PlainValidator(parse_limit)]
-InstantField = Annotated[Instant, PlainValidator(Instant.parse)]
-KeyField = Annotated[str, PlainValidator(parse_key)]
-FormatField = Annotated[str, PlainValidator(parse_format)]
-NameField = Annotated[str, PlainValidator(parse_name)]
-Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
-Filter = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
+def _text(pattern: str, *examples: str) -> WithJsonSchema:
+    """What an editor should know of a spelling: a regular expression of the whole, and examples."""
+    return WithJsonSchema({"type": "string", "pattern": f"^({pattern})$", "examples": list(examples)})
+
+
+def _text_or_number(pattern: str, *examples: str | float, **bounds: float) -> WithJsonSchema:
+    number = {"type": "number", **bounds}
+    return WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": f"^({pattern})$"}, number], "examples": list(examples)}
+    )
+
+
+_LENGTH = r"\d+[mhdw]"
+_PLAIN_NUMBER = r"\d+(\.\d+)?"
+_MANY = str | list[str]
+
+DurationField = Annotated[Duration, PlainValidator(Duration.parse), _text(_LENGTH, "7d", "12h", "30m", "4w")]
+WindowField = Annotated[
+    Window,
+    PlainValidator(Window.parse),
+    _text(rf"experiment|last {_LENGTH}|{_LENGTH}(\.\.{_LENGTH})?", "7d", "7d..14d", "last 7d", "experiment"),
+]
+SizeField = Annotated[
+    Size, PlainValidator(Size.parse), _text_or_number(rf"{_PLAIN_NUMBER}(%|pp)", "2%", "0.5pp", 1.5, minimum=0)
+]
+ShareField = Annotated[Fraction, PlainValidator(parse_share), _text(rf"{_PLAIN_NUMBER}%|\d+/\d+", "50%", "1/3")]
+ProbabilityField = Annotated[
+    float,
+    PlainValidator(parse_probability),
+    _text_or_number(f"{_PLAIN_NUMBER}%", "5%", 0.05, exclusiveMinimum=0, exclusiveMaximum=1),
+]
+OneSidedField = Annotated[
+    float,
+    PlainValidator(parse_one_sided),
+    _text_or_number(f"{_PLAIN_NUMBER}%", "2.5%", 0.025, exclusiveMinimum=0, exclusiveMaximum=0.5),
+]
+ConfidenceField = Annotated[float, PlainValidator(parse_confidence), _text(f"{_PLAIN_NUMBER}%", "95%")]
+PercentileField = Annotated[Percentile, PlainValidator(Percentile.parse), _text(f"p{_PLAIN_NUMBER}", "p95", "p99.5")]
+LimitField = Annotated[
+    Percentile | float, PlainValidator(parse_limit), _text_or_number(f"p{_PLAIN_NUMBER}", "p99.5", 500)
+]
+InstantField = Annotated[
+    Instant,
+    PlainValidator(Instant.parse),
+    _text(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?", "2026-09-01", "2026-09-01T08:30:00Z"),
+]
+KeyField = Annotated[str, PlainValidator(parse_key), WithJsonSchema({"type": ["string", "integer", "boolean"]})]
+FormatField = Annotated[
+    str,
+    PlainValidator(parse_format),
+    _text("number|percent|duration|currency:[A-Z]{3}", "number", "percent", "duration", "currency:EUR"),
+]
+NameField = Annotated[
+    str,
+    PlainValidator(parse_name),
+    WithJsonSchema({"type": "string", "pattern": "^[a-z][a-z0-9_]*$", "maxLength": LONGEST_NAME}),
+]
+Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple, json_schema_input_type=_MANY)]
+Filter = Annotated[tuple[str, ...], BeforeValidator(as_tuple, json_schema_input_type=_MANY)]
 
 
 class Cap(Strict):
@@ -293,4 +337,6 @@ def parse_covariates(value: object) -> object:
     return None if value == "off" else value
 
 
-CovariatesField = Annotated[Covariates | None, BeforeValidator(parse_covariates)]
+CovariatesField = Annotated[
+    Covariates | None, BeforeValidator(parse_covariates, json_schema_input_type=Literal["off"] | Covariates)
+]
