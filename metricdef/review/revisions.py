@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from metricdef.definitions.load import FOLDER, PROJECT_FILE, load_project
+from metricdef.definitions.files import FOLDER, PROJECT_FILE
+from metricdef.definitions.load import load_project
 from metricdef.definitions.project import Loaded
 from metricdef.errors import UsageError
 
