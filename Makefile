@@ -26,6 +26,7 @@ ENGINES_READY := $(VENV)/.engines-installed
 # The server that answers like Snowflake needs another connector than metricdef does.
 FAKESNOW := .venv-fakesnow
 FAKESNOW_READY := $(FAKESNOW)/.installed
+PAGES_READY := tests/pages/node_modules/.installed
 # Schedulers, each with more packages than metricdef and its drivers have together.
 SCHEDULERS := .venv-schedulers
 SCHEDULERS_READY := $(SCHEDULERS)/.installed
@@ -77,6 +78,12 @@ $(ENGINES_READY): $(DEV) $(FAKESNOW_READY) requirements/engines.txt tests/engine
 	@tests/engines/install.sh
 	@touch $@
 
+$(PAGES_READY): $(DEV) tests/pages/requirements.txt tests/pages/package-lock.json tests/pages/install.sh
+	@echo "Installing a browser for the tests of pages ..."
+	@$(PIP) install --require-hashes -r tests/pages/requirements.txt
+	@tests/pages/install.sh
+	@touch $@
+
 $(SCHEDULERS_READY): tests/schedulers/requirements.txt | $(VENV)/.made-in
 	@echo "Installing dbt, Airflow and Dagster into $(SCHEDULERS) ..."
 	@$(PYTHON) -m venv --clear $(SCHEDULERS)
@@ -99,11 +106,11 @@ demo: $(RUN) ## a project with real data and its readout
 # --- checks -----------------------------------------------------------------------------------------------------------
 
 .PHONY: check
-check: test test-oracle test-engines test-schedulers test-editor lint format-check types docs-check ## everything that continuous integration runs
+check: test test-oracle test-engines test-schedulers test-editor test-pages lint format-check types docs-check ## everything that continuous integration runs
 
 .PHONY: test
 test: $(DEV) ## run the tests (those of the documents apart)
-	$(PYTEST) --ignore=tests/docs --ignore=tests/engines --ignore=tests/schedulers --ignore=tests/editor $(ARGS)
+	$(PYTEST) --ignore=tests/docs --ignore=tests/engines --ignore=tests/schedulers --ignore=tests/editor --ignore=tests/pages $(ARGS)
 
 .PHONY: test-oracle
 test-oracle: $(DEV) ## the compiled SQL on DuckDB against brute force: 2,000 generated cases, 40 of them by days (make test: fewer)
@@ -123,6 +130,10 @@ test-editor: $(DEV) tests/editor/node_modules/.package-lock.json ## completion, 
 
 tests/editor/node_modules/.package-lock.json: tests/editor/package.json tests/editor/package-lock.json
 	cd tests/editor && npm ci --silent
+
+.PHONY: test-pages
+test-pages: $(PAGES_READY) ## open pages of readouts in a headless Chromium, installing it
+	METRICDEF_PAGES=1 $(BIN)/python -m pytest tests/pages $(ARGS)
 
 .PHONY: layers
 layers: $(DEV) ## rooms import only what is to their left; start-up stays light
@@ -203,9 +214,10 @@ lock: ## write requirements/*.txt anew (UPGRADE=1: with the newest versions)
 	@$(COMPILE) pyproject.toml --extra dev --extra postgres --extra spark --extra clickhouse -c requirements/dev.txt -o requirements/engines.txt
 	@$(COMPILE) tests/engines/fakesnow/requirements.in -o tests/engines/fakesnow/requirements.txt
 	@$(COMPILE) tests/schedulers/requirements.in -o tests/schedulers/requirements.txt
-	@! grep -nE '://|^-' requirements/*.txt tests/engines/fakesnow/*.txt tests/schedulers/*.txt || { echo "a list records an address or an option" >&2; exit 1; }
+	@$(COMPILE) tests/pages/requirements.in -o tests/pages/requirements.txt
+	@! grep -nE '://|^-' requirements/*.txt tests/engines/fakesnow/*.txt tests/schedulers/*.txt tests/pages/*.txt || { echo "a list records an address or an option" >&2; exit 1; }
 
 .PHONY: clean
 clean: ## remove what the other targets made, except demo/
-	rm -rf $(VENV) $(FAKESNOW) $(SCHEDULERS) target build dist benchmarks/data benchmarks/results .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FAKESNOW) $(SCHEDULERS) tests/pages/node_modules target build dist benchmarks/data benchmarks/results .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -28,6 +28,7 @@ from metricdef.definitions.project import Project as Definitions
 from metricdef.definitions.used import renamed_metrics
 from metricdef.errors import DefinitionErrors, Diagnostic, MetricdefError, UsageError, suggest
 from metricdef.metrics.fields import Instant
+from metricdef.reports.shown import show_readouts
 from metricdef.warehouses import Profile, Session, Warehouse, connect, resolve_profile
 from metricdef.warehouses.profile import profile_type
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from metricdef.warehouses.cost import Cost
 
 Progress = Callable[[str], None]
+show_readouts()
 
 
 def _silent(message: str) -> None:
@@ -566,6 +568,13 @@ def matching(select: Iterable[str], names: Mapping[str, tuple[str, ...]], kind: 
     return [n for n, values in names.items() if not words or any(fnmatchcase(v, w) for v in values for w in words)]
 
 
+def read_readout(path: str | Path) -> Readout:
+    """The readout in a JSON file, as `metricdef run -o` writes it. Raises UsageError where it is none."""
+    from metricdef.analysis.document import read_document
+
+    return read_document(Path(path).read_text(encoding="utf-8"), str(path))
+
+
 def read_as_of(value: str | datetime | None, timezone: str) -> datetime:
     """An instant with a zone. Text is a date (midnight in the project's zone) or an ISO timestamp. Raises UsageError."""
     if value is None:
@@ -594,4 +603,4 @@ def revision(root: Path) -> str | None:
     return found.stdout.strip() or None if found.returncode == 0 else None
 
 
-__all__ = ["MetricdefError", "Project", "read_as_of"]
+__all__ = ["MetricdefError", "Project", "read_as_of", "read_readout"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -229,6 +230,14 @@ class DecisionRow:
     authority: tuple[str, ...] = ()  # who may act on it, where it comes before the planned end
 
 
+_SHOWN: dict[str, Callable[[Readout], str]] = {}  # pages are made in a room further to the right
+
+
+def show_by(kind: str, report: Callable[[Readout], str]) -> None:
+    """Let `report` make a readout's `kind`: html, or notebook. The API does this when it is imported."""
+    _SHOWN[kind] = report
+
+
 @dataclass(frozen=True, slots=True)
 class Readout:
     """Everything one run says. `to_json` is the stable contract."""
@@ -288,6 +297,14 @@ class Readout:
             flat |= {"p_value": row.p_value, "p_adjusted": row.p_adjusted, "verdict": row.verdict, "reason": row.reason}
             rows.append(flat)
         return pa.Table.from_pylist(rows)
+
+    def to_html(self) -> str:
+        """One page that works from disk, as `metricdef report` writes it."""
+        return _SHOWN["html"](self)
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows."""
+        return _SHOWN["notebook"](self) if "notebook" in _SHOWN else None
 
     def to_pandas(self) -> Any:
         """One row per estimate as a DataFrame; needs pandas."""

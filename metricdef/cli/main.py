@@ -23,6 +23,7 @@ _OVERVIEW = {
     "compile": "print or write the exact SQL that `run` executes",
     "test": "run the unit tests of metrics, on DuckDB in memory",
     "run": "compile, execute and analyse an experiment; prints the readout",
+    "report": "a readout's JSON file as a page, as Markdown, as text or as a picture",
     "build": "write dated SQL files for a scheduler, which put moments into tables",
     "ingest": "the readout of moments that a job wrote",
     "lock": "freeze an experiment's protocol; later changes need an amendment",
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal without Unicode shows `?`, not a traceback
     parser = _parser()
     options = parser.parse_args(arguments)
+    options.format = options.format or _formats(options.verb)[0]
     if options.format not in _formats(options.verb):
         parser.error(f"`{options.verb}` has no format {options.format}; it has {', '.join(_formats(options.verb))}")
     before = _stop_on_sigterm()
@@ -149,16 +151,21 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _FORMATS = ("text", "json")
-_MORE_FORMATS = {  # of verbs that other programs read
+_MORE_FORMATS = {  # of verbs that other programs read, or people who look
     "check": ("github", "sarif"),
     "plan": ("markdown",),
     "diff": ("markdown",),
     "lineage": ("markdown",),
+    "run": ("html", "markdown"),
+    "ingest": ("html", "markdown"),
 }
+_OWN_FORMATS = {"report": ("html", "markdown", "text")}  # instead of the usual ones
 
 
 def _formats(verb: str | None) -> tuple[str, ...]:
     """What a verb can print; without a verb whatever any can."""
+    if verb in _OWN_FORMATS:
+        return _OWN_FORMATS[verb]
     more = [name for key, names in _MORE_FORMATS.items() if verb in (key, None) for name in names]
     return tuple(dict.fromkeys((*_FORMATS, *more)))
 
@@ -175,8 +182,8 @@ def _shared(default: str | None, verb: str | None = None) -> _Parser:
     shared.add_argument(
         "--format",
         choices=_formats(verb),
-        default="text" if default is None else default,
-        help="how to print the result",
+        default=default,
+        help=f"how to print the result (default: {_formats(verb)[0]})",
     )
     shared.add_argument("-q", "--quiet", action="store_true", default=flag, help="no progress")
     shared.add_argument("-v", "--verbose", action="store_true", default=flag, help="more detail")
@@ -237,6 +244,12 @@ def _add_run(verb: argparse.ArgumentParser) -> None:
     _add_daily(verb)
     verb.add_argument("--dry-run", action="store_true", help="print the SQL, and what the warehouse expects of it")
     _add_readout(verb)
+
+
+def _add_report(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("file", metavar="FILE.json", help="as `run -o` writes it; - reads standard input")
+    verb.add_argument("-o", "--output", metavar="FILE", help="write it to FILE instead of printing it")
+    verb.add_argument("--plot", metavar="FILE", help="write the intervals as a picture to FILE.svg or FILE.png")
 
 
 def _count(text: str) -> int:

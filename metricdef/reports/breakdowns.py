@@ -32,26 +32,26 @@ def _section(
     dimension: str, rows: Sequence[EstimateRow], dimensions: int, width: int, pen: Pen, verbose: bool
 ) -> Iterator[str]:
     yield from (pen(line, "bold") for line in wrap(f"BREAKDOWN BY {dimension}", width))
-    yield from wrap(_holds(rows, dimensions), width, GAP)
+    yield from wrap(holds(rows, dimensions), width, GAP)
     table = ComparisonTable.of(rows, "level", _level, width, pen, _verdict)
     yield from table.head()
     for metric, arm in dict.fromkeys((row.metric, row.arm) for row in rows):
         members = [row for row in rows if (row.metric, row.arm) == (metric, arm)]
         title = f"{metric_name(members[0])} · {visible(arm)}"
-        differ = _differ(members, verbose)
-        for line in wrap(f"{title}: {differ}" if differ else title, width, GAP):
+        said = differ(members, verbose)
+        for line in wrap(f"{title}: {said}" if said else title, width, GAP):
             yield pen(line, "bold")
-        shown = members if verbose else _worth_showing(members)
+        shown = members if verbose else worth_showing(members)
         for row in shown:
             yield from table.lines(row)
         found = _notes(shown, table.notes(shown), verbose)
         if len(shown) < len(members):
-            found = [*found, _hidden(len(members) - len(shown))]
+            found = [*found, hidden(len(members) - len(shown))]
         for note in found:
             yield from (pen(line, "dim") for line in wrap(note, width, GAP * 2, GAP * 3))
 
 
-def _holds(rows: Sequence[EstimateRow], dimensions: int) -> str:
+def holds(rows: Sequence[EstimateRow], dimensions: int) -> str:
     """The correction, said once per dimension."""
     test = next((test for row in rows if (test := row.test("superiority"))), None)
     if test is None:
@@ -64,7 +64,7 @@ def _holds(rows: Sequence[EstimateRow], dimensions: int) -> str:
     return f"{held}, and never below p of the test that levels differ{over}. Levels never enter the decision."
 
 
-def _differ(rows: Sequence[EstimateRow], verbose: bool) -> str:
+def differ(rows: Sequence[EstimateRow], verbose: bool) -> str:
     """The test that levels differ, which no level passes by; empty before the planned end, when nothing is tested."""
     gate = next((row.heterogeneity for row in rows if row.heterogeneity), None)
     test = next((test for row in rows if (test := row.test("superiority"))), None)
@@ -92,14 +92,15 @@ def _verdict(row: EstimateRow) -> str:
     return "unclear" if row.verdict == "inconclusive" else words.verdict(row)
 
 
-def _worth_showing(rows: Sequence[EstimateRow]) -> list[EstimateRow]:
+def worth_showing(rows: Sequence[EstimateRow]) -> list[EstimateRow]:
     """All levels, or of very many those that say something and then the largest, in their own order."""
     ranked = sorted(rows, key=lambda row: (row.verdict in QUIET, -sum(row.units or ())))
     kept = {id(row) for row in ranked[: max(MOST_LEVELS, sum(row.verdict not in QUIET for row in rows))]}
     return [row for row in rows if id(row) in kept]
 
 
-def _hidden(count: int) -> str:
+def hidden(count: int) -> str:
+    """How many levels a list leaves out, and where they are."""
     levels = "1 smaller level" if count == 1 else f"{count:,} smaller levels"
     return f"{levels} without a clear difference: shown with --verbose"
 

@@ -19,7 +19,7 @@ def render_estimates(readout: Readout, width: int, pen: Pen, verbose: bool) -> l
         return [pen("ESTIMATES", "bold"), *wrap("none are shown", width, GAP)]
     table = ComparisonTable.of(rows, "arm", lambda row: visible(row.arm), width, pen)
     levels = _levels(rows)
-    lines = [line for legend in _legend(readout, levels) for line in wrap(legend, width)]
+    lines = [line for legend in interval_words(readout) for line in wrap(legend, width)]
     roles = [*ROLES, *dict.fromkeys(row.role for row in rows if row.role not in ROLES)]
     for role in roles:
         members = [row for row in rows if row.role == role]
@@ -38,8 +38,9 @@ def _levels(rows: Iterable[EstimateRow]) -> list[float]:
     return sorted({row.estimator.confidence for row in rows if row.estimator}, reverse=True)
 
 
-def _legend(readout: Readout, levels: Sequence[float]) -> Iterator[str]:
+def interval_words(readout: Readout) -> Iterator[str]:
     """What holds for all intervals, said once."""
+    levels = _levels(row for row in readout.estimates if row.segment is None)
     level = f"{words.confidence(levels[0])} intervals" if len(levels) == 1 else "intervals"
     if readout.look is not None:
         together = (
@@ -58,19 +59,28 @@ def _legend(readout: Readout, levels: Sequence[float]) -> Iterator[str]:
 
 def _heading(role: str, rows: Sequence[EstimateRow], levels: bool, width: int, pen: Pen) -> list[str]:
     """`PRIMARY  p two-sided, adjusted by Holm over 2 tests, at 0.05`; the intervals' levels where roles differ."""
-    parts = []
-    main = next((test for row in rows if (test := notes.main_test(row))), None)
-    if main is not None:
-        against = ", against the margin" if main.hypothesis == "non_inferiority" else ""
-        corrected = "not adjusted"
-        if main.procedure != "none":
-            corrected = f"adjusted by {words.procedure(main.procedure)} over {words.tests(len(rows))}"
-        over = "" if main.kind == "fixed" else " over all looks so far"
-        parts.append(f"p {visible(main.sidedness)}{against}{over}, {corrected}, at {main.alpha:g}")
+    parts = [said] if (said := _testing_words(rows)) else []
     if levels:
         parts += [f"{words.confidence(level)} intervals" for level in _levels(rows)]
     name = {"guardrail": "GUARDRAILS"}.get(role) or words.spelled(role).upper()
     return _headed(name, parts, width, pen)
+
+
+def testing_words(readout: Readout, role: str) -> str:
+    """`p two-sided, adjusted by Holm over 2 tests, at 0.05`, of a role's main tests; empty where nothing is tested."""
+    return _testing_words([row for row in readout.estimates if row.segment is None and row.role == role])
+
+
+def _testing_words(rows: Sequence[EstimateRow]) -> str:
+    main = next((test for row in rows if (test := notes.main_test(row))), None)
+    if main is None:
+        return ""
+    against = ", against the margin" if main.hypothesis == "non_inferiority" else ""
+    corrected = "not adjusted"
+    if main.procedure != "none":
+        corrected = f"adjusted by {words.procedure(main.procedure)} over {words.tests(len(rows))}"
+    over = "" if main.kind == "fixed" else " over all looks so far"
+    return f"p {visible(main.sidedness)}{against}{over}, {corrected}, at {main.alpha:g}"
 
 
 def _headed(name: str, parts: Sequence[str], width: int, pen: Pen) -> list[str]:

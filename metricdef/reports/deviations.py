@@ -36,6 +36,11 @@ def of_metric(readout: Readout, metric: str) -> Iterator[str]:
             yield _sentence(found)
 
 
+def all_of(readout: Readout) -> Iterator[str]:
+    """Every amendment, whatever it touches."""
+    return map(_sentence, _all(readout))
+
+
 def _all(readout: Readout) -> list[Any]:
     return list(readout.provenance.get("deviations") or ())
 

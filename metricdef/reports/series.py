@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,7 +37,7 @@ def _table(row: EstimateRow, days: Sequence[dict[str, Any]], width: int, pen: Pe
     yield from (pen(line, "bold") for line in wrap(f"{metric_name(row)} · {visible(row.arm)}", width, GAP))
     yield from _chart(row, days, width)
     shown = days if verbose else days[-MOST_DAYS:]
-    cells = [[day["day"], count(sum(day["units"])), _effect(row, day)] for day in shown]
+    cells = [[day["day"], count(sum(day["units"])), day_effect(row, day)] for day in shown]
     header = ["until", "units", "difference"]
     found = table([header, *cells], "<><", width, GAP * 2)
     if found is None:
@@ -68,7 +68,8 @@ def _chart(row: EstimateRow, days: Sequence[dict[str, Any]], width: int) -> Iter
         yield f"{GAP * 2}{line}"
 
 
-def _effect(row: EstimateRow, day: dict[str, Any]) -> str:
+def day_effect(row: EstimateRow, day: Mapping[str, Any]) -> str:
+    """The cumulative difference by the end of a day, with its interval."""
     found = day["absolute"]
     if found is None:
         return "not computed"

@@ -1,0 +1,71 @@
+"""The decision in plain words, for somebody who reads one paragraph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from metricdef.analysis.readout import EstimateRow, Readout
+from metricdef.reports import remarks, words
+from metricdef.reports.lines import visible
+from metricdef.reports.numbers import Figures, count, figures
+
+MOST = 4  # comparisons in the lead; the tables have all
+POINTS = "percentage points"
+
+
+def headline(readout: Readout) -> str:
+    """`Ship thompson`, `Hold`, `Stop`, `Invalid`."""
+    word, _ = remarks.recommendation(readout)
+    first, _, arm = word.partition(" ")
+    return f"{first.capitalize()} {arm}".rstrip()
+
+
+def lead(readout: Readout) -> Iterator[str]:
+    """What the primary metrics say, of the arm that the decision names or of every arm; then what harm was seen."""
+    if readout.decision.recommendation == "invalid":
+        failed = [visible(row.check).replace("_", " ") for row in readout.health if row.status == "fail"]
+        yield f"A check of the experiment's health failed ({', '.join(dict.fromkeys(failed))}). Mend that, then measure again."
+        return
+    rows = [row for row in readout.estimates if row.segment is None]
+    wanted = readout.decision.arm
+    primary = [row for row in rows if row.role == "primary" and wanted in (None, row.arm)]
+    for row in primary[:MOST]:
+        yield effect_sentence(row, several=len({r.arm for r in rows}) > 1)
+    if len(primary) > MOST:
+        yield f"{count(len(primary) - MOST)} more primary comparisons stand below."
+    yield from _harm([row for row in rows if row.role != "primary" and wanted in (None, row.arm)])
+
+
+def _harm(rows: list[EstimateRow]) -> Iterator[str]:
+    worse = [visible(row.label) for row in rows if row.verdict == "inferior"]
+    if worse:
+        yield f"Worse: {', '.join(dict.fromkeys(worse))}."
+    unsure = [visible(r.label) for r in rows if r.role == "guardrail" and r.verdict in ("inconclusive", "not_computed")
+              and r.reason not in (words.NOT_YET, words.NOT_CROSSED)]  # fmt: skip
+    if unsure:
+        yield f"Harm is not ruled out on: {', '.join(dict.fromkeys(unsure))}."
+    elif (
+        rows
+        and all(r.verdict == "non_inferior" for r in rows if r.role == "guardrail")
+        and any(r.role == "guardrail" for r in rows)
+    ):
+        yield "No guardrail was harmed by more than its margin."  # fmt: skip
+
+
+def effect_sentence(row: EstimateRow, *, several: bool) -> str:
+    """`Click-through: no clear difference. 0.43% became 0.52%: +0.09 percentage points (−0.02 to +0.20), +21% of ...`."""
+    found, name = figures(row), visible(row.label)
+    arm = f" with {visible(row.arm)}" if several else ""
+    verdict = words.verdict(row)
+    if row.absolute is None:
+        return f"{name}{arm}: {verdict}."
+    return f"{name}{arm}: {verdict}. {_change(found)}"
+
+
+def _change(found: Figures) -> str:
+    difference = found.difference.replace("pp", f" {POINTS}")
+    size = f"{difference} {found.interval}"
+    relative = (
+        f"; relative {found.relative} {found.relative_interval}".rstrip() if found.relative not in ("", "-") else ""
+    )
+    return f"From {found.baseline} to {found.arm}: {size}{relative}."  # fmt: skip

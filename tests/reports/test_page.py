@@ -1,0 +1,252 @@
+"""A readout as a page, as Markdown and as a picture: what they say, without a browser (tests/pages has one)."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
+
+import pytest
+
+import metricdef.api  # noqa: F401 - lets readouts show themselves
+from metricdef.analysis.readout import DecisionRow, Interval, RelativeInterval
+from metricdef.errors import UsageError
+from metricdef.reports.lead import lead
+from metricdef.reports.limits import limits, window_words
+from metricdef.reports.page import render_page
+from metricdef.reports.plot_file import plot_bytes, render_svg
+from metricdef.reports.plots import round_step, strip_of
+from metricdef.reports.readout_markdown import escaped, render_markdown
+from tests.reports.sample import FAILED, LATENCY, PLAIN, REFUNDS, REVENUE, levels, outcome_of, readout, row
+from tests.reports.test_text import broken_down, clustered, interim, invalid, several_arms, triggered
+
+READOUTS = {
+    "plain": readout(), "interim": interim(), "invalid": invalid(), "several arms": several_arms(),
+    "broken down": broken_down(), "triggered": triggered(), "clusters": clustered(),
+    "nothing": readout(estimates=()), "no health": readout(health=()), "failed": readout(row(), health=FAILED),
+}  # fmt: skip
+HOSTILE = "<script>alert('x')</script>\"|`@here` :fire: http://x.y *b* [a](b) \u202e"
+
+
+class Text(HTMLParser):
+    """The words of a page, those of styles apart."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.stack, self.tags = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        if tag not in ("meta", "link", "input", "br"):
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.stack, tag
+        assert self.stack.pop() == tag
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_data(self, data):
+        if self.stack and self.stack[-1] != "style":
+            self.words.append(data)
+
+
+def read(page):
+    parser = Text()
+    parser.feed(page)
+    assert parser.stack == []
+    return " ".join(" ".join(parser.words).split()), parser.tags
+
+
+@pytest.mark.parametrize("found", READOUTS.values(), ids=READOUTS)
+@pytest.mark.parametrize("render", [render_page, render_markdown])
+def test_words(found, render):
+    text = render(found)
+    text = read(text)[0] if render is render_page else text
+    assert not re.search(r"\b(nan|NaN|inf)\b|\bNone\b(?! (is|was|are) )|[Ss]ignificant", text)
+    # A difference of shares is in points, never in percent of a percentage.
+    assert not re.search(r"[+−]\d[\d.]*% \([^)]*pp", text)
+    assert not re.search(r"\{[{%]|[%}]\}", text)
+
+
+def test_the_decision_comes_first_and_in_words():
+    found = readout(row(), REFUNDS, decision=DecisionRow("ship", "new", ("new: primary conversion superior",)))
+    text, _ = read(render_page(found))
+    assert text.index("Ship new") < text.index("Can it be trusted?") < text.rindex("Primary metrics")
+    assert "conversion: better. From 10.00% to 11.00%: +1.00 percentage points (+0.30 to +1.70)" in text
+    assert "No guardrail was harmed by more than its margin." in text
+
+
+def test_the_lead_names_harm_and_what_is_not_known():
+    worse = replace(REVENUE, verdict="inferior", reason=None)
+    said = " ".join(lead(readout(row(), worse, REFUNDS, LATENCY)))
+    assert "Worse: Revenue per user." in said
+    assert "Harm is not ruled out on: errors." in said
+    assert "No guardrail" not in said
+
+
+def test_an_invalid_experiment_leads_with_the_failed_check_and_no_effect():
+    said = " ".join(lead(invalid()))
+    assert "srm analysed" in said
+    assert "10.0%" not in said
+
+
+def test_limits_say_what_was_not_tested():
+    said = " ".join(limits(readout()))
+    assert "first exposed within 28 days" in said
+    assert "Not computed, and so unknown: errors (new)." in said
+    assert "No breakdown was computed" in said
+    assert "Nothing is tested yet" in " ".join(limits(interim()))
+    assert "decide nothing" in " ".join(limits(broken_down()))
+
+
+@pytest.mark.parametrize(
+    ("window", "words"),
+    [
+        ("7d", "up to 7 days after first exposure"),
+        ("1h", "up to 1 hour after first exposure"),
+        ("7d..14d", "from 7 days to 14 days after first exposure"),
+        ("last 4w", "over the last 4 weeks"),
+        ("experiment", "until the experiment ends"),
+    ],
+)
+def test_windows_in_words(window, words):
+    assert window_words(window) == words
+
+
+# --- names from definitions and data ----------------------------------------------------------------------------------
+
+
+def hostile():
+    rows = [row(HOSTILE, label=HOSTILE, arm=HOSTILE), *levels("m", None, (HOSTILE, 0.2, "inconclusive"))]
+    decision = DecisionRow("hold", HOSTILE, (HOSTILE,), {HOSTILE: "hold"})
+    return readout(*rows, label=HOSTILE, hypothesis=HOSTILE, experiment=HOSTILE, decision=decision)
+
+
+def test_hostile_names_are_text_on_a_page():
+    page = render_page(hostile())
+    text, tags = read(page)
+    assert "script" not in tags
+    plain = render_page(readout(row(), *levels("m", None, ("x", 0.2, "inconclusive"))))
+    assert page.count("<a ") == plain.count("<a ")
+    assert "<script>alert('x')</script>" in text
+    assert "\u202e" not in text
+
+
+def test_hostile_names_are_text_in_markdown():
+    shown = render_markdown(hostile())
+    for active in ("<script", "`", "@here", ":fire:", "http://", "*b*", "[a]", "\u202e"):
+        assert active not in shown, active
+    table = [line for line in shown.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in table}) == 1
+
+
+@pytest.mark.parametrize("text", ["a_b 1.5 (2)", "+0.09pp", "0.52%", "baseline → arm", "f: g"])
+def test_markdown_leaves_plain_words_alone(text):
+    assert escaped(text) == text
+
+
+def test_hostile_names_are_text_in_a_picture():
+    tree = ET.fromstring(render_svg(hostile()))
+    assert not [e for e in tree.iter() if e.tag.endswith("script")]
+    assert any("<script>" in (e.text or "") for e in tree.iter() if e.tag.endswith("text"))
+
+
+# --- plots ------------------------------------------------------------------------------------------------------------
+
+SHARE = {"margin": {"text": "0.3pp", "kind": "points", "value": 0.003}}
+RELATIVE = {"mde": {"text": "5%", "kind": "relative", "value": 0.05}}
+
+
+def value_at(strip, at):
+    return (at - 50) / 50 * strip.half
+
+
+def test_places_are_the_readouts_numbers():
+    (bar,) = (strip := strip_of([row()], {})).bars
+    assert not strip.relative
+    assert value_at(strip, bar.at) == pytest.approx(1.0, abs=1e-3)
+    assert value_at(strip, bar.lower) == pytest.approx(0.3, abs=1e-3)
+    assert value_at(strip, bar.upper) == pytest.approx(1.7, abs=1e-3)
+    for tick in strip.ticks:
+        assert value_at(strip, tick.at) == pytest.approx(float(tick.text.strip("p").replace("−", "-")), abs=1e-3)
+
+
+def test_the_axis_is_that_of_the_declared_sizes():
+    strip = strip_of([row()], RELATIVE)
+    assert strip.relative
+    assert value_at(strip, strip.bars[0].at) == pytest.approx(10, abs=1e-2)
+    assert value_at(strip, strip.marks[0].at) == pytest.approx(5, abs=1e-2)
+    unbounded = replace(row(), relative=RelativeInterval(None, None, None, "fieller", "unbounded", None))
+    assert not strip_of([unbounded], RELATIVE).relative
+
+
+def test_margins_stand_on_the_side_of_harm():
+    for found, place in ((REFUNDS, 0.3), (row(role="guardrail"), -0.3)):
+        strip = strip_of([found], SHARE)
+        assert value_at(strip, strip.marks[0].at) == pytest.approx(place, abs=1e-3)
+
+
+def test_an_interval_far_wider_than_others_is_cut_with_an_arrow():
+    wide = row(arm="wide", absolute=Interval(0.1, 1.0, -3.0, 5.0))
+    strip = strip_of([row(), row(arm="b"), wide], {})
+    assert strip.bars[2].cut_lower
+    assert strip.bars[2].cut_upper
+    assert (strip.bars[2].lower, strip.bars[2].upper) == (0, 100)
+    assert not strip.bars[0].cut_upper
+
+
+def test_rows_without_an_interval_have_no_bar():
+    assert strip_of([LATENCY], {}) is None
+    assert strip_of([row(), replace(LATENCY, is_share=True)], {}).bars[1] is None
+
+
+@pytest.mark.parametrize(("size", "step"), [(1.0, 1.0), (0.7, 0.5), (26.0, 25.0), (0.0024, 0.002), (999.0, 500.0)])
+def test_steps_are_round(size, step):
+    assert round_step(size) == pytest.approx(step)
+
+
+def test_a_picture_says_the_numbers_of_its_axis():
+    shown = render_svg(readout(row(), replace(REVENUE, estimator=PLAIN)))
+    assert "+1.00pp (+0.30 to +1.70)" in shown
+    assert "+1.4% (+0.1 to +2.7)" in shown  # relative, as drawn
+
+
+def test_a_picture_of_nothing_and_of_another_kind_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="nothing to draw"):
+        render_svg(readout(LATENCY))
+    with pytest.raises(UsageError, match=r"\.svg or \.png"):
+        plot_bytes(readout(), tmp_path / "x.pdf")
+
+
+# --- Python -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_readout_shows_itself():
+    found = readout()
+    assert found.to_html() == render_page(found)
+    frame = found._repr_html_()
+    assert frame.startswith("<iframe")
+    assert "<!doctype" not in frame  # inside an attribute, escaped
+
+
+def test_series_and_looks_are_drawn():
+    days = tuple(
+        {"metric": "conversion", "day": f"2026-09-{d:02}", "as_of": f"2026-09-{d + 1:02}T00:00:00Z", "arm": "new", "units": (100 * d, 101 * d),
+         "baseline_value": 0.1, "arm_value": 0.11, "absolute": {"estimate": 0.01, "std_error": 0.01 / d, "lower": 0.01 - 0.02 / d, "upper": 0.01 + 0.02 / d},
+         "relative": None, "estimator": "unadjusted", "interval_kind": "anytime", "reason": None}
+        for d in range(1, 15)
+    )  # fmt: skip
+    result = {"metric": "conversion", "arm": "new", "estimate": 0.01, "lower": 0.001, "upper": 0.02, "meaning": "a"}
+    record = {"as_of": "2026-09-14T00:00:00Z", "results": [result]}
+    earlier = [
+        {"as_of": "2026-09-07T00:00:00Z", "results": [result | {"lower": -0.01}]},
+        {"as_of": "2026-09-03T00:00:00Z", "results": [result | {"meaning": "another"}]},
+    ]
+    look = {"method": "group_sequential", "number": 2, "of": 2, "fraction": 1.0, "final": True, "next": None, "replay": False,
+            "planned": True, "differences": [], "record": record, "earlier": earlier}  # fmt: skip
+    page = render_page(readout(row(tests=(outcome_of(kind="sequential"),)), series=days, look=look))
+    text, _ = read(page)
+    assert page.count('<line class="day"') == 14
+    assert page.count('class="bracket"') == 2  # not the one that was defined otherwise
+    assert "crossed the sequential boundary" in text
