@@ -332,6 +332,7 @@ class Project:
         from metricdef.analysis.analyse import analyse
         from metricdef.analysis.look_record import before, carried_over, frozen_caps
         from metricdef.governance.deviations import with_protocol
+        from metricdef.review.in_words import with_words
         from metricdef.warehouses.isolate import Run, execute_isolated
 
         project = self.definitions
@@ -349,7 +350,8 @@ class Project:
             finally:
                 self._running.remove(warehouse)
         progress("analysing")
-        return with_protocol(analyse(project, *found, revision(self.root), history), project, history)
+        readout = analyse(project, *found, revision(self.root), history)
+        return with_words(with_protocol(readout, project, history), project)
 
     def _has_looks(self, experiment: str) -> bool:
         sequential = self.definitions.experiment(experiment).analysis.sequential
@@ -482,6 +484,7 @@ class Project:
         from metricdef.analysis.analyse import analyse
         from metricdef.governance.deviations import with_protocol
         from metricdef.jobs.ingest import match, read_file, read_table
+        from metricdef.review.in_words import with_words
 
         project = self.definitions
         at = read_as_of(as_of, project.settings.defaults.timezone) if as_of is not None else None
@@ -506,7 +509,8 @@ class Project:
         query, table = match(rows, at, compiled)
         self._refuse_changes(query.plan.experiment)
         self._refuse_looks(query.plan.experiment)
-        return with_protocol(analyse(project, query, table, revision(self.root)), project)
+        readout = analyse(project, query, table, revision(self.root))
+        return with_words(with_protocol(readout, project), project)
 
     def test(self, select: Iterable[str] = ()) -> tuple[CaseResult, ...]:
         """Run the unit tests whose name, or whose metric's name, matches one of `select`; without any all of them."""

@@ -44,7 +44,7 @@ def _section(
         shown = members if verbose else worth_showing(members)
         for row in shown:
             yield from table.lines(row)
-        found = _notes(shown, table.notes(shown), verbose)
+        found = level_notes(shown, table.notes(shown), verbose)
         if len(shown) < len(members):
             found = [*found, hidden(len(members) - len(shown))]
         for note in found:
@@ -105,7 +105,7 @@ def hidden(count: int) -> str:
     return f"{levels} without a clear difference: shown with --verbose"
 
 
-def _notes(rows: Sequence[EstimateRow], extra: Sequence[str], verbose: bool) -> list[str]:
+def level_notes(rows: Sequence[EstimateRow], extra: Sequence[str], verbose: bool) -> list[str]:
     """What qualifies single levels; what several share is said once."""
     found: dict[str, list[str]] = {}
     for row, more in zip(rows, extra, strict=True):

@@ -8,6 +8,7 @@ from typing import Any
 
 from metricdef.analysis.readout import EstimateRow, Readout
 from metricdef.reports import deviations, notes, words
+from metricdef.reports.breakdowns import level_notes
 from metricdef.reports.lines import visible
 from metricdef.reports.numbers import equation, figures
 from metricdef.reports.plots import NAMES, Bar, Strip, strip_of
@@ -49,7 +50,7 @@ class EffectGroup:
     direction: str
     role: str
     description: str
-    sizes: tuple[tuple[str, str], ...]  # kind and words of what was declared
+    sizes: tuple[tuple[str, str, bool], ...]  # kind and words of what was declared, and whether the axis shows it
     rows: tuple[EffectRow, ...]
     strip: Strip | None
     notes: tuple[str, ...]
@@ -74,7 +75,8 @@ def group_of(readout: Readout, members: Sequence[Numbered], name: Any, differ: s
     bars = strip.bars if strip else [None] * len(rows)
     beside = strip.beside if strip else [None] * len(rows)
     # What stands in the columns of a terminal's table has columns here as well.
-    said = () if differ else notes.of_metric(rows, [""] * len(rows), verbose=False)
+    extra = [""] * len(rows)
+    said = level_notes(rows, extra, verbose=False) if differ else notes.of_metric(rows, extra, verbose=False)
     return EffectGroup(
         metric=visible(first.metric),
         label=visible(first.label) or visible(first.metric),
@@ -82,7 +84,7 @@ def group_of(readout: Readout, members: Sequence[Numbered], name: Any, differ: s
         direction=first.direction or "",
         role=first.role,
         description=visible(declared.get("description") or ""),
-        sizes=tuple(_sizes(declared.get("sizes") or {})),
+        sizes=tuple(_sizes(declared.get("sizes") or {}, strip)),
         rows=tuple(_row(i, row, name(row), *pair) for (i, row), *pair in zip(members, bars, beside, strict=True)),
         strip=strip,
         notes=tuple(said),
@@ -97,12 +99,14 @@ def metric_design(readout: Readout, metric: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _sizes(sizes: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+def _sizes(sizes: Mapping[str, Mapping[str, Any]], strip: Strip | None) -> Iterator[tuple[str, str, bool]]:
     """`margin of equivalence ±1% (relative)`."""
+    drawn = {mark.kind for mark in strip.marks} if strip else set()
     for kind, size in sizes.items():
         text = visible(size["text"])
         relative = " (relative)" if size["kind"] == "relative" else ""
-        yield kind, f"{NAMES.get(kind) or words.spelled(kind)} {'±' if kind == 'equivalence' else ''}{text}{relative}"
+        name = NAMES.get(kind) or words.spelled(kind)
+        yield kind, f"{name} {'±' if kind == 'equivalence' else ''}{text}{relative}", kind in drawn
 
 
 def _row(place: int, row: EstimateRow, name: str, bar: Bar | None, beside: Bar | None) -> EffectRow:

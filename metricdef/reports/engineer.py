@@ -9,7 +9,6 @@ from metricdef.analysis.readout import EstimateRow, Readout, TestRow
 from metricdef.reports import words
 from metricdef.reports.comparisons import ROLES
 from metricdef.reports.effect_rows import metric_design
-from metricdef.reports.limits import window_words
 from metricdef.reports.lines import visible
 from metricdef.reports.numbers import MINUS, count, p_text, percent
 
@@ -24,7 +23,7 @@ def engineer(readout: Readout) -> dict[str, Any]:
     sql = readout.sql or ""
     return {
         "definitions": list(_definitions(readout)),
-        "rule": list(_rule(readout)),
+        "topics": list(_topics(readout)),
         "tests": tests[:MOST_ROWS],
         "more_tests": _more(tests),
         "moments": moments[:MOST_ROWS],
@@ -51,8 +50,8 @@ def _definitions(readout: Readout) -> Iterator[dict[str, Any]]:
                 "label": visible(row.label),
                 "role": visible(row.role),
                 "type": visible(declared["type"]),
-                "sentence": visible(declared.get("sentence") or declared.get("description") or ""),
-                "windows": ", ".join(window_words(text) for text in declared["windows"]),
+                "description": visible(declared.get("description") or ""),
+                "sentence": visible(declared.get("sentence") or ""),
                 "owner": visible(declared.get("owner") or ""),
                 "made": _made(row),
             }
@@ -67,15 +66,10 @@ def _made(row: EstimateRow) -> str:
     return f"{named} for {', '.join(map(words.covariate, made.covariates))}" if made.covariates else named
 
 
-def _rule(readout: Readout) -> Iterator[tuple[str, str]]:
-    declared = (readout.design or {}).get("rule") or {}
-    for name in ("ship", "stop"):
-        conditions = declared.get(name)
-        if conditions:
-            said = "; ".join(f"{words.spelled(role)}: {words.spelled(str(c))}" for role, c in conditions.items())
-            yield name.capitalize(), said
-    if declared.get("authority"):
-        yield "Who may act early", ", ".join(map(visible, declared["authority"]))
+def _topics(readout: Readout) -> Iterator[tuple[str, str]]:
+    """The protocol in words."""
+    for name, text in ((readout.design or {}).get("topics") or {}).items():
+        yield visible(name).capitalize(), visible(text)
 
 
 def figure(value: float | None) -> str:

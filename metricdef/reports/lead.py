@@ -23,7 +23,7 @@ def headline(readout: Readout) -> str:
 def lead(readout: Readout) -> Iterator[str]:
     """What the primary metrics say, of the arm that the decision names or of every arm; then what harm was seen."""
     if readout.decision.recommendation == "invalid":
-        failed = [visible(row.check).replace("_", " ") for row in readout.health if row.status == "fail"]
+        failed = [words.check(row.check) for row in readout.health if row.status == "fail"]
         yield f"A check of the experiment's health failed ({', '.join(dict.fromkeys(failed))}). Mend that, then measure again."
         return
     rows = [row for row in readout.estimates if row.segment is None]

@@ -83,7 +83,7 @@ def _untested(readout: Readout) -> Iterator[str]:
         yield "No breakdown was computed: an effect that helps some and harms others would not show."
     if any(row.segment for row in readout.estimates):
         yield "Levels of breakdowns hold few units each: they suggest where to look next and decide nothing."
-    skipped = [visible(row.check).replace("_", " ") for row in readout.health if row.status == "skipped"]
+    skipped = [words.check(row.check) for row in readout.health if row.status == "skipped"]
     if skipped:
         yield f"Not checked: {_named(list(dict.fromkeys(skipped)))}."
     early = next((row for row in rows if row.reason == words.NOT_YET), None)

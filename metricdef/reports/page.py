@@ -119,7 +119,7 @@ def _check(place: int, row: HealthRow) -> dict[str, Any]:
         "shape": shape,
         "word": word,
         "tone": tone,
-        "name": f"{words.spelled(row.check)}{where}",
+        "name": f"{words.check(row.check)}{where}",
         "code": visible(row.check),
         "message": visible(row.message),
         "p": equation("", row.p_value, row.threshold).removeprefix(" = ").strip() if row.p_value is not None else "",

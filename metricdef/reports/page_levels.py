@@ -15,6 +15,10 @@ from metricdef.reports.numbers import count
 
 MOST_ROWS = 240  # on one page; the document has all
 
+ONE_AT_A_TIME = (
+    "Intervals are of one level at a time, verdicts are not: one that leaves 0 aside may be chance among so many."
+)
+
 
 def breakdowns(readout: Readout) -> list[dict[str, Any]]:
     """Per dimension the correction, the plots that fit on a page, and how many do not."""
@@ -46,7 +50,7 @@ def _dimension(
     more = len(ranked) - len(shown)
     return {
         "title": ", ".join(map(visible, names)),
-        "holds": holds(everything, dimensions),
+        "holds": f"{holds(everything, dimensions)} {ONE_AT_A_TIME}",
         "groups": shown,
         "more": f"{count(more)} more comparisons are not drawn here, those without a clear level and of secondary "
         "metrics first; the JSON document has all levels."

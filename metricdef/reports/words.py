@@ -81,6 +81,14 @@ ANALYSES = {
     "exclude_first_week": "without the units of the first week",
 }
 
+CHECKS = {
+    "srm_assignment": "sample ratio of those assigned",
+    "srm_analysed": "sample ratio of those analysed",
+    "srm_triggered": "sample ratio of those triggered",
+    "srm_by_day": "sample ratio by day",
+    "srm_by_segment": "sample ratio by segment",
+}
+
 EXCLUDED = {
     "mixed": ("unit that saw several arms", "units that saw several arms"),
     "null_cluster": ("unit without a cluster", "units without a cluster"),
@@ -99,6 +107,11 @@ EXCLUDED = {
 def spelled(code: str) -> str:
     """A code that has no words of its own."""
     return visible(code).replace("_", " ")
+
+
+def check(code: str) -> str:
+    """A health check's name."""
+    return CHECKS.get(code) or spelled(code)
 
 
 def verdict(row: EstimateRow) -> str:

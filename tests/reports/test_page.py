@@ -87,7 +87,7 @@ def test_the_lead_names_harm_and_what_is_not_known():
 
 def test_an_invalid_experiment_leads_with_the_failed_check_and_no_effect():
     said = " ".join(lead(invalid()))
-    assert "srm analysed" in said
+    assert "sample ratio of those analysed" in said
     assert "10.0%" not in said
 
 
