@@ -109,4 +109,5 @@ def metric_name(row: EstimateRow) -> str:
     """`Refund rate (refund_rate) · lower is better`."""
     name, label = visible(row.metric), visible(row.label)
     title = f"{label} ({name})" if label and label != name else name
-    return f"{title} · lower is better" if row.direction == "decrease" else title
+    better = words.BETTER.get(row.direction or "")
+    return f"{title} · {better}" if better else title

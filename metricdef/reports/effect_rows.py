@@ -17,7 +17,6 @@ Numbered = tuple[int, EstimateRow]  # a row with its place in `estimates`
 SHAPES = {"superior": "▲", "inferior": "▼", "non_inferior": "✓", "equivalent": "✓", "inconclusive": "●"}
 TONES = {"superior": "good", "non_inferior": "good", "equivalent": "good", "inferior": "bad"}
 UNTESTED = "○"
-BETTER = {"increase": "higher is better", "decrease": "lower is better"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ def group_of(readout: Readout, members: Sequence[Numbered], name: Any, differ: s
     return EffectGroup(
         metric=visible(first.metric),
         label=visible(first.label) or visible(first.metric),
-        better=BETTER.get(first.direction or "", ""),
+        better=words.BETTER.get(first.direction or "", ""),
         direction=first.direction or "",
         role=first.role,
         description=visible(declared.get("description") or ""),

@@ -9,7 +9,7 @@ from metricdef.analysis.readout import EstimateRow, Readout
 from metricdef.reports import deviations, looks, notes, remarks, words
 from metricdef.reports.breakdowns import QUIET
 from metricdef.reports.comparisons import ROLES, interval_words
-from metricdef.reports.effect_rows import BETTER, SHAPES, UNTESTED
+from metricdef.reports.effect_rows import SHAPES, UNTESTED
 from metricdef.reports.lead import headline, lead
 from metricdef.reports.lines import visible
 from metricdef.reports.numbers import count, figures, p_text
@@ -70,7 +70,7 @@ def _table(readout: Readout) -> Iterator[str]:
 
 def _cells(row: EstimateRow, *, tested: bool) -> list[str]:
     found, p = figures(row), notes.shown_p(row)
-    better = BETTER.get(row.direction or "", "")
+    better = words.BETTER.get(row.direction or "", "")
     name = f"{visible(row.label)} ({row.role}{f', {better}' if better else ''})"
     shape = UNTESTED if row.verdict == "not_computed" else SHAPES.get(row.verdict, UNTESTED)
     values = "" if row.baseline_value is None and row.arm_value is None else f"{found.baseline} → {found.arm}"

@@ -81,6 +81,8 @@ ANALYSES = {
     "exclude_first_week": "without the units of the first week",
 }
 
+BETTER = {"increase": "higher is better", "decrease": "lower is better"}
+
 CHECKS = {
     "srm_assignment": "sample ratio of those assigned",
     "srm_analysed": "sample ratio of those analysed",

@@ -374,10 +374,10 @@ def test_levels_stand_apart_from_the_overall_effects():
 
 def test_the_test_that_levels_differ_comes_first():
     text = render_text(broken_down(), 120)
-    assert text.index("conversion · new: effects differ between levels (p = 0.0052)") < text.index("android")
-    assert "conversion · new: levels don't clearly differ (p = 0.86)" in text
+    assert text.index("conversion · higher is better · new: effects differ between levels (p = 0.0052)") < text.index("android")
+    assert "conversion · higher is better · new: levels don't clearly differ (p = 0.86)" in text
     assert "errors · lower is better · new: whether levels differ can't be tested" in text
-    full = render_text(broken_down(), 120, verbose=True)
+    full = " ".join(render_text(broken_down(), 120, verbose=True).split())
     assert "(Cochran's Q = 14.20 with 3 df, p = 0.0052, p = 0.0026 not adjusted)" in full
 
 
@@ -397,7 +397,7 @@ def test_before_the_planned_end_levels_are_not_tested():
     rows = [replace(r, **early) for r in (row(), *levels("conversion", ALIKE, ("a", 0.5, "inconclusive")))]
     section = one(*rows).partition("BREAKDOWN")[2]
     assert "  Levels never enter the decision." in section
-    assert "\n  conversion · new\n" in section
+    assert "\n  conversion · higher is better · new\n" in section
     assert "not yet tested" in section
     assert "p =" not in section
 
