@@ -31,9 +31,13 @@ def parsed(text: str) -> list[tuple[float, float]]:
 
 
 def near(shown: tuple[float, float], wanted: float, width: float = 0.0) -> bool:
-    """Whether a number is the wanted one, rounded to its own digits or to two digits of half an interval."""
+    """Whether a number is the wanted one, rounded to its own digits.
+
+    Whole ones may be rounded to tens or hundreds: to two digits of half an interval.
+    """
     value, last = shown
-    return abs(value - wanted) <= max(0.5 * last, 0.05 * width / 2) * (1 + 1e-9) + 1e-12 * abs(wanted)
+    room = 0.5 * last if last < 1 else max(0.5 * last, 0.05 * width / 2)
+    return abs(value - wanted) <= room * (1 + 1e-9) + 1e-12 * abs(wanted)
 
 
 def check_numbers(elements: list[dict[str, Any]], document: dict[str, Any]) -> set[str]:

@@ -374,7 +374,9 @@ def test_levels_stand_apart_from_the_overall_effects():
 
 def test_the_test_that_levels_differ_comes_first():
     text = render_text(broken_down(), 120)
-    assert text.index("conversion · higher is better · new: effects differ between levels (p = 0.0052)") < text.index("android")
+    assert text.index("conversion · higher is better · new: effects differ between levels (p = 0.0052)") < text.index(
+        "android"
+    )
     assert "conversion · higher is better · new: levels don't clearly differ (p = 0.86)" in text
     assert "errors · lower is better · new: whether levels differ can't be tested" in text
     full = " ".join(render_text(broken_down(), 120, verbose=True).split())
