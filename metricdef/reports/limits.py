@@ -87,7 +87,7 @@ def _untested(readout: Readout) -> Iterator[str]:
     if skipped:
         yield f"Not checked: {_named(list(dict.fromkeys(skipped)))}."
     early = next((row for row in rows if row.reason == words.NOT_YET), None)
-    if early is None and rows:
+    if early is None and rows and not readout.novelty:
         yield "Whether the effect wears off as units get used to the change (novelty) was not tested."
 
 

@@ -13,6 +13,7 @@ from metricdef.reports.engineer import engineer
 from metricdef.reports.lead import headline, lead
 from metricdef.reports.limits import limits
 from metricdef.reports.lines import visible
+from metricdef.reports.novelty import render_novelty
 from metricdef.reports.numbers import count, equation
 from metricdef.reports.page_days import day_figures, days_left_out
 from metricdef.reports.page_levels import breakdowns
@@ -73,6 +74,7 @@ def page_of(readout: Readout) -> dict[str, Any]:
         "look_changes": list(looks.changes(readout)),
         "all_deviations": list(deviations.all_of(readout)),
         "sensitivity": list(remarks.sensitivity(readout)),
+        "novelty": list(render_novelty(readout)),
         "left_out": remarks.left_out(readout),
         "budget": remarks.error_budget(readout),
         "limits": list(limits(readout)),

@@ -250,3 +250,12 @@ def test_series_and_looks_are_drawn():
     assert page.count('<line class="day"') == 14
     assert page.count('class="bracket"') == 2  # not the one that was defined otherwise
     assert "crossed the sequential boundary" in text
+
+
+def test_whether_an_effect_lasts_is_said_or_named_as_not_tested():
+    slope = {"estimate": -0.001, "std_error": 0.0003, "lower": -0.0016, "upper": -0.0004}
+    found = {"metric": "conversion", "arm": "new", "days": 14, "slope": slope, "p_value": 0.001, "course": "fades", "reason": None}  # fmt: skip
+    text, _ = read(render_page(readout(row(), novelty=(found,))))
+    assert "it fades; the daily effect changes by −0.100pp a day (−0.160 to −0.040), p = 0.0010" in text
+    assert "(novelty) was not tested" not in text
+    assert "(novelty) was not tested" in read(render_page(readout(row())))[0]
