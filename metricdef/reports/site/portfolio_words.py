@@ -65,10 +65,11 @@ def summary_lines(portfolio: Portfolio, decided: int, without: Sequence[str], in
 def _found(portfolio: Portfolio, decided: int) -> str:
     found = [f for f in portfolio.findings if f.found]
     better = sum(f.row.verdict == "superior" for f in found)
+    one = portfolio.experiments == 1
     return (
-        f"{_count(len(portfolio.findings), 'primary comparison')} of {portfolio.experiments} of {_count(decided, 'decided experiment')} "
-        f"{'have' if len(portfolio.findings) != 1 else 'has'} a readout. By the experiments' own procedures {better} "
-        f"{_are(better)} better than the baseline and {len(found) - better} worse."
+        f"The readout{'' if one else 's'} of {portfolio.experiments:,} of {_count(decided, 'decided experiment')} "
+        f"{'has' if one else 'have'} {_count(len(portfolio.findings), 'primary comparison')}. By the experiments' own procedures "
+        f"{better} {_are(better)} better than the baseline and {len(found) - better} worse."
     )
 
 
