@@ -6,14 +6,17 @@ import argparse
 import json
 import sys
 import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from metricdef.api import Project, revision
 from metricdef.cli.output import Progress
+from metricdef.definitions.project import Project as Definitions
 from metricdef.errors import UsageError
 from metricdef.reports.site.build import build_site
 from metricdef.reports.site.folder import refuse_foreign, write_site
-from metricdef.reports.site.server import HOST, Site, keep_up, make_server, watched
+from metricdef.reports.site.metric_sql import MetricSql
+from metricdef.reports.site.server import HOST, Seen, Site, keep_up, make_server, watched
 from metricdef.reports.site.stored_readouts import FOLDER, read_stored
 
 
@@ -46,10 +49,24 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+@dataclass
+class _Held:
+    """Definitions, the SQL of their metrics, and the state of the files that they were read from."""
+
+    project: Definitions | None = None
+    sql: dict[str, MetricSql | str] = field(default_factory=dict)
+    state: Seen | None = None
+
+
 def _serve(root: Path, readouts: Path, options: argparse.Namespace) -> int:
     def build() -> dict[str, bytes]:
-        project = Project(root).definitions
-        pages = build_site(project, read_stored(project, readouts), revision(root), live=True)
+        # Readouts come often and definitions rarely: what is made of those alone is kept while they stay as they are.
+        state = watched(root / "metrics")
+        if held.state != state:
+            held.project, held.sql, held.state = Project(root).definitions, {}, state
+        assert held.project is not None  # noqa: S101 - just loaded
+        stored = read_stored(held.project, readouts)
+        pages = build_site(held.project, stored, revision(root), live=True, known=held.sql)
         return {path: text.encode("utf-8") for path, text in pages}
 
     def look() -> dict[str, tuple[int, int]]:
@@ -58,7 +75,7 @@ def _serve(root: Path, readouts: Path, options: argparse.Namespace) -> int:
     def told(site: Site) -> None:
         print(f"· {site.problem or 'built anew'}", file=sys.stderr, flush=True)
 
-    site, seen = Site(), look()
+    held, site, seen = _Held(), Site(), look()
     if not site.rebuild(build):
         Project(root).definitions  # noqa: B018 - raises with every place and its help
         raise UsageError(site.problem or "")

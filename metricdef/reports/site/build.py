@@ -14,7 +14,7 @@ from metricdef.reports.site import readout_words
 from metricdef.reports.site.catalogue import Catalogue, gather
 from metricdef.reports.site.experiment_page import experiment_context
 from metricdef.reports.site.metric_page import metric_context
-from metricdef.reports.site.metric_sql import metric_sql, texts
+from metricdef.reports.site.metric_sql import MetricSql, metric_sql, texts
 from metricdef.reports.site.portfolio_page import portfolio_context
 from metricdef.reports.site.rendering import asset, site_environment
 from metricdef.reports.site.slugs import page_path
@@ -24,7 +24,14 @@ from metricdef.reports.site.stored_readouts import Stored
 Page = tuple[str, str]
 
 
-def build_site(project: Project, stored: Stored, revision: str | None = None, *, live: bool = False) -> Iterator[Page]:
+def build_site(
+    project: Project,
+    stored: Stored,
+    revision: str | None = None,
+    *,
+    live: bool = False,
+    known: dict[str, MetricSql | str] | None = None,
+) -> Iterator[Page]:
     """Every file of the site of a valid project: its path from the site's root, and its text.
 
     Equal definitions, history and readouts give equal bytes: there is no clock in it.
@@ -34,11 +41,12 @@ def build_site(project: Project, stored: Stored, revision: str | None = None, *,
         stored: Its readouts.
         revision: What the pages say they were built from.
         live: For the server: pages ask whether there is a newer state.
+        known: The SQL of metrics, where it was written for the same definitions before; what is written now is added.
     """
     catalogue = gather(project, stored)
     shared = {"project": catalogue.name, "version": __version__, "revision": revision, "live": live}
     yield from _assets(catalogue, live=live)
-    for path, template, context in _pages(project, catalogue):
+    for path, template, context in _pages(project, catalogue, {} if known is None else known):
         section = path if path == "index.html" else f"{path.split('/')[0]}/index.html"
         root = "../" * path.count("/")
         text = (
@@ -86,7 +94,9 @@ def _index(catalogue: Catalogue) -> Iterator[tuple[str, str, str, str, str]]:
         yield "tag", tag, "", f"{len(names)} metrics", page_path("tags", tag)
 
 
-def _pages(project: Project, catalogue: Catalogue) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _pages(
+    project: Project, catalogue: Catalogue, known: dict[str, MetricSql | str]
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Path, template and what it is filled with."""
     yield "index.html", "portfolio", {"title": "Portfolio", **portfolio_context(catalogue)}
     for kind, title, heads, numbers, rows in _lists(catalogue):
@@ -104,9 +114,10 @@ def _pages(project: Project, catalogue: Catalogue) -> Iterator[tuple[str, str, d
         yield page_path("experiments", name), "experiment", {"title": title, **experiment_context(catalogue, e)}
     written = texts()
     for name, m in catalogue.metrics.items():
-        sql = metric_sql(project, name, [use.experiment for use in m.uses], written)
+        if name not in known:
+            known[name] = metric_sql(project, name, [use.experiment for use in m.uses], written)
         title = m.metric.label or name
-        yield page_path("metrics", name), "metric", {"title": title, "sql": sql, **metric_context(catalogue, m)}
+        yield page_path("metrics", name), "metric", {"title": title, "sql": known[name], **metric_context(catalogue, m)}
     for name, s in catalogue.sources.items():
         segments = [(segment, project.segments[segment]) for segment in s.segments]
         yield (

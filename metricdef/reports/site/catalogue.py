@@ -12,7 +12,7 @@ from metricdef.analysis.portfolio import Portfolio, summarise
 from metricdef.analysis.readout import EstimateRow, Readout
 from metricdef.definitions.models import Experiment, MetricTest, Role, Source, Target
 from metricdef.definitions.project import Kind, Project
-from metricdef.definitions.used import experiment_metrics, metric_closure, used_by
+from metricdef.definitions.used import experiment_metrics, metric_closure, unit_of, used_by
 from metricdef.errors import Diagnostic, Place, RecordBroken
 from metricdef.governance.deviations import deviations
 from metricdef.governance.findings import check_protocol
@@ -158,7 +158,7 @@ def _metric(
         metric_sentence(project, name),
         formula(project, name),
         comparison(metric),
-        lineage(project, name),
+        lineage(project, name, _units(project, uses)),
         tuple(uses),
         parts[name],
         tuple(other for other, inside in parts.items() if name in inside),
@@ -166,6 +166,12 @@ def _metric(
         history.get(("metrics", name), ()),
         _place(project, "metrics", name),
     )
+
+
+def _units(project: Project, uses: Sequence[Use]) -> set[str]:
+    """What a metric is computed for: the units of its experiments, else the project's."""
+    found = {unit_of(project, project.experiments[use.experiment]) for use in uses}
+    return {unit for unit in found or {project.settings.defaults.unit} if unit is not None}
 
 
 def _uses(project: Project, experiments: Mapping[str, ExperimentPage]) -> dict[str, list[Use]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from metricdef.definitions.expressions import SqlProblem, columns_of, parse_expression, parse_query, tables_of
@@ -30,23 +30,24 @@ class Chain:
     part: str
 
 
-def lineage(project: Project, name: str) -> tuple[Chain, ...]:
-    """A chain for each thing that a valid metric reads, equal ones once."""
+def lineage(project: Project, name: str, units: Collection[str] = ()) -> tuple[Chain, ...]:
+    """A chain for each thing that a valid metric reads, equal ones once. `units`: those that it is computed for."""
     parts = [
         p for p in project.metrics[name].parts(project.metrics) if p.presence != "itself" and p.agg != "observed_days"
     ]
-    found = [chain for part in parts for chain in _chains(project, part, part.label if len(parts) > 1 else "")]
+    found = [chain for part in parts for chain in _chains(project, part, part.label if len(parts) > 1 else "", units)]
     return tuple(dict.fromkeys(found))
 
 
-def _chains(project: Project, part: Part, label: str) -> Iterator[Chain]:
+def _chains(project: Project, part: Part, label: str, units: Collection[str]) -> Iterator[Chain]:
     source = project.sources[part.source]
     texts = [*part.filter, *source.filter]
     measure = None
     if part.measure is not None:
         measure = (part.measure, " ".join(source.measures[part.measure].split()))
         texts.append(source.measures[part.measure])
-    columns = columns_read(source, texts) | set(filter(None, (source.timestamp,)))
+    columns = columns_read(source, texts) | set(filter(None, (source.timestamp, source.loaded_at)))
+    columns |= {column for entity, column in source.entities.items() if entity in units}
     yield Chain(part.source, tables_read(source), tuple(sorted(columns)), measure, label)
 
 
