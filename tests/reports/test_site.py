@@ -107,6 +107,9 @@ def test_hostile_text_is_text(site, pages):
     allowed = {"script": {"src", "data-root", "defer"}}
     for path, page in pages.items():
         assert "img" not in page.tags, path
+        if path.endswith("-readout.html"):
+            assert "script" not in page.tags, path
+            continue
         assert {name for tag, name in page.attributes if tag == "script"} <= allowed["script"], path
         assert not {name for _, name in page.attributes if name.startswith("on") or name == "style"}, path
     metric = pages[page_path("metrics", "buyers")].words
@@ -124,7 +127,9 @@ def test_the_index_holds_everything_as_data(site, pages):
     text = site["assets/index.js"]
     entries = json.loads(text.removeprefix("window.METRICDEF_INDEX = ").removesuffix(";\n"))
     assert text.isascii()
-    assert {page for *_, page in entries} == {path for path in pages if not path.endswith("index.html")}
+    assert {page for *_, page in entries} == {
+        path for path in pages if not path.endswith(("index.html", "-readout.html"))
+    }
     found = {(kind, name): text for kind, name, _, text, _ in entries}
     assert ("owner", HOSTILE) in found
     assert "in the 3 days after first exposure" in found["metric", "buyers"]
@@ -162,6 +167,8 @@ def test_what_a_readout_holds_back_is_nowhere(root, pages):
     early = pages[page_path("experiments", "early")]
     assert "results" not in early.ids
     assert "exposures" in early.ids
+    assert "experiments/early-readout.html" not in pages
+    assert "2026-01-15" not in pages["experiments/looking-readout.html"].words
 
 
 def test_a_stricter_protocol_hides_what_an_older_readout_shows(root, tmp_path):
@@ -175,6 +182,7 @@ def test_a_stricter_protocol_hides_what_an_older_readout_shows(root, tmp_path):
     site = build(root, folder)
     for name in ("early", "looking"):
         assert "results" not in Page(site[page_path("experiments", name)]).ids, name
+        assert f"experiments/{name}-readout.html" not in site
     assert "no results" in Page(site[page_path("metrics", "buyers")]).words
     (folder / "early.json").write_text(json.dumps({**document, "experiment": "early", "as_of": "2026-01-08T00:00:00Z"}))
     site = build(root, folder)

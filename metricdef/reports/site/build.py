@@ -10,6 +10,7 @@ from metricdef import __version__
 from metricdef.definitions.project import Project
 from metricdef.reports import words
 from metricdef.reports.lines import visible
+from metricdef.reports.page import render_page
 from metricdef.reports.site import readout_words
 from metricdef.reports.site.catalogue import Catalogue, gather
 from metricdef.reports.site.experiment_page import experiment_context
@@ -17,7 +18,7 @@ from metricdef.reports.site.metric_page import metric_context
 from metricdef.reports.site.metric_sql import MetricSql, metric_sql, texts
 from metricdef.reports.site.portfolio_page import portfolio_context
 from metricdef.reports.site.rendering import asset, site_environment
-from metricdef.reports.site.slugs import page_path
+from metricdef.reports.site.slugs import page_path, whole_path
 from metricdef.reports.site.source_page import source_facts
 from metricdef.reports.site.stored_readouts import Stored
 
@@ -55,6 +56,10 @@ def build_site(
             .render(**shared, **_WORDS, **context, root=root, here=path, section=section)
         )
         yield path, text
+    for name in catalogue.experiments:
+        whole = stored.whole(name)
+        if whole is not None:
+            yield whole_path(name), render_page(whole)
 
 
 _WORDS: Mapping[str, Any] = {

@@ -209,7 +209,7 @@ def _experiment(
         stored.latest(name),
         results,
         results is not None and results.provenance.get("protocol") not in (None, protocol[:16]),
-        len(stored.readouts.get(name, ())),
+        stored.count(name),
         used_by(project, experiment).sources,
         history.get(("experiments", name), ()),
         _place(project, "experiments", name),

@@ -7,11 +7,13 @@ from typing import Any
 
 from metricdef.governance.log import Event
 from metricdef.reports import words
+from metricdef.reports.comparisons import interval_words
 from metricdef.reports.log import event_kind, event_words
 from metricdef.reports.numbers import percent
 from metricdef.reports.site import readout_words
 from metricdef.reports.site.catalogue import Catalogue, ExperimentPage
 from metricdef.reports.site.metric_page import target_words
+from metricdef.reports.site.slugs import whole_path
 
 
 def experiment_context(catalogue: Catalogue, page: ExperimentPage) -> dict[str, Any]:
@@ -25,7 +27,8 @@ def experiment_context(catalogue: Catalogue, page: ExperimentPage) -> dict[str, 
             for row in (found.estimates if found else ())
             if row.segment is None
         ],
-        "interval_words": readout_words.interval_words(found) if found else "",
+        "interval_words": " ".join(interval_words(found)) if found else "",
+        "whole": whole_path(page.name) if found else None,
         "health": {
             "words": readout_words.health_words(page.latest),
             "rows": readout_words.health_lines(page.latest),

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from metricdef.analysis.readout import EstimateRow, HealthRow, Readout
-from metricdef.reports import words
+from metricdef.reports import remarks, words
 from metricdef.reports.notes import shown_p
 from metricdef.reports.numbers import figures, p_text
 
 _STYLES = {"ship": "good", "stop": "bad", "invalid": "bad"}
 _VERDICTS = {"green": "good", "red": "bad"}
 _HEALTH = {"fail": ("failed", "bad"), "warn": ("to look at", ""), "skipped": ("skipped", "")}
-_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +77,8 @@ def recommendation_style(readout: Readout) -> str:
 
 
 def because(readout: Readout) -> list[str]:
-    """The reasons of a decision, without the codes that programs read, with instants for people."""
-    texts = [text.removeprefix(f"{words.NOT_YET}: ").removeprefix("unplanned: ") for text in readout.decision.because]
-    return [_INSTANT.sub(lambda found: words.instant(found[0]), text) for text in texts]
+    """The reasons of a decision, as people read them."""
+    return [remarks.reason(text) for text in readout.decision.because]
 
 
 def health_words(readout: Readout) -> str:
@@ -117,15 +114,3 @@ def health_badge(readout: Readout) -> tuple[str, str]:
 def units(readout: Readout) -> int:
     """Units of all arms."""
     return sum(arm.units for arm in readout.arms)
-
-
-def interval_words(readout: Readout) -> str:
-    """What the intervals of a readout promise."""
-    kinds = {row.interval_kind for row in readout.estimates if row.absolute is not None}
-    levels = sorted({row.estimator.confidence for row in readout.estimates if row.estimator is not None})
-    level = "/".join(words.confidence(found) for found in levels)
-    if kinds == {"anytime"}:
-        return f"{level} intervals that hold at any time".strip()
-    if "repeated" in kinds:
-        return f"{level} intervals over all looks so far".strip()
-    return f"{level} intervals, one comparison at a time".strip()

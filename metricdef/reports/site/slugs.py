@@ -28,3 +28,8 @@ def slug(name: str) -> str:
 def page_path(kind: str, name: str) -> str:
     """The page of a definition, owner or tag, from the root of the site."""
     return f"{kind}/{slug(name)}.html"
+
+
+def whole_path(experiment: str) -> str:
+    """The page with the whole readout of an experiment; no slug ends like it."""
+    return f"experiments/{slug(experiment)}-readout.html"
