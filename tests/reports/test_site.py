@@ -1,6 +1,7 @@
 """The site as files: links, hostile text, the same bytes every time, nothing that a readout or a profile hides."""
 
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metricdef.analysis.health import outcomes
 from metricdef.api import Project
 from metricdef.compiler.dialects import DIALECTS
 from metricdef.reports.site.build import build_site
@@ -175,18 +177,29 @@ def test_a_stricter_protocol_hides_what_an_older_readout_shows(root, tmp_path):
     """The file was written before the hold was declared, or before the design had looks."""
     folder = tmp_path / "readouts"
     folder.mkdir()
-    document = json.loads((root / "readouts" / "ended.json").read_text())
+    document = json.loads((root / "readouts" / "won.json").read_text())
+    assert "zero_denominators" in {row["check"] for row in document["health"]}
     for name, as_of in (("early", "2026-01-04T00:00:00Z"), ("looking", "2026-01-20T00:00:00Z")):
         changed = {**document, "experiment": name, "as_of": as_of}
         (folder / f"{name}.json").write_text(json.dumps(changed))
     site = build(root, folder)
+    assert document["decision"]["because"]
     for name in ("early", "looking"):
+        words = Page(site[page_path("experiments", name)]).words
+        assert "the protocol holds the results of this readout back by now" in words
+        assert not [reason for reason in document["decision"]["because"] if reason in words]
+        assert "zero_denominators" not in words
         assert "results" not in Page(site[page_path("experiments", name)]).ids, name
         assert f"experiments/{name}-readout.html" not in site
     assert "no results" in Page(site[page_path("metrics", "buyers")]).words
     (folder / "early.json").write_text(json.dumps({**document, "experiment": "early", "as_of": "2026-01-08T00:00:00Z"}))
     site = build(root, folder)
     assert "results" in Page(site[page_path("experiments", "early")]).ids
+
+
+def test_every_check_that_shows_results_is_known_as_such():
+    made = re.findall(r'HealthRow\(\s*"(\w+)"', inspect.getsource(outcomes))
+    assert sorted(set(made)) == sorted(outcomes.OUTCOME_CHECKS)
 
 
 def test_files_that_are_no_readouts_are_named(pages):

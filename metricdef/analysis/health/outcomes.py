@@ -20,6 +20,8 @@ ZERO_ALPHA = 0.001
 DOMINANT = 0.1  # share of an arm's total in one unit
 MANY = 50  # units with a value, from which on a dominant one is odd
 
+OUTCOME_CHECKS = ("metric_fill", "top_unit", "zero_denominators")  # what would show results
+
 
 def check_outcomes(cells: Cells, settings: Settings) -> Iterator[HealthRow]:
     """Per metric how many units have a value; of ratios denominators at 0; the largest unit of totals."""

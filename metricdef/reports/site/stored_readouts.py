@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from metricdef.analysis.document import read_document
-from metricdef.analysis.readout import Readout
+from metricdef.analysis.health.outcomes import OUTCOME_CHECKS
+from metricdef.analysis.readout import DecisionRow, Readout
 from metricdef.definitions.project import Project
 from metricdef.errors import UsageError
 from metricdef.reports.words import parse_instant
@@ -99,6 +100,28 @@ def held_back(project: Project, readout: Readout) -> Readout:
     shown_from = experiment.start.at(project.settings.defaults.timezone)
     shown_from += timedelta(microseconds=hold.microseconds if hold else 0)
     planned = sequential is not None and sequential.method != "fixed"
-    if at < shown_from or (planned and readout.look is None):
-        return replace(readout, estimates=(), moments=(), series=(), sensitivity=())
-    return readout
+    if at >= shown_from and not (planned and readout.look is None):
+        return readout
+    decision = readout.decision
+    if readout.estimates and decision.recommendation != "invalid":
+        decision = DecisionRow("hold", None, ("the protocol holds the results of this readout back by now",))
+    # Named one by one: what a later version adds is held back until somebody says that it shows nothing.
+    return Readout(
+        experiment=readout.experiment,
+        label=readout.label,
+        hypothesis=readout.hypothesis,
+        status=readout.status,
+        as_of=readout.as_of,
+        window=readout.window,
+        look=None,
+        provenance=readout.provenance,
+        arms=readout.arms,
+        health=tuple(row for row in readout.health if row.check not in OUTCOME_CHECKS),
+        estimates=(),
+        decision=decision,
+        ledger={},
+        excluded_units=readout.excluded_units,
+        sensitivity=(),
+        series=(),
+        moments=(),
+    )
