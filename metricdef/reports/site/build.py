@@ -14,6 +14,7 @@ from metricdef.reports.page import render_page
 from metricdef.reports.site import readout_words
 from metricdef.reports.site.catalogue import Catalogue, gather
 from metricdef.reports.site.experiment_page import experiment_context
+from metricdef.reports.site.listings import NUMBERS, WIDE, listings
 from metricdef.reports.site.metric_page import metric_context
 from metricdef.reports.site.metric_sql import MetricSql, metric_sql, texts
 from metricdef.reports.site.portfolio_page import portfolio_context
@@ -104,16 +105,12 @@ def _pages(
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Path, template and what it is filled with."""
     yield "index.html", "portfolio", {"title": "Portfolio", **portfolio_context(catalogue)}
-    for kind, title, heads, numbers, rows in _lists(catalogue):
-        context = {
-            "title": title,
-            "heads": heads,
-            "numbers": numbers,
-            "wide": _WIDE,
-            "rows": rows,
-            "count": f"{len(rows):,} in all.",
-        }
-        yield f"{kind}/index.html", "list", context
+    for found in listings(catalogue):
+        yield (
+            f"{found.kind}/index.html",
+            "list",
+            {"title": found.title, "list": found, "wide": WIDE, "numbers": NUMBERS},
+        )
     for name, e in catalogue.experiments.items():
         title = e.experiment.label or name
         yield page_path("experiments", name), "experiment", {"title": title, **experiment_context(catalogue, e)}
@@ -151,60 +148,3 @@ def _group(
     ]
     groups = [("experiments", "experiments", found_experiments), ("metrics", "metrics", found_metrics)]
     return {"title": name, "name": name, "kind": kind, "groups": groups}
-
-
-def _lists(catalogue: Catalogue) -> Iterator[tuple[str, str, list[str], tuple[str, ...], list[dict[str, Any]]]]:
-    """The lists of all experiments, metrics, sources, owners and tags: kind, title, heads, those of numbers, rows."""
-    experiments = [
-        _row(
-            "experiments",
-            name,
-            e.experiment.label,
-            {"badge": e.experiment.status, "style": ""},
-            {"links": e.experiment.owners, "kind": "owners"},
-            e.experiment.start.text[:10],
-            e.experiment.end.text[:10],
-            {"badge": readout_words.recommendation(e.latest), "style": readout_words.recommendation_style(e.latest)}
-            if e.latest
-            else "",
-            e.experiment.outcome.arm if e.experiment.outcome else "",
-        )
-        for name, e in catalogue.experiments.items()
-    ]
-    heads = ["Experiment", "Status", "Owners", "Start", "End", "Rule says", "Decision"]
-    yield "experiments", "Experiments", heads, (), experiments
-    metrics = [
-        _row(
-            "metrics",
-            name,
-            m.metric.label,
-            m.metric.type,
-            m.sentence,
-            {"links": [m.metric.owner] if m.metric.owner else [], "kind": "owners"},
-            {"links": m.metric.tags, "kind": "tags"},
-            f"{len(m.uses)}",
-            f"{len(m.tests)}",
-        )
-        for name, m in catalogue.metrics.items()
-    ]
-    heads = ["Metric", "Type", "What it measures", "Owner", "Tags", "Experiments", "Tests"]
-    yield "metrics", "Metrics", heads, ("Experiments", "Tests"), metrics
-    sources = [
-        _row("sources", name, None, s.source.kind, ", ".join(s.tables), s.source.description or "", f"{len(s.metrics)}")
-        for name, s in catalogue.sources.items()
-    ]
-    yield "sources", "Sources", ["Source", "Kind", "Reads", "Description", "Metrics"], ("Metrics",), sources
-    owners = [
-        _row("owners", owner, None, f"{len(of_metrics)}", f"{len(of_experiments)}")
-        for owner, (of_metrics, of_experiments) in catalogue.owners.items()
-    ]
-    yield "owners", "Owners", ["Owner", "Metrics", "Experiments"], ("Metrics", "Experiments"), owners
-    tags = [_row("tags", tag, None, f"{len(names)}") for tag, names in catalogue.tags.items()]
-    yield "tags", "Tags", ["Tag", "Metrics"], ("Metrics",), tags
-
-
-_WIDE = ("What it measures", "Description")
-
-
-def _row(kind: str, name: str, title: str | None, *cells: object) -> dict[str, Any]:
-    return {"kind": kind, "name": name, "title": title, "cells": cells}
