@@ -21,18 +21,21 @@ class WelchDf:
         share: True variance of the treatment's mean over that of the difference, V1 / (V1 + V0).
         treatment: Degrees of freedom of its variance, n1 - 1 (clusters - 1 where clusters are randomised).
         control: The same of the control.
+        df_share: The share by which the df are estimated, where that is of another difference than the one tested.
     """
 
     share: float
     treatment: float
     control: float
+    df_share: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse arms without a variance of their own."""
         if not (self.treatment > 0 and self.control > 0):
             raise NotComputable("too_few_units", "Welch's test needs more than 1 unit in each arm")
-        if not 0 <= self.share <= 1:
-            raise ValueError(f"a share of the variance lies between 0 and 1: {self.share}")
+        for share in (self.share, self.share if self.df_share is None else self.df_share):
+            if not 0 <= share <= 1:
+                raise ValueError(f"a share of the variance lies between 0 and 1: {share}")
 
 
 def noncentral_tail(c: float, df: float, mean: float) -> float:
@@ -77,7 +80,9 @@ def welch_tail(one_sided: float, df: WelchDf, mean: float) -> float:
     density = np.exp(log_density - log_density.max())
     keep = density > math.exp(-_FALL)
     x, density = x[keep], density[keep] / density[keep].sum()
-    one, zero = df.share * expit(x) / f1, (1 - df.share) * expit(-x) / f0  # parts of the estimated variance
+    share = df.share if df.df_share is None else df.df_share
+    one, zero = share * expit(x) / f1, (1 - share) * expit(-x) / f0  # parts of the estimated variance
     satterthwaite = (one + zero) ** 2 / (one * one / f1 + zero * zero / f0)
-    c = -stdtrit(satterthwaite, one_sided) * np.sqrt((f1 + f0) * (one + zero))
+    variance = df.share * expit(x) / f1 + (1 - df.share) * expit(-x) / f0
+    c = -stdtrit(satterthwaite, one_sided) * np.sqrt((f1 + f0) * variance)
     return float(sum(w * noncentral_tail(float(q), f1 + f0, mean) for w, q in zip(density, c, strict=True)))

@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from metricdef.errors import NotComputable
-from metricdef.stats.power import Level, Power, Reference, SampleSize, power, sample_size
+from metricdef.stats.noncentral_t import WelchDf
+from metricdef.stats.power import (
+    Level,
+    Power,
+    Reference,
+    SampleSize,
+    distance,
+    freedom,
+    needed_noncentrality,
+    power_of_noncentrality,
+    rising_root,
+    sample_size,
+    standard_error,
+)
 
 
 def power_relative_margin(
@@ -23,9 +37,8 @@ def power_relative_margin(
     """Probability of showing that the treatment is worse by less than a share of the baseline's size.
 
     The test is of mu1 - (1 - margin) mu0 > 0 (baseline mean above 0; for one below, of its mirror image), without
-    dividing: expectation (lift + margin) |mu0|, unit variances s1^2 and (1 - margin)^2 s0^2. With "welch" the df are
-    those of the contrast, as `freedom` has them for its two terms; the analysis takes those of the difference, which
-    differ by a relative margin^2 or so. Laster & Johnson (2003).
+    dividing: expectation (lift + margin) |mu0|, unit variances s1^2 and (1 - margin)^2 s0^2; df as in the analysis,
+    of the difference. Laster & Johnson (2003).
 
     Args:
         margin: 0.01 is one per cent.
@@ -41,8 +54,13 @@ def power_relative_margin(
     Raises:
         NotComputable: `baseline_zero`.
     """
-    gap, control = _contrast(margin, mean, lift, sd if sd_control is None else sd_control)
-    return power(gap, sd, n_treatment, n_control, level, sd_control=control, test=test)
+    other = sd if sd_control is None else sd_control
+    gap, control = _contrast(margin, mean, lift, other)
+    se = standard_error(sd, n_treatment, n_control, control)
+    df = freedom(test, sd, n_treatment, n_control, control)
+    if isinstance(df, WelchDf):
+        df = replace(df, df_share=sd**2 / n_treatment / standard_error(sd, n_treatment, n_control, other) ** 2)
+    return power_of_noncentrality(distance(gap, 0.0, level.sided) / se, level, df)
 
 
 def sample_size_relative_margin(
@@ -58,7 +76,7 @@ def sample_size_relative_margin(
     arms: int = 1,
     test: Reference = "z",
 ) -> SampleSize:
-    """Units for a power of `power_relative_margin`; the formula of `sample_size` for its contrast.
+    """Units for a power of `power_relative_margin`: the formula of `sample_size` for its contrast, with "welch" a root.
 
     Args:
         margin: As in `power_relative_margin`, as are the others.
@@ -75,8 +93,19 @@ def sample_size_relative_margin(
     Raises:
         NotComputable: `baseline_zero`.
     """
-    gap, control = _contrast(margin, mean, lift, sd if sd_control is None else sd_control)
-    return sample_size(gap, sd, level, wanted, sd_control=control, allocation=allocation, arms=arms, test=test)
+    other = sd if sd_control is None else sd_control
+    gap, control = _contrast(margin, mean, lift, other)
+    if test != "welch":
+        return sample_size(gap, sd, level, wanted, sd_control=control, allocation=allocation, arms=arms, test=test)
+    needed_noncentrality(level, wanted)  # refuses what is no power
+
+    def excess(n: float) -> float:
+        units = (allocation * n, n)
+        found = power_relative_margin(margin, mean, sd, *units, level, lift=lift, sd_control=other, test=test)
+        return found.correct - wanted
+
+    n = rising_root(excess, 2 / min(allocation, 1.0))
+    return SampleSize(allocation * n, n, arms)
 
 
 def smallest_relative_margin(
