@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metricdef.errors import NotComputable
+from metricdef.stats.moments import Floats
 
 _MOST_POINTS = 100_001
 _FALL = 40.0  # by which a log density has fallen where its grid ends
@@ -46,12 +47,32 @@ def noncentral_tail(c: float, df: float, mean: float) -> float:
     """
     from scipy.special import ndtr
 
+    s, density = _scales(df, abs(mean))
+    return float(density @ ndtr(mean - c * s))
+
+
+def between(c: float, df: float, below: float, above: float) -> float:
+    """E of max(0, P(below + c s < Z < above - c s)), s = chi_df / sqrt(df): that two one-sided t tests both reject.
+
+    Z standard normal; below and above are the margins less the effect, in standard errors. Error about 1e-7: the
+    integrand has a corner.
+    """
+    from scipy.special import ndtr
+
+    s, density = _scales(df, 8 * min(abs(below), abs(above)))
+    low, high = below + c * s, above - c * s
+    inside = np.where(low > 0, ndtr(-low) - ndtr(-high), ndtr(high) - ndtr(low))  # from the small side
+    return float(density @ np.maximum(inside, 0.0))
+
+
+def _scales(df: float, steepness: float) -> tuple[Floats, Floats]:
+    """Nodes and weights for s = chi_df / sqrt(df); what is averaged steps within 1 / steepness of some ln s."""
     spread = 14 / math.sqrt(2 * df)
     low, high = -spread - _FALL / df, min(spread, 0.5 * math.log1p(2 * _FALL / df) + 0.5)
-    points = 601 + 8 * (high - low) * abs(mean)  # Phi steps within 1 / mean of x = ln(mean / c)
+    points = 601 + 8 * (high - low) * steepness
     x = np.linspace(low, high, min(math.ceil(points), _MOST_POINTS))
     density = np.exp(-0.5 * df * (np.expm1(2 * x) - 2 * x))
-    return float(density @ ndtr(mean - c * np.exp(x)) / density.sum())
+    return np.exp(x), density / density.sum()
 
 
 def welch_tail(one_sided: float, df: WelchDf, mean: float) -> float:
@@ -67,6 +88,18 @@ def welch_tail(one_sided: float, df: WelchDf, mean: float) -> float:
         df: Of the two arms.
         mean: Of the z statistic that has the true variances; negative for the tail away from the effect.
     """
+    total = df.treatment + df.control
+    return sum(w * noncentral_tail(q, total, mean) for w, q in zip(*_critical(one_sided, df), strict=True))
+
+
+def welch_between(one_sided: float, df: WelchDf, below: float, above: float) -> float:
+    """That both one-sided Welch tests of an equivalence reject: `between`, averaged as in `welch_tail`."""
+    total = df.treatment + df.control
+    return sum(w * between(q, total, below, above) for w, q in zip(*_critical(one_sided, df), strict=True))
+
+
+def _critical(one_sided: float, df: WelchDf) -> tuple[list[float], list[float]]:
+    """Weights over B and the critical values c(B) w(B) of `welch_tail`."""
     from scipy.special import expit, stdtrit
 
     f1, f0 = df.treatment, df.control
@@ -85,4 +118,4 @@ def welch_tail(one_sided: float, df: WelchDf, mean: float) -> float:
     satterthwaite = (one + zero) ** 2 / (one * one / f1 + zero * zero / f0)
     variance = df.share * expit(x) / f1 + (1 - df.share) * expit(-x) / f0
     c = -stdtrit(satterthwaite, one_sided) * np.sqrt((f1 + f0) * variance)
-    return float(sum(w * noncentral_tail(float(q), f1 + f0, mean) for w, q in zip(density, c, strict=True)))
+    return density.tolist(), c.tolist()

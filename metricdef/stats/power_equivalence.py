@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import math
 
-from metricdef.stats.power import Level, Power, SampleSize, needed_noncentrality, rising_root, standard_error
-from metricdef.stats.tails import z_quantile, z_tail
+from metricdef.errors import NotComputable
+from metricdef.stats.noncentral_t import WelchDf, between, welch_between
+from metricdef.stats.power import (
+    Freedom,
+    Level,
+    Power,
+    Reference,
+    SampleSize,
+    freedom,
+    needed_noncentrality,
+    rising_root,
+    standard_error,
+)
+from metricdef.stats.tails import z_tail
 
 
 def power_equivalence(
@@ -18,10 +30,12 @@ def power_equivalence(
     level: Level,
     *,
     sd_control: float | None = None,
+    test: Reference = "z",
 ) -> Power:
     """Probability that both one-sided tests reject: Phi((high - d) / se - c) - Phi((low - d) / se + c), at least 0.
 
-    Normal estimates with known variances. Schuirmann (1987); Phillips (1990).
+    Normal estimates with known variances; by t exact for normal values, as `power.power`. Schuirmann (1987); Phillips
+    (1990).
 
     Args:
         difference: True effect d, treatment - control, between the margins.
@@ -32,10 +46,12 @@ def power_equivalence(
         high: Upper margin.
         level: One-sided, of each test.
         sd_control: Of a unit in the control.
+        test: As in `power.power`.
     """
     _room(difference, low, high, level)
     se = standard_error(sd, n_treatment, n_control, sd_control)
-    return Power(_both((low - difference) / se, (high - difference) / se, level.quantile()), 0.0)
+    df = freedom(test, sd, n_treatment, n_control, sd_control)
+    return Power(_both((low - difference) / se, (high - difference) / se, level, df), 0.0)
 
 
 def sample_size_equivalence(
@@ -49,6 +65,7 @@ def sample_size_equivalence(
     sd_control: float | None = None,
     allocation: float = 1.0,
     arms: int = 1,
+    test: Reference = "z",
 ) -> SampleSize:
     """Units with which both one-sided tests reject with a given probability: a root of `power_equivalence`.
 
@@ -62,6 +79,7 @@ def sample_size_equivalence(
         sd_control: Of a unit in the control.
         allocation: Units of a treatment arm per unit of control.
         arms: Treatment arms, each compared with the control.
+        test: As in `power_equivalence`.
     """
     room = _room(difference, low, high, level)
     if not 0 < allocation < math.inf:
@@ -70,12 +88,11 @@ def sample_size_equivalence(
     nearer = (unit * needed_noncentrality(level, wanted) / room) ** 2  # what the test of the nearer margin needs
 
     def excess(n: float) -> float:
-        return (
-            power_equivalence(difference, sd, allocation * n, n, low, high, level, sd_control=sd_control).correct
-            - wanted
-        )
+        units = (allocation * n, n)
+        found = power_equivalence(difference, sd, *units, low, high, level, sd_control=sd_control, test=test)
+        return found.correct - wanted
 
-    n = rising_root(excess, nearer)
+    n = rising_root(excess, nearer if test == "z" else max(nearer, 2 / min(allocation, 1.0)))
     return SampleSize(allocation * n, n, arms)
 
 
@@ -88,10 +105,11 @@ def smallest_equivalence_margin(
     wanted: float,
     *,
     sd_control: float | None = None,
+    test: Reference = "z",
 ) -> float:
     """The m for which equivalence between -m and m is shown with a power: a root of `power_equivalence`.
 
-    Between |d| + (c + z_w) se and |d| + (c + z_{(1 + w) / 2}) se, w the power.
+    With normal quantiles it lies between |d| + (c + z_w) se and |d| + (c + z_{(1 + w) / 2}) se, w the power.
 
     Args:
         difference: True effect.
@@ -101,6 +119,7 @@ def smallest_equivalence_margin(
         level: One-sided, of each test.
         wanted: Power.
         sd_control: Of a unit in the control.
+        test: As in `power_equivalence`.
     """
     from scipy.optimize import brentq
 
@@ -109,13 +128,14 @@ def smallest_equivalence_margin(
     if level.sided != 1:
         raise ValueError("each of the two tests is one-sided")
     se, off = standard_error(sd, n_treatment, n_control, sd_control), abs(difference)
-    least = needed_noncentrality(level, wanted)
-    most = level.quantile() + z_quantile(1 - wanted)
+    df = freedom(test, sd, n_treatment, n_control, sd_control)
+    # Each test alone has more power than both, and both at most as much as their misses leave together.
+    least, most = (needed_noncentrality(level, w, df=df) for w in (wanted, (1 + wanted) / 2))
 
     def excess(distance: float) -> float:
-        return _both(-distance - 2 * off / se, distance, level.quantile()) - wanted
+        return _both(-distance - 2 * off / se, distance, level, df) - wanted
 
-    return off + se * float(brentq(excess, least - 1e-9, most + 1e-9, xtol=1e-13))
+    return off + se * float(brentq(excess, least * (1 - 1e-6) - 1e-9, most * (1 + 1e-6) + 1e-9, xtol=1e-13))
 
 
 def _room(difference: float, low: float, high: float, level: Level) -> float:
@@ -127,8 +147,15 @@ def _room(difference: float, low: float, high: float, level: Level) -> float:
     return min(difference - low, high - difference)
 
 
-def _both(below: float, above: float, c: float) -> float:
-    """P(Z beyond `below` + c and short of `above` - c), from the small side."""
+def _both(below: float, above: float, level: Level, df: Freedom) -> float:
+    """P(Z beyond `below` + c and short of `above` - c), from the small side; by t with df."""
+    if isinstance(df, WelchDf):
+        return welch_between(level.one_sided(), df, below, above)
+    if df is not None:
+        if not df > 0:
+            raise NotComputable("too_few_units", f"a t test needs at least 3 units in all, this one has {df + 2:g}")
+        return between(level.quantile(df), df, below, above)
+    c = level.quantile()
     a, b = below + c, above - c
     if a >= b:
         return 0.0

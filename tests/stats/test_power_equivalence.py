@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.stats import t as student
 
 from metricdef.stats.effects import unadjusted_mean
 from metricdef.stats.equivalence import equivalence
@@ -49,6 +50,36 @@ def test_size_power_and_margin_invert_each_other(share, sd, wanted, allocation, 
     assert got.correct == pytest.approx(wanted, abs=1e-8)
     shown = smallest_equivalence_margin(share * margin, sd, *n, level, wanted, sd_control=1.1)
     assert shown == pytest.approx(margin, rel=1e-6)
+
+
+@pytest.mark.parametrize(("n", "sds", "difference"), [((6, 9), (1.0, 2.0), 0.3), ((12, 4), (1.0, 1.0), 0.0)])
+def test_power_of_few_units_against_simulation(n, sds, difference):
+    rng, reps, low, high = np.random.default_rng(4), 60_000, -2.0, 2.5
+    arms = [rng.normal(mu, sd, (reps, k)) for mu, sd, k in zip((difference, 0.0), sds, n, strict=True)]
+    v = np.array([x.var(axis=1, ddof=1) / k for x, k in zip(arms, n, strict=True)])
+    df = v.sum(axis=0) ** 2 / (v**2 / (np.array(n) - 1)[:, None]).sum(axis=0)
+    d, half = arms[0].mean(axis=1) - arms[1].mean(axis=1), student.isf(0.05, df) * np.sqrt(v.sum(axis=0))
+    shown = np.mean((d - half > low) & (d + half < high))
+    want = power_equivalence(difference, sds[0], *n, low, high, LEVEL, sd_control=sds[1], test="welch").correct
+    assert want == pytest.approx(shown, abs=0.009)
+    assert power_equivalence(difference, sds[0], *n, low, high, LEVEL, sd_control=sds[1]).correct > want + 0.02
+    pooled = np.sqrt((v * np.array(n)[:, None] * (np.array(n) - 1)[:, None]).sum(axis=0) / (sum(n) - 2))
+    if sds[0] == sds[1]:
+        half = student.isf(0.05, sum(n) - 2) * pooled * math.sqrt(1 / n[0] + 1 / n[1])
+        shown = np.mean((d - half > low) & (d + half < high))
+        want = power_equivalence(difference, 1.0, *n, low, high, LEVEL, test="pooled").correct
+        assert want == pytest.approx(shown, abs=0.009)
+
+
+@settings(max_examples=4, deadline=None)
+@given(st.floats(-0.9, 0.9), st.floats(0.3, 0.95), st.floats(0.2, 3), st.sampled_from(["welch", "pooled"]))
+def test_the_same_by_t(share, wanted, allocation, test):
+    by = {"sd_control": 0.4, "test": test}
+    found = sample_size_equivalence(share, 0.3, -1.0, 1.0, LEVEL, wanted, allocation=allocation, **by)
+    n = (found.treatment, found.control)
+    if min(n) > 2:
+        assert power_equivalence(share, 0.3, *n, -1.0, 1.0, LEVEL, **by).correct == pytest.approx(wanted, abs=1e-6)
+        assert smallest_equivalence_margin(share, 0.3, *n, LEVEL, wanted, **by) == pytest.approx(1.0, rel=1e-5)
 
 
 def test_a_far_margin_is_no_hindrance():
