@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from metricdef.reports.lines import visible
 
 LONGEST = 200  # characters of one piece of text
-_LABEL = re.compile(r"[^A-Za-z0-9_ .:-]")
+_LABEL = re.compile(r"[^A-Za-z0-9_ .-]")
+_NAME = re.compile(r"[^A-Za-z0-9_]")
 
 
 def code(text: object, longest: int = LONGEST) -> str:
@@ -43,14 +44,14 @@ def _cell(text: str) -> str:
     return text.replace("\\|", "\\ |").replace("|", "\\|")
 
 
-def details(title: str, body: Sequence[str]) -> list[str]:
-    """A part that is folded; `title` must hold nothing that others wrote but names."""
-    return [f"<details><summary>{title}</summary>", "", *body, "</details>"]
-
-
 def label(text: str) -> str:
-    """A name inside HTML or a diagram: whatever isn't part of a name is replaced."""
+    """A name inside a diagram: whatever isn't part of one is replaced."""
     return _LABEL.sub("?", visible(text))[:80]
+
+
+def bare(name: str) -> str:
+    """The name of a definition outside code, as in the title of a folded part: it can't be a link, a mention or HTML."""
+    return _NAME.sub("?", visible(name))[:80]
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:

@@ -94,12 +94,12 @@ def numbers_markdown(found: Numbers, limit: int = 12) -> list[str]:
     head = f"**Numbers of {code(found.experiment)}**: {summary(found)}. Units: {units}."
     if found.hidden is not None:
         return ["", head, f"Estimates are not shown: {code(found.hidden)}"]
-    decided = f" Decision: {decision_change(found)}." if found.decisions else ""
+    decided = f" Decision: {code(decision_change(found))}." if found.decisions else ""
     ordered = sorted(found.pairs, key=lambda pair: (not pair.is_flipped, not pair.is_changed))
     rows = [_markdown_row(pair) for pair in ordered[:limit]]
-    left = [f"and {len(ordered) - limit} more"] if len(ordered) > limit else []
-    header = ("metric", "arm", "before", "now", "verdict")
-    return ["", head + decided, "", *table(header, rows), *left]
+    cut = f" ({limit} of {len(ordered)})" if len(ordered) > limit else ""
+    header = (f"metric{cut}", "arm", "before", "now", "verdict")
+    return ["", head + decided, "", *table(header, rows)]
 
 
 def _markdown_row(pair: Pair) -> Sequence[str]:

@@ -18,6 +18,7 @@ from metricdef.review.records import CLASSES, Class, ExperimentEffect, Item, Key
 from metricdef.review.states import KINDS, PROJECT, States, states
 from metricdef.review.trees import metric_with_ground, missing_of_metric, own_tree, project_tree
 
+STATUSES = ("running", "stopped", "decided", "draft")
 _ADDITIONS = ("measures", "dimensions", "entities", "primary", "secondary", "guardrail")
 
 
@@ -80,7 +81,8 @@ def _compared(both: States, head: Loaded, base: Loaded | None) -> Review:
     changed = {item.key for item in items}
     metrics = [replace(e, causes=tuple(c for c in e.causes if c in changed)) for e in metrics]
     effects = [replace(e, causes=tuple(c for c in e.causes if c in changed)) for e in effects]
-    effects.sort(key=lambda e: (-CLASSES.index(e.change), e.experiment))
+    metrics.sort(key=lambda e: (("metrics", e.metric) not in changed, e.metric))
+    effects.sort(key=lambda e: (-CLASSES.index(e.change), STATUSES.index(e.status), e.experiment))
     review = Review("", tuple(items), tuple(metrics), tuple(effects), tuple(_new_errors(both, head, base)))
     return replace(review, edges=edges(both, review))
 
