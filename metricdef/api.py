@@ -347,11 +347,23 @@ class Project:
                 frozen = frozen_caps(before(carried_over(history, renamed_metrics(project)), plan.as_of))
                 job = Run(project, experiment, plan.as_of, warehouse, resolved, daily, progress, frozen)
                 found = execute_isolated(job)
+                schema = self._schema(experiment, warehouse, resolved)
             finally:
                 self._running.remove(warehouse)
         progress("analysing")
-        readout = analyse(project, *found, revision(self.root), history)
+        readout = analyse(project, *found, revision(self.root), history, schema)
         return with_words(with_protocol(readout, project, history), project)
+
+    def _schema(
+        self, experiment: str, warehouse: Warehouse, profile: Profile
+    ) -> tuple[Mapping[str, Mapping[str, str]], Mapping[str, Mapping[str, str]]]:
+        """Columns of the experiment's sources as they were known, and as the warehouse has them."""
+        from metricdef.governance.columns import known_columns
+        from metricdef.warehouses.inspect import describe_sources
+
+        project = self.definitions
+        before = known_columns(project, experiment)
+        return before, describe_sources(project, warehouse, before, dict(profile.schemas))
 
     def _has_looks(self, experiment: str) -> bool:
         sequential = self.definitions.experiment(experiment).analysis.sequential

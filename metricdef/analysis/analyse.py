@@ -17,6 +17,7 @@ from metricdef.analysis.estimates import estimate_effects
 from metricdef.analysis.evidence import Evidence
 from metricdef.analysis.families import judge
 from metricdef.analysis.health import arm_rows, check_health
+from metricdef.analysis.health.schema import Columns, check_schema
 from metricdef.analysis.ledger import error_budget
 from metricdef.analysis.look_readout import check_frozen, earlier_srm, look_row, looking_of
 from metricdef.analysis.look_record import LookRecord, ResultLook, carried_over
@@ -55,6 +56,7 @@ def analyse(
     table: pa.Table,
     revision: str | None = None,
     history: Sequence[LookRecord] = (),
+    schema: tuple[Columns, Columns] | None = None,
 ) -> Readout:
     """The readout of one run.
 
@@ -64,6 +66,7 @@ def analyse(
         table: Its result.
         revision: Git commit of the definitions.
         history: Looks recorded so far, of a sequential design. What this run adds is the readout's `look.record`.
+        schema: Columns of the sources as they were, and as the warehouse has them, where both are known.
 
     Raises:
         WarehouseError: `table` is not the query's result.
@@ -83,6 +86,9 @@ def analyse(
     final = stage.early is None and settings.sequential is None
     health = check_health(cells, arms, settings, final=final, hidden=stage.hidden)
     health = earlier_srm(health, stage.earlier)
+    if schema is not None:
+        # A metric that the warehouse refused is not in the SQL, and perhaps was refused for its columns.
+        health = (*health, *check_schema(*schema, None if plan.dropped else query.text))
     view = View(cells, with_mixed)
     dropped = _dropped(project, plan)
     shown = not stage.hidden

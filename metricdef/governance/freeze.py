@@ -8,6 +8,7 @@ from typing import Any
 from metricdef.definitions.project import Project
 from metricdef.errors import DefinitionErrors, Diagnostic
 from metricdef.governance.changes import amendments_of
+from metricdef.governance.columns import snapshot_columns
 from metricdef.governance.findings import UNRECORDED, check_protocol, entry_text, unreadable
 from metricdef.governance.lock import Lock, LockBroken, add_state, read_entries
 from metricdef.governance.protocol import digest, read_protocol
@@ -47,6 +48,7 @@ def lock_protocol(project: Project, name: str) -> Locked:
             read_protocol(project, name),
             amendments,
             {"entries": len(before.entries), "head": before.head},
+            snapshot_columns(project, name),
         )
     except LockBroken as broken:
         raise DefinitionErrors([unreadable(project.root, str(broken))]) from None

@@ -88,7 +88,12 @@ def _read_lock(name: str, entry: Any) -> Lock:
 
 
 def add_state(
-    root: Path, name: str, protocol: Protocol, amendments: list[dict[str, Any]], record: Mapping[str, Any]
+    root: Path,
+    name: str,
+    protocol: Protocol,
+    amendments: list[dict[str, Any]],
+    record: Mapping[str, Any],
+    columns: Mapping[str, Any] | None = None,
 ) -> tuple[Lock, bool]:
     """Freeze an experiment as it is now: its entry, and whether a state was added to it.
 
@@ -98,6 +103,7 @@ def add_state(
         protocol: What is frozen.
         amendments: All of the experiment; those of earlier states are not repeated.
         record: Number of rows and head of the record at this time, so that these rows can't be removed later.
+        columns: Types of the columns that its sources have now, where known: runs compare with them.
 
     Where nothing changed and no amendment is new, nothing is written. Raises LockBroken.
     """
@@ -110,6 +116,8 @@ def add_state(
         if lock and not found and not new:
             return lock, False
         state: dict[str, Any] = {"amendments": new, "fingerprints": protocol.fingerprints, "record": record}
+        if columns:
+            state["columns"] = columns
         if lock is None:
             state["frozen"] = protocol.frozen
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from metricdef.compiler.dialects import dialect_table
@@ -75,6 +76,20 @@ def inspect_sources(
         diagnostics += _check_covariates(live, name, warehouse, sql)
         diagnostics += _check_filters(live, name, columns, warehouse, sql)
     return found, sorted(diagnostics, key=lambda d: d.order)
+
+
+def describe_sources(
+    project: Project, warehouse: Warehouse, sources: Iterable[str], schemas: dict[str, str]
+) -> dict[str, Columns]:
+    """Columns of each source as the warehouse has them; without those that it does not describe."""
+    sql = SqlText(dialect_table(warehouse.dialect), schemas)
+    found: dict[str, Columns] = {}
+    for name in sources:
+        source = project.sources.get(name)
+        if source is not None and source.dialect in (None, sql.dialect.sqlglot):
+            with suppress(WarehouseError):
+                found[name] = warehouse.describe(sql.relation(name, source))
+    return found
 
 
 def _check_unit_types(project: Project, found: Mapping[str, Columns]) -> list[Diagnostic]:
