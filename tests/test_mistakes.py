@@ -116,6 +116,18 @@ MISTAKES = {
     "flow_comma": ("metrics.yml", "    source: orders\n    filter: status = 'paid'\n", "    source: orders\n    covariates: {lookback: 7d, extra: [a], filter: status in ('a', 'b')}\n", ()),
     "anchor": ("metrics.yml", "  buyers:\n", "  buyers: &b\n", ()),
     "secret": ("project.yml", "path: warehouse.duckdb", "path: warehouse.duckdb, password: hunter2", ()),
+    "type_is_an_aggregate": ("metrics.yml", "type: mean", "type: count", ()),
+    "name_in_capitals": ("metrics.yml", "  refund_rate:", "  Refund-Rate:", ()),
+    "cap_without_braces": ("metrics.yml", "    measure: net_revenue\n", "    measure: net_revenue\n    cap: 500\n", ()),
+    "one_space_too_many": ("metrics.yml", "    agg: sum\n", "     agg: sum\n", ()),
+    "and_as_ampersands": ("metrics.yml", "status = 'paid'", "status = 'paid' && amount > 0", ()),
+    "text_in_double_quotes": ("metrics.yml", "status = 'paid'", 'status = "paid"', ("--live",)),
+    "target_without_braces": ("experiment.yml", "buyers: {mde: 2%}", "buyers: 2%", ()),
+    "status_of_their_own": ("experiment.yml", "status: draft", "status: ended", ()),
+    "unit_typo": ("experiment.yml", "owners: [growth]", "owners: [growth]\n    unit: users", ()),
+    "not_indented": ("experiment.yml", EXPERIMENT, "experiments:\n" + EXPERIMENT.partition("\n")[2].replace("\n  ", "\n").removeprefix("  "), ()),
+    "list_without_brackets": ("project.yml", "entities: [user]", "entities: user, store", ()),
+    "cap_on_a_proportion": ("metrics.yml", "    filter: status = 'paid'\n", "    filter: status = 'paid'\n    cap: {upper: p99}\n", ()),
     "unknown_metric_type": ("metrics.yml", "type: mean", "type: average", ()),
 }  # fmt: skip
 

@@ -299,6 +299,7 @@ def _check_portable(node: exp.Expr, text: str, allowed: tuple[type[exp.Expr], ..
             start,
             length,
             (
+                *(["write AND in place of `&&`"] if "&&" in text else []),
                 f"portable functions: {PORTABLE_FUNCTIONS}",
                 "or declare `dialect:` on the source: it then runs on that engine only",
             ),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -17,6 +18,7 @@ from metricdef.definitions.validation import validate
 from metricdef.definitions.yaml_source import Document, parse_yaml
 from metricdef.errors import Diagnostic, Place, UsageError, suggest
 from metricdef.metrics import TYPES
+from metricdef.metrics.base import Agg
 from metricdef.metrics.fields import parse_name
 
 KINDS = ("sources", "segments", "metrics", "metric_sets", "experiments", "tests")
@@ -109,19 +111,25 @@ def _definitions(
         if kind not in KINDS:
             if not is_root:
                 similar = suggest(kind, KINDS)
+                empty = [name for name in KINDS if name in document.data and document.data[name] is None]
+                hint = f"did you mean `{similar[0]}`?" if similar else f"kinds: {', '.join(KINDS)}"
+                if empty and isinstance(definitions, dict):
+                    hint = f"indent it by two spaces, so that it stands inside `{empty[0]}`"
                 diagnostics.append(
                     Diagnostic(
                         "unknown-key",
                         f"`{kind}` is not a kind of definition",
                         document.place((kind,), key=True),
-                        (f"did you mean `{similar[0]}`?" if similar else f"kinds: {', '.join(KINDS)}",),
+                        (hint,),
                     )
                 )
             continue
         if not isinstance(definitions, dict):
-            diagnostics.append(
-                Diagnostic("invalid-type", f"`{kind}` must be a map of names", document.place((kind,), key=True))
-            )
+            if definitions is None and not is_root and set(document.data) - set(KINDS):
+                continue  # what should stand in it stands beside it, which is reported there
+            help_ = f"write names below it, indented by two spaces, or remove `{kind}`"
+            place = document.place((kind,), key=True)
+            diagnostics.append(Diagnostic("invalid-type", f"`{kind}` must be a map of names", place, (help_,)))
             continue
         for name, data in definitions.items():
             diagnostics += _definition(document, kind, name, data, found, origins)
@@ -178,11 +186,15 @@ def _bad_metric_type(document: Document, path: tuple[str, str], data: dict[str, 
             (f"types: {', '.join(TYPES)}",),
         )
     similar = suggest(str(data["type"]), TYPES)
+    if data["type"] in get_args(Agg):
+        hint = f"`{data['type']}` is an aggregate: write `type: mean` and `agg: {data['type']}`"
+    else:
+        hint = f"did you mean `{similar[0]}`?" if similar else f"types: {', '.join(TYPES)}"
     return Diagnostic(
         "invalid-value",
         f"`{data['type']}` is not a metric type",
         document.place((*path, "type")),
-        (f"did you mean `{similar[0]}`?" if similar else f"types: {', '.join(TYPES)}",),
+        (hint,),
     )
 
 
@@ -194,12 +206,15 @@ def _without_consequences(documents: dict[str, Document], diagnostics: list[Diag
     """One mistake, one error: names missing because their file cannot be read are no mistakes of their own."""
     unreadable = any(document.diagnostics and not document.data for document in documents.values())
     unreadable |= any(d.rule == "unknown-key" and d.message.endswith("kind of definition") for d in diagnostics)
+    # A name that can't stand is reported where it is defined, and not again by those who write it as it should be.
+    meant = {re.sub(r"\W", "_", d.message.split("`")[1].lower()) for d in diagnostics if d.rule == "invalid-name"}
     cut = ("jinja-in-yaml", "flow-sql-comma")  # what YAML made of the rest of such a line means nothing
     spoilt = {(d.place.file, d.place.line) for d in diagnostics if d.rule in cut and d.place}
     return [
         d
         for d in diagnostics
         if not (unreadable and d.rule.startswith("unknown-") and d.rule != "unknown-key")
+        and not (d.rule.startswith("unknown-") and any(f"`{name}` is not a" in d.message for name in meant))
         and not (d.place and (d.place.file, d.place.line) in spoilt and d.rule not in cut)
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from metricdef.definitions.expressions import SqlProblem, columns_of, output_columns, parse_expression, parse_query
@@ -10,13 +11,15 @@ from metricdef.definitions.models import ROLES, Source
 from metricdef.definitions.project import Project
 from metricdef.errors import Diagnostic, Place, suggest
 from metricdef.metrics import QuantileMetric
+from metricdef.metrics.fields import NAME
 
+_DEFINED = ("metric", "source", "segment", "set")  # whose own names may be wrong, which is reported there
 SHOWN = 12  # names listed in a help line
 
 
 def unknown(kind: str, name: str, candidates: Iterable[str], place: Place, where: str) -> Diagnostic:
     """A name that nothing defines, with the nearest names that exist."""
-    known = sorted(candidates)
+    known = sorted(candidate for candidate in candidates if kind not in _DEFINED or NAME.fullmatch(candidate))
     similar = suggest(name, known)
     plural = {"entity": "entities"}.get(kind, f"{kind}s")
     if similar:
@@ -89,6 +92,8 @@ def check_expression(
         if column.casefold() in allowed:
             continue
         help_ = [column_help(column, list(dict.fromkeys([*known, *extra])))]
+        if text[start : start + 1] == '"':
+            help_ = [f"double quotes name columns: write '{column}' for the text"]
         if column in measures:
             help_.append(f"`{column}` is a measure; filters use columns and dimensions")
         yield Diagnostic(
@@ -115,6 +120,8 @@ def check_column(project: Project, source_name: str, column: str | None, *path: 
 def check_unit(project: Project, unit: str, source_name: str, place: Place, where: str) -> Iterator[Diagnostic]:
     """A source used by an experiment must hold the experiment's unit."""
     source: Source | None = project.sources.get(source_name)
+    if unit not in project.settings.entities:
+        return  # reported where it is named
     misspelt = source is not None and not set(source.entities) <= set(project.settings.entities)  # reported there
     if source is not None and unit not in source.entities and not misspelt:
         yield Diagnostic(
@@ -129,7 +136,7 @@ def check_extra(project: Project, extra: str, place: Place, *, no_lookback: bool
     """An extra covariate names a metric, or `source.dimension` of attributes or exposures."""
     source_name, dot, dimension = extra.partition(".")
     if not dot:
-        if no_lookback:
+        if no_lookback and project.is_declared("metrics", extra):
             yield Diagnostic(
                 "covariate-without-lookback",
                 f"covariate `{extra}` is a metric, and `lookback: 0d` leaves it no time",
@@ -137,7 +144,9 @@ def check_extra(project: Project, extra: str, place: Place, *, no_lookback: bool
                 ("state a lookback, or name a dimension of attributes",),
             )
         if not project.is_declared("metrics", extra):
-            yield unknown("metric", extra, project.declared("metrics"), place, "covariate")
+            finding = unknown("metric", extra, project.declared("metrics"), place, "covariate")
+            meant = [f"{name}.{extra}" for name, s in project.sources.items() if extra in s.dimensions]
+            yield replace(finding, help=(f"did you mean `{meant[0]}`?",)) if meant else finding
         elif isinstance(project.metrics.get(extra), QuantileMetric):
             yield Diagnostic(
                 "covariate-metric",

@@ -21,6 +21,7 @@ from metricdef.metrics.fields import (
     ShareField,
     SizeField,
     Strict,
+    Texts,
     WindowField,
     as_tuple,
 )
@@ -284,7 +285,7 @@ class Amendment(Strict):
 
     on: InstantField
     by: str
-    what: Names
+    what: Texts
     why: str
 
 

@@ -7,14 +7,12 @@ those of that type. Names that a project has are offered and never demanded: a s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from metricdef.definitions.field_notes import field_notes
 from metricdef.definitions.load import KINDS, MODELS
 from metricdef.definitions.models import ProjectSettings
 from metricdef.definitions.project import Project
@@ -22,7 +20,6 @@ from metricdef.metrics import TYPES
 
 SCHEMAS = ("definitions", "project")
 _DRAFT = "http://json-schema.org/draft-07/schema#"
-_NOTES = Path(__file__).parent / "field_notes.yml"
 _KIND_WORDS = {
     "sources": "Tables and queries: events, exposures, attributes.",
     "segments": "Conditions on units, from before exposure.",
@@ -72,14 +69,6 @@ def names_of(project: Project) -> dict[str, list[str]]:
     for key in ("measures", "dimensions"):
         found[key] = sorted({name for source in project.sources.values() for name in getattr(source, key)})
     return found
-
-
-@cache
-def field_notes() -> dict[str, dict[str, dict[str, Any]]]:
-    """Texts, examples and kinds of names, by model and field."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    notes: dict[str, dict[str, dict[str, Any]]] = yaml.load(_NOTES.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - safe
-    return notes
 
 
 def _kind(kind: str) -> Schema:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from metricdef.definitions.field_notes import field_notes
 from metricdef.definitions.yaml_source import Document, Path
 from metricdef.errors import Diagnostic, suggest
 
@@ -25,6 +26,7 @@ _TYPE_WORDS = {
 }
 
 
+SHORT = 6  # values that a help line lists beside the nearest
 _ABSENT = object()
 
 
@@ -60,7 +62,7 @@ def _diagnostics(
                 "missing-key", f"`{item['loc'][-1]}` is missing{_inside(parent)}", document.place(parent, key=True)
             )
         else:
-            yield _bad_value(item, full, document)
+            yield _bad_value(model, item, location, full, document)
 
 
 def _in_tree(location: tuple[int | str, ...], data: object) -> Path:
@@ -106,7 +108,7 @@ def _inside(path: Path) -> str:
     )
 
 
-def _bad_value(item: Any, full: Path, document: Document) -> Diagnostic:
+def _bad_value(model: type[BaseModel], item: Any, location: Path, full: Path, document: Document) -> Diagnostic:
     kind, value = item["type"], item.get("input")
     key_problem = "[key]" in item["loc"]
     place = document.place(full, key=key_problem)
@@ -116,17 +118,50 @@ def _bad_value(item: Any, full: Path, document: Document) -> Diagnostic:
         return Diagnostic("invalid-value", message, place, (help_,) if help_ else ())
     if kind == "literal_error":
         allowed = [text.strip(" '") for text in item["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        similar = suggest(str(value), allowed)
-        hint = f"did you mean `{similar[0]}`?" if similar else f"write one of {', '.join(allowed)}"
+        hint = _choice(name, value, allowed)
         return Diagnostic("invalid-value", f"`{_shown(value)}` is not a value of `{name}`", place, (hint,))
     if kind in _TYPE_WORDS:
         return Diagnostic(
             "invalid-type",
             f"`{name}` must be {_TYPE_WORDS[kind]}, not {_shown_kind(value)}",
             place,
-            (f'quote it: "{value}"',) if kind == "string_type" and isinstance(value, bool | int | float) else (),
+            (f'quote it: "{value}"',)
+            if kind == "string_type" and isinstance(value, bool | int | float)
+            else _example(model, location),
         )
     return Diagnostic("invalid-value", f"`{name}`: {item['msg'].lower()}", place)
+
+
+def _choice(name: str, value: object, allowed: list[str]) -> str:
+    """Which of the values to write."""
+    if name == "agg" and value in ("avg", "mean", "average"):
+        return (
+            "a mean over rows is `type: ratio` with a sum and a count; `type: mean` is the mean over units of any agg"
+        )
+    similar = suggest(str(value), allowed)
+    if len(allowed) == 1:
+        return f"write {allowed[0]}"
+    if similar and len(allowed) <= SHORT:
+        return f"did you mean `{similar[0]}`? It is one of {', '.join(allowed)}"
+    return f"did you mean `{similar[0]}`?" if similar else f"write one of {', '.join(allowed)}"
+
+
+def _example(model: type[BaseModel], location: Path) -> tuple[str, ...]:
+    """How the field, or the one around it, is written."""
+    for length in range(len(location), 0, -1):
+        name = str(location[length - 1])
+        for candidate in _models_at(model, location[: length - 1]):
+            notes = field_notes()
+            note = notes.get(candidate.__name__, {}).get(name) or notes["Metric"].get(name)
+            if note and "such_as" in note and name in {f.alias or n for n, f in candidate.model_fields.items()}:
+                return (f"write for example `{name}: {_flow(note['such_as'][0])}`",)
+    return ()
+
+
+def _flow(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
+    return "[" + ", ".join(_flow(item) for item in value) + "]" if isinstance(value, list) else str(value)
 
 
 def _shown(value: object) -> str:
@@ -145,6 +180,12 @@ def _shown_kind(value: object) -> str:
 
 def field_names(model: type[BaseModel], path: Path) -> list[str]:
     """The keys allowed at `path` below `model`; empty where anything is allowed."""
+    models = _models_at(model, path)
+    return sorted({field.alias or name for candidate in models for name, field in candidate.model_fields.items()})
+
+
+def _models_at(model: type[BaseModel], path: Path) -> list[type[BaseModel]]:
+    """The models that may stand at `path` below `model`."""
     models: list[type[BaseModel]] = [model]
     skip = False
     for step in path:
@@ -155,7 +196,7 @@ def field_names(model: type[BaseModel], path: Path) -> list[str]:
                 following.extend(_models_in(field.annotation))
         skip = not following
         models = models if skip else following  # a map's own key or a list index: same models
-    return sorted({field.alias or name for candidate in models for name, field in candidate.model_fields.items()})
+    return models
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

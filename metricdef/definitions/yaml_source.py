@@ -150,6 +150,10 @@ def compose(text: str) -> list[yaml.Node | None]:
     return list(yaml.compose_all(text, Loader=yaml.SafeLoader))
 
 
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
 def _mask(match: re.Match[str]) -> str:
     return match[1] + "*" * len(match[2])
 
@@ -278,6 +282,9 @@ def _syntax_error(document: Document, error: yaml.YAMLError) -> Diagnostic:
     help_ = ["quote values that contain `: `, `#`, `{`, `[`, `,` or start with a quote, `@`, `>` or `%`"]
     if _JINJA.search(line):
         return _jinja(place)
+    above = next((text for text in reversed(document.lines[: place.line - 1]) if text.strip()), "")
+    if problem.startswith("mapping values") and line.count(": ") == 1 and _indent(line) > _indent(above):
+        help_ = ["this line stands deeper than the one above it: indent both alike, or quote the value above"]
     if re.search(r":\s*(['\"]).*\1\s*\S", line):
         help_ = ["the value starts with a quote: put the whole SQL in the other kind of quotes, or use a `|` block"]
     elif "{" in line and re.search(r"\bin\s*\(", line, re.IGNORECASE):

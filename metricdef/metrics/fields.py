@@ -28,7 +28,7 @@ _POINTS = re.compile(rf"({_NUMBER})pp")
 _PERCENTILE = re.compile(rf"p({_NUMBER})")
 _FRACTION = re.compile(r"(\d+)/(\d+)")
 _CURRENCY = re.compile(r"currency:[A-Z]{3}")
-_IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
+NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 class Strict(BaseModel):
@@ -240,7 +240,7 @@ def parse_format(value: object) -> str:
 
 def parse_name(value: object) -> str:
     """Check the name of a definition, arm, measure or step."""
-    if isinstance(value, str) and _IDENTIFIER.fullmatch(value):
+    if isinstance(value, str) and NAME.fullmatch(value):
         if len(value) > LONGEST_NAME:
             raise ValueError(
                 f"`{value}` is too long for a name: use at most {LONGEST_NAME} characters, and `label` for display"
@@ -271,6 +271,15 @@ def _text_or_number(pattern: str, *examples: str | float, **bounds: float) -> Wi
 _LENGTH = r"\d+[mhdw]"
 _PLAIN_NUMBER = r"\d+(\.\d+)?"
 _MANY = str | list[str]
+
+
+def as_names(value: object) -> object:
+    """A list of names, or one name; several in one text are a list without its brackets."""
+    if isinstance(value, str) and "," in value:
+        listed = ", ".join(word.strip() for word in value.split(","))
+        raise ValueError(f"`{value}` is one text: write a list, [{listed}]")
+    return as_tuple(value)
+
 
 DurationField = Annotated[Duration, PlainValidator(Duration.parse), _text(_LENGTH, "7d", "12h", "30m", "4w")]
 WindowField = Annotated[
@@ -313,7 +322,8 @@ NameField = Annotated[
     PlainValidator(parse_name),
     WithJsonSchema({"type": "string", "pattern": "^[a-z][a-z0-9_]*$", "maxLength": LONGEST_NAME}),
 ]
-Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple, json_schema_input_type=_MANY)]
+Names = Annotated[tuple[str, ...], BeforeValidator(as_names, json_schema_input_type=_MANY)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(as_tuple, json_schema_input_type=_MANY)]
 Filter = Annotated[tuple[str, ...], BeforeValidator(as_tuple, json_schema_input_type=_MANY)]
 
 

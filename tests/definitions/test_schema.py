@@ -9,9 +9,10 @@ import pytest
 from rule_shop import SHOP, write_shop
 
 from metricdef.cli.schema import schema_text
+from metricdef.definitions.field_notes import field_notes
 from metricdef.definitions.load import KINDS, load_project
 from metricdef.definitions.rules import read_rules
-from metricdef.definitions.schema import SCHEMAS, field_notes, make_schema, names_of
+from metricdef.definitions.schema import SCHEMAS, make_schema, names_of
 from metricdef.definitions.yaml_source import parse_yaml
 from metricdef.metrics import TYPES
 
