@@ -5,8 +5,10 @@ import sys
 
 import pytest
 
+from metricdef import read_readout
 from metricdef.cli.main import main
 from metricdef.reports.page import render_page
+from tests.projects import METRICS, SOURCES, TABLES, experiment, write_definitions, write_warehouse
 from tests.reports.sample import readout
 
 
@@ -75,3 +77,15 @@ def test_a_page_is_of_one_experiment(tmp_path, capsys):
     )
     assert main(["--project", str(tmp_path), "run", "--all", "--format", "html"]) == 2
     assert "one experiment" in capsys.readouterr().err
+
+
+def test_a_run_prints_what_its_file_is_reported_as(tmp_path, capsys):
+    write_definitions(tmp_path, SOURCES, METRICS, experiment())
+    write_warehouse(tmp_path, *TABLES)
+    file, again = tmp_path / "r.json", ["--as-of", "2026-03-01", "-q"]
+    for name in ("html", "markdown"):
+        assert main(["--project", str(tmp_path), "run", "test", *again, "--format", name, "-o", str(file)]) == 0
+        ran = capsys.readouterr().out
+        assert main(["report", str(file), "--format", name]) == 0
+        assert capsys.readouterr().out == ran
+    assert read_readout(file).to_json() == file.read_text(encoding="utf-8")

@@ -59,6 +59,10 @@ class Browser:
         self.log("performance")
         self._call("POST", "/url", {"url": path.resolve().as_uri()})
 
+    def enter_frame(self) -> None:
+        """Go on inside the page's first frame."""
+        self._call("POST", "/frame", {"id": 0})
+
     def run(self, script: str, *arguments: object) -> Any:
         return self._call("POST", "/execute/sync", {"script": script, "args": list(arguments)})
 

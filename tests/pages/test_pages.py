@@ -6,8 +6,10 @@ import re
 
 import pytest
 
+from metricdef.reports.page import render_notebook, render_page
 from tests.pages import experiments
 from tests.pages.reading import check_numbers, numbers_of
+from tests.reports import sample
 
 DEPTHS = ("summary", "product", "full")
 
@@ -147,8 +149,6 @@ def test_hostile_words_are_text(browser, page):
 
 
 def test_a_page_of_200_metrics_5_arms_and_30_segments_stays_usable(browser, tmp_path):
-    from metricdef.reports.page import render_page
-
     path = tmp_path / "large.html"
     path.write_text(render_page(experiments.large()), encoding="utf-8")
     assert path.stat().st_size < 1_500_000
@@ -159,3 +159,18 @@ def test_a_page_of_200_metrics_5_arms_and_30_segments_stays_usable(browser, tmp_
     for depth in DEPTHS:
         show(browser, depth)
         assert browser.run("return document.documentElement.scrollWidth <= innerWidth"), depth
+
+
+def test_the_frame_of_a_notebook_shows_the_page(browser, tmp_path):
+    path = tmp_path / "notebook.html"
+    frame = render_notebook(sample.readout())
+    path.write_text(
+        f"<!doctype html><meta charset='utf-8'><link rel=icon href='data:,'><title>n</title>{frame}", encoding="utf-8"
+    )
+    browser.size("laptop")
+    browser.open(path)
+    browser.enter_frame()
+    assert "New checkout" in browser.run("return document.querySelector('h1').textContent")
+    show(browser, "full")
+    assert visible(browser, ".from-full") > 0
+    assert browser.complaints() == []
