@@ -114,7 +114,8 @@ test: $(DEV) ## run the tests (those of the documents apart)
 
 .PHONY: test-oracle
 test-oracle: $(DEV) ## the compiled SQL on DuckDB against brute force: 2,000 generated cases, 40 of them by days (make test: fewer)
-	METRICDEF_ORACLE_CASES=2000 METRICDEF_STATE_CASES=40 $(PYTEST) tests/compiler/test_against_oracle.py tests/jobs/test_state_against_oracle.py $(ARGS)
+	METRICDEF_ORACLE_CASES=2000 METRICDEF_STATE_CASES=40 METRICDEF_OPEN_CASES=12 $(PYTEST) tests/compiler/test_against_oracle.py \
+	  tests/jobs/test_state_against_oracle.py tests/jobs/test_open.py $(ARGS)
 
 .PHONY: test-engines
 test-engines: $(ENGINES_READY) ## run the compiled SQL on every engine that runs here, installing what is missing

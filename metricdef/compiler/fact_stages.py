@@ -170,11 +170,12 @@ def rows_stage(
     *,
     instants: bool = False,
     checked: bool = False,
+    few_units: bool = False,
 ) -> Stage:
     """The rows of a source that some value needs, of the units in md_entries, with the columns that values are made of.
 
     `only`: further conditions over `fact_rows`. `instants`: rows have their instant, also where no value needs it.
-    `checked`: they are taken from the stage with all rows.
+    `checked`: they are taken from the stage with all rows. `few_units`: they may all have come lately.
     """
     source = plan.sources[facts.name]
     tests = [f"fact_rows.ts_us - md_entries.exposed_us >= {duration(facts.earliest)}", *only]
@@ -182,6 +183,8 @@ def rows_stage(
         tests += ["fact_rows.is_wanted = 1", "fact_rows.is_loaded = 1"]
     wanted = _wanted(sql, facts, source)
     conditions = [*_conditions(sql, facts, source), *loaded_conditions(plan, sql, source)]
+    if few_units:
+        conditions += _since_earliest(sql, facts, source)
     body = template("facts").render(
         unit=sql.name(source.entities[plan.unit]),
         ts_us=ts_us(sql, source),
@@ -253,6 +256,13 @@ def _conditions(sql: SqlText, facts: Facts, source: Source, *, untimed: bool = F
         column = sql.name(source.partition)
         yield f"{column} >= {sql.date(low - DAY)}"
         yield f"{column} < {sql.date(high + 2 * DAY)}"
+
+
+def _since_earliest(sql: SqlText, facts: Facts, source: Source) -> Iterator[str]:
+    """Rows before what any unit needs are not read, on engines that know this bound before they read."""
+    if sql.dialect.materialises_ctes and sql.dialect.as_of is not None:
+        earliest = sql.dialect.as_of.timestamp.format(x=f"(MIN(exposed_us) + {duration(facts.earliest)})")
+        yield f"{sql.utc(source.timestamp or '', source.timezone)} >= (SELECT {earliest} FROM md_entries)"
 
 
 def _read_again(plan: Plan, facts: Facts) -> bool:

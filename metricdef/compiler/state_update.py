@@ -253,11 +253,12 @@ class _Writer:
             recent = facts
             if not plan.sources[facts.name].loaded_at:
                 recent = replace(facts, span=(max(facts.span[0], self.days.since[facts.name]), facts.span[1]))
-            for rows, only, units in ((recent, [some], "<"), (facts, [], "=")):
+            for rows, only, are_new in ((recent, [some], False), (facts, [], True)):
+                these = template("state_entries").render(test=f"{'=' if are_new else '<'} {self.as_of}")
                 stages = [
                     kept_units_stage(self.sql, self.state, f"written_us <= {self.as_of}"),
-                    Stage("md_entries", ("Of these.",), template("state_entries").render(test=f"{units} {self.as_of}")),
-                    replace(rows_stage(plan, self.sql, rows, only, instants=True), shared=False),
+                    Stage("md_entries", ("Of these.",), these),
+                    replace(rows_stage(plan, self.sql, rows, only, instants=True, few_units=are_new), shared=False),
                 ]
                 body = template("state_rows").render(
                     facts=facts.table,
@@ -274,14 +275,17 @@ class _Writer:
     def late(self) -> Iterator[str]:
         """Rows of earlier days that were read again, before and now."""
         for facts in facts_of(_bare(self.plan)):
-            stage = kept_units_stage(self.sql, self.state, f"written_us <= {self.as_of}")
+            last = local_day_us(self.plan.offsets, self.plan.as_of_us - 1)
+            # Most runs read no earlier day again: then no unit is looked at.
+            any_day = f"(SELECT COUNT(*) FROM {self._own_days(facts)} AND day_us < {last}) > 0"
+            stage = kept_units_stage(self.sql, self.state, f"written_us <= {self.as_of}\n      AND {any_day}")
             body = template("state_late").render(
                 source=self.sql.literal(facts.name),
                 values=values_table(self.sql, self.state, facts.name),
                 days=self.table("days"),
                 own_days=self._own_days(facts),
                 as_of=self.as_of,
-                last=local_day_us(self.plan.offsets, self.plan.as_of_us - 1),
+                last=last,
             )
             final = Stage("", ("Rows of the units that stand, of earlier days that were read again.",), body)
             yield write_statements([stage], final, self.sql.dialect)[-1]
