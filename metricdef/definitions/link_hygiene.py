@@ -51,7 +51,7 @@ def _quantiles(project: Project) -> Iterator[Diagnostic]:
     for name, metric in project.metrics.items():
         if isinstance(metric, QuantileMetric):
             help_ = "a threshold metric, the share of units above a limit, does"
-            what = "is a quantile, which sums can't give: no covariates, no state of days added"
+            what = "is a quantile, which needs the value of every unit where other metrics need sums"
             yield _finding(project, "quantile-not-suffstat", name, what, help_)
 
 
