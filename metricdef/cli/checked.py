@@ -37,8 +37,15 @@ class Checked:
     without_columns: tuple[str, ...]
 
 
-def key_of(root: Path) -> str:
-    """Hash of everything that the findings of `check` depend on."""
+def key_of(root: Path) -> str | None:
+    """Hash of everything that the findings of `check` depend on; None where it can't be read, or changes meanwhile."""
+    try:
+        return _key_of(root)
+    except OSError:
+        return None
+
+
+def _key_of(root: Path) -> str:
     digest = hashlib.sha256()
 
     def add(*parts: str | bytes) -> None:
@@ -62,13 +69,13 @@ def _files(folder: Path, suffixes: tuple[str, ...] = ()) -> Iterable[Path]:
     for name, folders, files in os.walk(folder):
         folders[:] = [f for f in folders if f not in _NOT_READ and f != "__pycache__"]
         found += [Path(name, file) for file in files if not suffixes or file.endswith(suffixes)]
-    return sorted(found)
+    return sorted(path for path in found if path.is_file())  # editors lock files by links to nowhere
 
 
-def read_checked(root: Path, key: str) -> Checked | None:
+def read_checked(root: Path, key: str | None) -> Checked | None:
     """What `check` found for this key, None where that is not known."""
     path = _path(root)
-    if path is None:
+    if path is None or key is None:
         return None
     with suppress(OSError, ValueError, KeyError, TypeError):
         entry = json.loads(path.read_text(encoding="utf-8"))
@@ -77,11 +84,11 @@ def read_checked(root: Path, key: str) -> Checked | None:
     return None
 
 
-def keep_checked(root: Path, key: str, checked: Checked) -> None:
+def keep_checked(root: Path, key: str | None, checked: Checked) -> None:
     """Keep it for the next time, unless a file changed meanwhile. That it can't be kept is no error."""
     path = _path(root)
     with suppress(OSError, UsageError):
-        if path is not None and key == key_of(root):
+        if path is not None and key is not None and key == key_of(root):
             data = json.loads(json.dumps(asdict(checked)))
             entry = {"project": str(root), "key": key, "digest": _digest(data), "checked": data}
             write_file(path, json.dumps(entry))

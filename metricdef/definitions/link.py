@@ -176,22 +176,23 @@ def _check_renamed(project: Project, name: str, metric: Metric) -> Iterator[Diag
 
 
 def _check_reference(project: Project, name: str, reference: Reference) -> Iterator[Diagnostic]:
-    place = project.place("metrics", name, *reference.path)
     source = project.sources.get(reference.source or "")
     if reference.kind == "metric":
         yield from _check_part(project, name, reference)
     elif reference.kind == "source":
         if not project.is_declared("sources", reference.name):
+            place = project.place("metrics", name, *reference.path)
             yield unknown("source", reference.name, project.declared("sources"), place, f"metric `{name}`")
         elif (found := project.sources.get(reference.name)) is not None and found.kind == "attributes":
             yield Diagnostic(
                 "source-kind",
                 f"metric `{name}`: source `{reference.name}` holds attributes, which have no time",
-                place,
+                project.place("metrics", name, *reference.path),
                 ("use a source of events",),
             )
     elif source is not None and reference.kind == "measure":
         if reference.name not in source.measures:
+            place = project.place("metrics", name, *reference.path)
             yield unknown(
                 "measure", reference.name, source.measures, place, f"metric `{name}`: source `{reference.source}`"
             )

@@ -136,6 +136,19 @@ def test_by_default_it_is_kept_in_the_users_cache(cache, check, monkeypatch, tmp
     assert [p.name[:6] for p in (tmp_path / "xdg" / "metricdef").iterdir()] == ["check-"]
 
 
+def test_links_to_nowhere_and_files_that_go_are_no_fault(cache, check, monkeypatch):
+    (Path("metrics") / ".#metrics.yml").symlink_to("nobody@nowhere")
+    first = check()
+    assert first[0] == 1 and check()[3] is False
+
+    def gone(*_):
+        raise FileNotFoundError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checked, "_files", gone)
+        assert check()[0] == 1
+
+
 def test_the_warehouse_is_always_asked(cache, check):
     check()
     assert check("--live")[3] and check("--live")[3]
