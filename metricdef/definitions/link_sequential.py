@@ -171,6 +171,9 @@ def _check_looks(project: Project, name: str, experiment: Experiment, sequential
     roles = {metric: role for metric, (role, _) in experiment_metrics(project, experiment).items()}
     confirmatory = {metric: wait for metric, wait in waits.items() if roles[metric] != "secondary"}
     mature = end + timedelta(microseconds=max(waits.values(), default=0))
+    unknown = any(
+        m not in project.metrics or not parts_of(project, project.metrics[m]) for m in roles
+    )  # errors of their own
     written = [d.text for d in sequential.looks]
 
     def problem(rule: str, position: int, message: str, help_: str, severity: str = "error") -> Diagnostic:
@@ -201,14 +204,14 @@ def _check_looks(project: Project, name: str, experiment: Experiment, sequential
                 "look-in-hold", position, "lies in the time in which results are held back", "look after `hold`"
             )
         last = position == len(looks) - 1
-        if at > mature + CLOCK_CHANGE or (at >= mature and not last):
+        if not unknown and (at > mature + CLOCK_CHANGE or (at >= mature and not last)):
             yield problem(
                 "look-after-last-maturity",
                 position,
                 "has nothing new to see: every window is complete before it",
                 f"the last look lies {_days(round((mature - start) / timedelta(microseconds=1)))} after the start",
             )
-    if looks and looks[-1] < mature - CLOCK_CHANGE and looks[-1] > start:
+    if not unknown and looks and looks[-1] < mature - CLOCK_CHANGE and looks[-1] > start:
         yield problem(
             "look-before-last-maturity",
             len(looks) - 1,

@@ -7,6 +7,7 @@ from metricdef.definitions.project import Project
 from metricdef.definitions.used import experiment_metrics
 from metricdef.metrics import Metric, Part
 from metricdef.metrics.fields import Window
+from metricdef.metrics.ratio import PART_TYPES
 
 
 def window_of(project: Project, part: Part) -> Window:
@@ -29,10 +30,13 @@ def horizon_of(project: Project, metric: Metric, parts: tuple[Part, ...]) -> int
 
 
 def parts_of(project: Project, metric: Metric) -> tuple[Part, ...]:
-    """The metric's parts; none while something that it names is missing, which is reported on its own."""
+    """The metric's parts; none while it contradicts itself or names something that is missing, which is reported on its own."""
     references = tuple(metric.references())
     metrics = {r.name for r in references if r.kind == "metric"}
-    if not metrics <= project.metrics.keys():
+    if not metrics <= project.metrics.keys() or any(True for _ in metric.problems()):
+        return ()
+    named = [project.metrics[name] for name in metrics]
+    if any(part.type not in PART_TYPES or any(True for _ in part.problems()) for part in named):
         return ()
     inner = {r.name for name in metrics for r in project.metrics[name].references() if r.kind == "source"}
     if not inner | {r.name for r in references if r.kind == "source"} <= project.sources.keys():

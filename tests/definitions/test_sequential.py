@@ -146,3 +146,17 @@ def test_looks_are_counted_from_the_start_in_24_hour_days(tmp_path):
     (experiment_,) = experiments.values()
     first = datetime(2026, 1, 1, 6, 30, tzinfo=UTC)
     assert look_times(experiment_, "UTC") == tuple(first + timedelta(days=n) for n in (15, 22, 29, 36))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"type": "threshold", "source": "orders", "agg": "count", "direction": "increase"},
+        {"type": "ratio", "numerator": "buyers", "denominator": "orders_per_user", "direction": "increase"},
+    ],
+)
+def test_a_metric_that_contradicts_itself_is_reported_once(tmp_path, broken):
+    """Nobody knows when its last window ends, and that is no error of the looks."""
+    errors = found(tmp_path, {"method": "group_sequential", "looks": LOOKS}, define={"buyers": broken})
+    assert errors
+    assert not any("look" in str(error) for error in errors)
