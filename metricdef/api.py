@@ -142,12 +142,13 @@ class Project:
             self.definitions.experiment(experiment)
         return tuple(verify_record(self.root, name, head) for name in ([experiment] if experiment else known))
 
-    def review(self, base: str | None = None, profile: str | None = None) -> Review:
+    def review(self, base: str | None = None, profile: str | None = None, *, compiled: int | None = 5) -> Review:
         """What the definitions, as they are in the work tree, change against a commit: where its history meets that of HEAD.
 
         Args:
             base: A revision of git; by default origin/main, else main.
             profile: Whose dialect the SQL is compared in.
+            compiled: Of how many of the experiments that are reached, the worst first; None for all.
 
         Raises UsageError outside a repository, for an unknown commit, and where a clone holds too little of the history;
         DefinitionErrors where project.yml can't be used.
@@ -163,7 +164,7 @@ class Project:
             if now is None or was is None or self.loaded.errors or (before and before.errors):
                 return found
             _, kind, schemas = profile_type(profile, now.settings.profiles, now.settings.default_profile)
-            names = [effect.experiment for effect in found.experiments]
+            names = [effect.experiment for effect in found.experiments][:compiled]
             return replace(found, sql=sql_changes(was, now, names, kind, schemas))
 
     def diff(

@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
     project = Project(options.project or ".")
     progress = Progress(quiet=options.quiet)
     progress("reading the definitions before the change")
-    review = project.review(options.base, options.profile)
+    review = project.review(options.base, options.profile, compiled=None if options.verbose else 5)
     numbers = _numbers(project, review, options, progress)
     progress.done()
     if options.format == "json":

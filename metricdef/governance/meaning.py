@@ -38,19 +38,24 @@ def respelled(tree: Any, dialects: Mapping[str, str | None]) -> Any:
 
 def real(found: Iterable[Change], before: Tree, after: Tree) -> list[Change]:
     """The changes between two protocols that are more than another spelling."""
+    differing = list(found)
+    if not differing:
+        return []
     one, two = canonical_tree(before), canonical_tree(after)
-    return [change for change in found if _at(one, change.path) != _at(two, change.path)]
+    return [change for change in differing if _at(one, change.path) != _at(two, change.path)]
 
 
-def canonical_condition(text: str, dialect: str | None = None) -> list[str]:
+@lru_cache(maxsize=4096)
+def canonical_condition(text: str, dialect: str | None = None) -> tuple[str, ...]:
     """The conditions that must all hold, sorted. Text that is no SQL stays as it is."""
     try:
         tree = parse_expression(text, dialect)
     except SqlProblem:
-        return [text]
-    return sorted(_written(part, dialect) for part in _conjuncts(tree))
+        return (text,)
+    return tuple(sorted(_written(part, dialect) for part in _conjuncts(tree)))
 
 
+@lru_cache(maxsize=4096)
 def canonical_expression(text: str, dialect: str | None = None) -> str:
     """An expression in the parser's own spelling. Text that is no SQL stays as it is."""
     try:

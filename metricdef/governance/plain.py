@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import sqlglot
@@ -27,6 +28,7 @@ _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _STEP = re.compile(r"[A-Za-z0-9_]+")
 
 
+@lru_cache(maxsize=4096)
 def normal_sql(text: str, dialect: str | None = None) -> str:
     """SQL with one space between tokens, no comments, keywords and functions in capitals. Names stay as they are.
 

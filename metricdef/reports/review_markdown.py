@@ -133,7 +133,7 @@ def _sentences(review: Review, limit: int) -> _Folded | None:
     for effect in review.metrics[:limit]:
         lines.append(f"@@ {effect.metric} @@")
         if effect.before == effect.after:
-            lines.append(f"  {effect.after}")
+            lines += [f"  {effect.after}"] if effect.after else []
         else:
             lines += [f"{sign} {text}" for sign, text in (("-", effect.before), ("+", effect.after)) if text]
     if not lines:

@@ -52,7 +52,7 @@ def _metric(effect: MetricEffect, width: int, pen: Pen) -> Iterator[str]:
     why = f", through {causes(others)}" if others else ""
     yield f"{GAP}{pen(visible(effect.metric), 'bold')}: {effect.change}{visible(why)}"
     if effect.before == effect.after:
-        yield from wrap(visible(effect.after or ""), width, _DEEP)
+        yield from wrap(visible(effect.after), width, _DEEP) if effect.after else []
         return
     for word, text in (("before", effect.before), ("now", effect.after)):
         if text:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from metricdef.definitions.project import Kind, Loaded, Project
+from metricdef.definitions.used import experiment_metrics, metric_closure, used_by
 from metricdef.errors import DefinitionErrors, Diagnostic
 from metricdef.governance.changes import Change, changes
 from metricdef.governance.findings import check_protocols
@@ -13,13 +14,13 @@ from metricdef.governance.meaning import real
 from metricdef.governance.renames import renamed_tree
 from metricdef.review.experiments import experiment_effect, idle_amendments
 from metricdef.review.graph import edges
+from metricdef.review.items import items as items_of
 from metricdef.review.metric_sentences import metric_sentence
-from metricdef.review.records import CLASSES, Class, ExperimentEffect, Item, Key, MetricEffect, Review, singular, worst
+from metricdef.review.records import CLASSES, Class, ExperimentEffect, Key, MetricEffect, Review
 from metricdef.review.states import KINDS, PROJECT, States, states
-from metricdef.review.trees import metric_with_ground, missing_of_metric, own_tree, project_tree
+from metricdef.review.trees import metric_with_ground, missing_of_metric, own_extras, own_tree, project_tree
 
 STATUSES = ("running", "stopped", "decided", "draft")
-_ADDITIONS = ("measures", "dimensions", "entities", "primary", "secondary", "guardrail")
 
 
 def compare(base: Loaded | None, head: Loaded, name: str) -> Review:
@@ -62,12 +63,16 @@ def _nothing(project: Project) -> Project:
 
 def _compared(both: States, head: Loaded, base: Loaded | None) -> Review:
     own = _own_changes(both)
-    metrics = _metric_effects(both)
+    different = _different(both, own)
+    metrics = _metric_effects(both, different)
     moved = {effect.metric for effect in metrics}
     effects: list[ExperimentEffect] = []
     reached: dict[Key, list[Class]] = {}
+    meanings = {key: c for key, (c, _) in own.items()}
     for name in sorted({*both.base.experiments, *both.head.experiments}):
-        found = experiment_effect(both, name, {key: c for key, (c, _) in own.items()}, moved)
+        if not different & _ground_of(both, name):
+            continue
+        found = experiment_effect(both, name, meanings, moved)
         if found is not None:
             effects.append(found[0])
             for cause, change in found[1].items():
@@ -76,7 +81,7 @@ def _compared(both: States, head: Loaded, base: Loaded | None) -> Review:
         for cause in effect.causes:
             reached.setdefault(cause, []).append(effect.change)
     items = sorted(
-        _items(both, own, reached), key=lambda i: (-CLASSES.index(i.change), KINDS_AND_PROJECT.index(i.kind), i.name)
+        items_of(both, own, reached), key=lambda i: (-CLASSES.index(i.change), KINDS_AND_PROJECT.index(i.kind), i.name)
     )
     changed = {item.key for item in items}
     metrics = [replace(e, causes=tuple(c for c in e.causes if c in changed)) for e in metrics]
@@ -104,6 +109,28 @@ def _own_changes(both: States) -> dict[Key, tuple[list[Change], list[Change]]]:
     return {key: value for key, value in found.items() if value[0] or value[1]}
 
 
+def _different(both: States, own: Mapping[Key, tuple[list[Change], list[Change]]]) -> set[Key]:
+    """Definitions that are not the same in both states: different, new, gone, valid in one of them only."""
+    found: set[Key] = set(own)
+    for kind in KINDS:
+        found |= {(kind, name) for name in set(getattr(both.base, kind)) ^ set(getattr(both.head, kind))}
+        found |= {(kind, name) for name in set(both.base.declared(kind)) ^ set(both.head.declared(kind))}
+    return found
+
+
+def _ground_of(both: States, name: str) -> set[Key]:
+    """Every definition that an experiment rests on, or rested on."""
+    found: set[Key] = {PROJECT, ("experiments", name)}
+    for project in (both.base, both.head):
+        if name in project.experiments:
+            used = used_by(project, project.experiments[name])
+            found |= {
+                (kind, n) for kind in ("metrics", "sources", "segments", "metric_sets") for n in getattr(used, kind)
+            }
+            found |= {("metrics", n) for n in experiment_metrics(project, project.experiments[name])}
+    return found
+
+
 def _definition_changes(both: States, kind: Kind, old: str, name: str) -> tuple[list[Change], list[Change]]:
     (meaning, words), (now, words_now) = own_tree(both.base, kind, old), own_tree(both.head, kind, name)
     if meaning == now:
@@ -128,13 +155,16 @@ def _renamed(kind: Kind, tree: dict[str, object], names: Mapping[str, str]) -> d
 # --- metrics ------------------------------------------------------------------------------------------------------------
 
 
-def _metric_effects(both: States) -> list[MetricEffect]:
+def _metric_effects(both: States, different: set[Key]) -> list[MetricEffect]:
     """Metrics whose numbers change, and new ones."""
     found = []
+    declared = set(both.base.declared("metrics"))
     for name in sorted(both.head.metrics):
         old = both.old(name)
+        if not different & _ground_of_metric(both, old, name):
+            continue
         after = None if missing_of_metric(both.head, name) else metric_sentence(both.head, name)
-        if old not in both.base.declared("metrics"):
+        if old not in declared:
             found.append(MetricEffect(name, "additive", (("metrics", name),), None, after))
             continue
         before = None
@@ -148,164 +178,23 @@ def _metric_effects(both: States) -> list[MetricEffect]:
     return found
 
 
+def _ground_of_metric(both: States, old: str, name: str) -> set[Key]:
+    """Every definition that a metric rests on, or rested on."""
+    found: set[Key] = {PROJECT, ("metrics", name), ("metrics", old)}
+    for project, own in ((both.base, old), (both.head, name)):
+        metrics = [own, *metric_closure(project, {own, *own_extras(project, own)})] if own in project.metrics else []
+        for metric in metrics:
+            for reference in project.metrics[metric].references():
+                found |= {(f"{reference.kind}s", reference.name)} if reference.kind in ("source", "metric") else set()
+            found |= {("metrics", metric), *(("metrics", extra) for extra in own_extras(project, metric))}
+    return found
+
+
 def _ground_changes(both: States, old: str, name: str) -> dict[Key, None]:
     """The definitions below a metric that differ."""
     before, after = renamed_tree(metric_with_ground(both.base, old), both.names), metric_with_ground(both.head, name)
     paths = [change.path for change in real(changes(before, after), before, after)]
     return {(PROJECT if path[0] == "project" else (path[0], path[1])): None for path in paths}
-
-
-# --- definitions --------------------------------------------------------------------------------------------------------
-
-
-def _items(
-    both: States, own: Mapping[Key, tuple[list[Change], list[Change]]], reached: Mapping[Key, list[Class]]
-) -> Iterator[Item]:
-    for kind in KINDS:
-        before, after = set(both.base.declared(kind)), set(both.head.declared(kind))
-        for name in sorted(after - before):
-            yield _new(both, kind, name, own, reached)
-        for name in sorted(before - after):
-            if not (kind == "metrics" and name in both.names):
-                yield _gone(both, kind, name, reached)
-        for name in sorted(before & after):
-            yield from _changed(both, kind, name, own, reached)
-    if PROJECT in own:
-        meaning, words = own[PROJECT]
-        change = worst([*reached.get(PROJECT, ()), "metadata"]) or "metadata"
-        place = next(d for d in both.head.documents.values() if ("version",) in d.keys).place(("version",), key=True)
-        yield Item("project", "project", change, "changed", _told([*meaning, *words]), place=place)
-
-
-def _new(
-    both: States,
-    kind: Kind,
-    name: str,
-    own: Mapping[Key, tuple[list[Change], list[Change]]],
-    reached: Mapping[Key, list[Class]],
-) -> Item:
-    key, place = (kind, name), both.head.place(kind, name)
-    if name not in getattr(both.head, kind):
-        return Item(kind, name, "breaking", "new", why="does not load", place=place)
-    old = both.old(name) if kind == "metrics" else name
-    if old != name:
-        meaning, words = own.get(key, ([], []))
-        floor: list[Class] = ["rename", *(["result-changing"] if meaning else [])]  # type: ignore[list-item]  # literals
-        told = _told([*meaning, *(c for c in words if c.path != ("renamed_from",))])
-        users = list(_users(both, kind, old))
-        why = f"{_listed(users)} {'still names' if len(users) == 1 else 'still name'} it {old}" if users else ""
-        change = "breaking" if users else worst([*floor, *reached.get(key, ())]) or "rename"
-        return Item(kind, name, change, "changed", told, was=old, why=why, place=place)
-    if kind == "tests":
-        return Item(kind, name, "metadata", "new", place=place)
-    return Item(kind, name, worst(["additive", *reached.get(key, ())]) or "additive", "new", place=place)
-
-
-def _gone(both: States, kind: Kind, name: str, reached: Mapping[Key, list[Class]]) -> Item:
-    found = [*reached.get((kind, name), ())]
-    users = list(_users(both, kind, name))
-    if users:
-        why = f"it is gone, and {_listed(users)} {'still names' if len(users) == 1 else 'still name'} it"
-        return Item(kind, name, "breaking", "gone", why=why)
-    if kind == "experiments":
-        why = "it is gone, and its protocol was no draft" if both.is_frozen(name) else ""
-        return Item(kind, name, "breaking" if why else "metadata", "gone", why=why)
-    if kind == "metrics" and (heir := _heir(both, name)):
-        why = f"{heir} measures the same: with `renamed_from: {name}` there it keeps its history"
-        return Item(kind, name, "breaking", "gone", why=why)
-    return Item(kind, name, worst([*found, "metadata"]) or "metadata", "gone", why="nothing names it any more")
-
-
-def _changed(
-    both: States,
-    kind: Kind,
-    name: str,
-    own: Mapping[Key, tuple[list[Change], list[Change]]],
-    reached: Mapping[Key, list[Class]],
-) -> Iterator[Item]:
-    key, place = (kind, name), both.head.place(kind, name)
-    loads, loaded = name in getattr(both.head, kind), name in getattr(both.base, kind)
-    if not loads:
-        if loaded:
-            yield Item(kind, name, "breaking", "changed", why="does not load any more", place=place)
-        return
-    if not loaded:
-        yield Item(kind, name, worst(["result-changing", *reached.get(key, ())]) or "result-changing", "changed", why="did not load at the base", place=place)  # fmt: skip
-        return
-    meaning, words = own.get(key, ([], []))
-    if not (meaning or words):
-        return
-    floor: Class = "metadata"
-    if meaning:
-        floor = "result-changing" if kind == "metrics" else "additive" if _only_adds(meaning) else "metadata"
-    change = worst([floor, *reached.get(key, ())]) or floor
-    why = (
-        "" if CLASSES.index(change) > CLASSES.index("additive") or not meaning else "nothing that is computed reads it"
-    )
-    broken = [] if kind != "experiments" or change != "breaking" else ["it names something that is gone"]
-    yield Item(kind, name, change, "changed", _told([*meaning, *words]), why=broken[0] if broken else why, place=place)
-
-
-def _only_adds(found: Sequence[Change]) -> bool:
-    """New measures, dimensions, metrics of a set; or a query that differs in nothing that is read."""
-    return all((c.before is None and c.path[0] in _ADDITIONS) or c.path == ("sql",) for c in found)
-
-
-def _told(found: Sequence[Change]) -> tuple[str, ...]:
-    return tuple(change.what for change in found)
-
-
-def _users(both: States, kind: Kind, name: str) -> Iterator[str]:
-    """What still names a definition that is gone."""
-    head = both.head
-    if kind == "metrics":
-        for other, metric in head.metrics.items():
-            extras = metric.covariates.extra if metric.covariates else ()
-            if name in extras or any(r.kind == "metric" and r.name == name for r in metric.references()):
-                yield f"metric {other}"
-        for other, metric_set in head.metric_sets.items():
-            if any(name in getattr(metric_set, role) for role in ("primary", "secondary", "guardrail")):
-                yield f"metric set {other}"
-        extras = head.settings.defaults.covariates.extra if head.settings.defaults.covariates else ()
-        if name in extras:
-            yield "the project's defaults"
-        yield from (f"test {test}" for test, found in head.tests.items() if found.metric == name)
-    if kind == "sources":
-        for other, metric in head.metrics.items():
-            if any(r.kind == "source" and r.name == name for r in metric.references()):
-                yield f"metric {other}"
-        yield from (f"segment {other}" for other, segment in head.segments.items() if segment.source == name)
-    for other, experiment in head.experiments.items():
-        trigger = experiment.exposure.trigger
-        named = {
-            "sources": (experiment.exposure.source, *([trigger.source] if trigger else ())),
-            "segments": experiment.population,
-            "metric_sets": experiment.metrics.sets,
-            "metrics": (
-                *experiment.metrics.primary,
-                *experiment.metrics.secondary,
-                *experiment.metrics.guardrail,
-                *(experiment.analysis.covariates.extra if experiment.analysis.covariates else ()),
-            ),
-        }
-        if name in named.get(kind, ()):
-            yield f"{singular('experiments')} {other}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
-
-
-def _heir(both: States, name: str) -> str | None:
-    """A new metric that measures what one measured that is gone and was in use."""
-    used = any(
-        name in {*e.metrics.primary, *e.metrics.secondary, *e.metrics.guardrail} for e in both.base.experiments.values()
-    ) or any(r.kind == "metric" and r.name == name for m in both.base.metrics.values() for r in m.references())
-    if not used or name not in both.base.metrics:
-        return None
-    meaning = own_tree(both.base, "metrics", name)[0]
-    new = sorted(set(both.head.metrics) - set(both.base.declared("metrics")))
-    return next((other for other in new if own_tree(both.head, "metrics", other)[0] == meaning), None)
 
 
 # --- findings -----------------------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def experiment_effect(
     if missing:
         known = set(missing_of_experiment(base, name)) if name in base.experiments else set()
         new = [item for item in missing if item not in known]
-        details = [f"{kind} {text} is not defined" for kind, text in new or missing]
+        details = [f"{kind} {text} is not there, or has errors" for kind, text in new or missing]
         causes = [_missing_cause(states, kind, text) for kind, text in new]
         return _simple(states, name, status, "breaking", details, causes) if new else None
     if name not in base.experiments or missing_of_experiment(base, name):
@@ -135,14 +135,16 @@ def deviations(states: States, name: str) -> list[tuple[Change, Deviation]]:
 
 def idle_amendments(states: States, name: str) -> list[str]:
     """Changes that new amendments name and that were not made, in words."""
-    both = name in states.base.experiments and name in states.head.experiments and states.is_frozen(name)
-    if not both or missing_of_experiment(states.base, name) or missing_of_experiment(states.head, name):
+    base, head = states.base.experiments.get(name), states.head.experiments.get(name)
+    if base is None or head is None or not states.is_frozen(name):
+        return []
+    lock = states.lock(name)
+    earlier = [*(lock.amendments if lock else ()), *amendments_of(base)]
+    new = [text for a in amendments_of(head) if a not in earlier for text in a["what"] if " -> " in text]
+    if not new or missing_of_experiment(states.base, name) or missing_of_experiment(states.head, name):
         return []
     made = {deviation.what for _, deviation in deviations(states, name)}
-    lock = states.lock(name)
-    earlier = [*(lock.amendments if lock else ()), *amendments_of(states.base.experiments[name])]
-    new = [a for a in amendments_of(states.head.experiments[name]) if a not in earlier]
-    return [text for a in new for text in a["what"] if text not in made and " -> " in text]
+    return [text for text in new if text not in made]
 
 
 def _overlap(one: Sequence[str], other: Sequence[str]) -> bool:

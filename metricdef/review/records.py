@@ -145,7 +145,7 @@ class Review:
         experiments: Experiments whose results or protocol change.
         errors: Findings that stop the definitions as they are now, and were not there before.
         notes: What else a reviewer should know.
-        sql: Compiled SQL that differs.
+        sql: Compiled SQL that differs, of the experiments that it was asked for.
         edges: Which changed or affected definition rests on which: (upstream, downstream).
     """
 

@@ -28,6 +28,7 @@ from metricdef.governance.protocol import (
     protocol_tree,
     source_tree,
 )
+from metricdef.metrics.ratio import PART_TYPES
 
 _WORDS: dict[str, tuple[str, ...]] = {
     "sources": ("description",),
@@ -86,7 +87,7 @@ def experiment_tree(project: Project, name: str) -> Tree:
 
 def metric_with_ground(project: Project, name: str) -> Tree:
     """A metric and everything that its numbers rest on in any experiment: its parts, sources and defaults."""
-    metrics = metric_closure(project, {name, *_own_extras(project, name)})
+    metrics = metric_closure(project, {name, *own_extras(project, name)})
     reads = metric_reads(project, metrics)
     entities = {entity for source in reads if source in project.sources for entity in project.sources[source].entities}
     return {
@@ -109,10 +110,13 @@ def missing_of_experiment(project: Project, name: str) -> list[tuple[str, str]]:
 
 
 def _missing_of_metric(project: Project, name: str) -> Iterator[tuple[str, str]]:
-    if name not in project.metrics:
+    metric = project.metrics.get(name)
+    parts = [r.name for r in metric.references() if r.kind == "metric"] if metric else []
+    unfit = any(p in project.metrics and project.metrics[p].type not in PART_TYPES for p in parts)
+    if metric is None or unfit or any(True for _ in metric.problems()):
         yield "metric", name
         return
-    for reference in project.metrics[name].references():
+    for reference in metric.references():
         if reference.kind == "source" and reference.name not in project.sources:
             yield "source", reference.name
         elif reference.kind == "measure" and (source := project.sources.get(str(reference.source))) is not None:
@@ -120,7 +124,7 @@ def _missing_of_metric(project: Project, name: str) -> Iterator[tuple[str, str]]
                 yield "measure", f"{reference.source}.{reference.name}"
         elif reference.kind == "metric":
             yield from _missing_of_metric(project, reference.name)
-    for extra in _own_extras(project, name):
+    for extra in own_extras(project, name):
         yield from _missing_extra(project, extra)
 
 
@@ -152,7 +156,8 @@ def _missing_of_experiment(project: Project, experiment: Experiment) -> Iterator
             yield "dimension", written
 
 
-def _own_extras(project: Project, name: str) -> tuple[str, ...]:
+def own_extras(project: Project, name: str) -> tuple[str, ...]:
+    """What a metric says itself that it is adjusted for."""
     metric = project.metrics[name]
     return metric.covariates.extra if metric.covariates else ()
 

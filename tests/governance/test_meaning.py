@@ -92,7 +92,7 @@ def test_another_name_is_no_cover_for_another_meaning(tmp_path):
 def test_spellings_of_conditions():
     assert canonical_condition("a = 1 and (b != 2 and c)") == canonical_condition("c AND b <> 2 AND a=1")
     assert canonical_condition("a = 1 or b") != canonical_condition("a = 1 and b")
-    assert canonical_condition("no sql (") == ["no sql ("]
+    assert canonical_condition("no sql (") == ("no sql (",)
 
 
 def test_columns_that_are_not_read_are_left_out_only_where_rows_cannot_depend_on_them():

@@ -12,9 +12,13 @@ from pydantic import BaseModel
 
 from metricdef.api import Project
 from metricdef.definitions.models import Experiment
+from metricdef.definitions.project import Project as Definitions
+from metricdef.governance.changes import changes
+from metricdef.governance.meaning import real
 from metricdef.metrics import TYPES
 from metricdef.review.experiment_sentences import experiment_topics
 from metricdef.review.metric_sentences import metric_sentence
+from metricdef.review.trees import experiment_tree, metric_with_ground, missing_of_experiment
 from tests.governance.shop import PROJECT, SHOP, changed, write_shop
 
 # Said elsewhere, or nowhere: they change no number.
@@ -141,9 +145,14 @@ def shop_with(tmp_path, metric: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("kind", TYPES)
 def test_whatever_changes_a_metric_changes_its_sentence(tmp_path, kind):
     base = {"type": kind, **METRICS[kind]}
-    seen = {metric_sentence(shop_with(tmp_path / "base", base), "it"): "the metric itself"}
+    project = shop_with(tmp_path / "base", base)
+    before = metric_with_ground(project, "it")
+    seen = {metric_sentence(project, "it"): "the metric itself"}
     for number, mutation in enumerate(MUTATIONS[kind]):
-        said = metric_sentence(shop_with(tmp_path / str(number), {**base, **mutation}), "it")
+        project = shop_with(tmp_path / str(number), {**base, **mutation})
+        after = metric_with_ground(project, "it")
+        assert real(changes(before, after), before, after), f"plan doesn't see {mutation}"
+        said = metric_sentence(project, "it")
         assert said not in seen, f"{mutation} says the same as {seen[said]}: {said}"
         seen[said] = str(mutation)
 
@@ -297,12 +306,27 @@ def after(shop: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     return changed(shop, (*E, *steps), value)
 
 
+def test_whatever_changes_a_protocol_is_seen_by_plan(tmp_path):
+    for number, (path, own, value) in enumerate(PROTOCOL):
+        shop = protocol_shop(own)
+        before, after_ = (
+            loaded(tmp_path / f"{number}{side}", s) for side, s in (("a", shop), ("b", after(shop, path, value)))
+        )
+        if not missing_of_experiment(after_, "checkout") and not missing_of_experiment(before, "checkout"):
+            one, two = experiment_tree(before, "checkout"), experiment_tree(after_, "checkout")
+            assert real(changes(one, two), one, two), path
+
+
 def told(tmp_path, shop: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(topic.name, topic.text) for topic in experiment_topics(loaded(tmp_path, shop), "checkout")]
+
+
+def loaded(tmp_path, shop: dict[str, Any]) -> Definitions:
     root = write_definitions(tmp_path, *({kind: shop[kind]} for kind in shop), project=PROJECT)
-    project = Project(root).loaded.project  # perhaps with errors: what is said is said of any protocol
-    assert project is not None
-    assert "checkout" in project.experiments, Project(root).loaded.errors
-    return [(topic.name, topic.text) for topic in experiment_topics(project, "checkout")]
+    found = Project(root).loaded  # perhaps with errors: what is said is said of any protocol
+    assert found.project is not None
+    assert "checkout" in found.project.experiments, found.errors
+    return found.project
 
 
 @pytest.mark.parametrize(("path", "own", "value"), PROTOCOL, ids=[path for path, _, _ in PROTOCOL])
