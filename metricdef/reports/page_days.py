@@ -10,6 +10,7 @@ from typing import Any
 
 from metricdef.analysis.readout import EstimateRow, Readout
 from metricdef.reports.comparisons import metric_name
+from metricdef.reports.effect_rows import metric_design
 from metricdef.reports.lines import visible
 from metricdef.reports.numbers import count, unit_of
 from metricdef.reports.plots import round_step, step_text
@@ -46,6 +47,7 @@ class DayFigure:
     title: str
     caption: str
     zero: float
+    margin: float | None  # of a guardrail, where it is not relative
     ticks: tuple[tuple[float, str], ...]
     days: tuple[Day, ...]
     looks: tuple[Day, ...]
@@ -84,17 +86,20 @@ def _figure(readout: Readout, row: EstimateRow, days: Sequence[tuple[int, dict[s
     unit, step = unit_of(row), math.ceil(len(days) / MOST_DAYS)
     shown = [d for k, d in enumerate(days) if (len(days) - 1 - k) % step == 0]
     seen = list(_looks(readout, row))
-    span = _span([(d["absolute"]["lower"] * unit.factor, d["absolute"]["upper"] * unit.factor) for _, d in shown])
+    margin = _margin(readout, row, unit.factor)
+    span = _span(
+        [(d["absolute"]["lower"] * unit.factor, d["absolute"]["upper"] * unit.factor) for _, d in shown], margin
+    )
     ends = [str(day["as_of"]) for _, day in shown]
     placed = tuple(_day(i, day, row, span, _across(k, len(shown))) for k, (i, day) in enumerate(shown))
     looks = tuple(
-        _look(found, unit.factor, span, _across(_nearest(ends, found["as_of"]), len(shown)), k)
-        for k, found in enumerate(seen)
+        _look(found, row, span, _across(_nearest(ends, found["as_of"]), len(shown)), k) for k, found in enumerate(seen)
     )
     return DayFigure(
         title=f"{metric_name(row)} · {visible(row.arm)}",
-        caption=_caption(shown[-1][1], step, bool(looks)),
+        caption=_caption(shown[-1][1], step, bool(looks), row),
         zero=_down(0.0, span),
+        margin=None if margin is None else _down(margin, span),
         ticks=tuple(_ticks(span, unit.difference_suffix)),
         days=placed,
         looks=looks,
@@ -102,15 +107,26 @@ def _figure(readout: Readout, row: EstimateRow, days: Sequence[tuple[int, dict[s
     )
 
 
-def _caption(last: Mapping[str, Any], step: int, looked: bool) -> str:
+def _margin(readout: Readout, row: EstimateRow, factor: float) -> float | None:
+    """The margin of a guardrail on the side of harm, in the unit shown."""
+    size = (metric_design(readout, row.metric).get("sizes") or {}).get("margin")
+    if row.role != "guardrail" or size is None or size["kind"] == "relative":
+        return None
+    return float(size["value"]) * factor * (1 if row.direction == "decrease" else -1)
+
+
+def _caption(last: Mapping[str, Any], step: int, looked: bool, row: EstimateRow) -> str:
+    aside = "its margin" if row.role == "guardrail" else "0"
     said = ["Each line is the interval of all data up to the end of that day, the dot its estimate."]
     if step > 1:
         said.append(f"One day in {step} is drawn.")
     if last["interval_kind"] == "anytime":
-        said.append("These intervals hold at any time: one that leaves 0 aside has crossed the sequential boundary.")
+        said.append(
+            f"These intervals hold at any time: one that leaves {aside} aside has crossed the sequential boundary."
+        )
     if looked:
         said.append(
-            "Brackets are the intervals at the recorded looks; one that leaves 0 aside has crossed that look's boundary."
+            f"Brackets are the intervals at the recorded looks; one that leaves {aside} aside has crossed that look's boundary."
         )
     return " ".join(said)
 
@@ -124,7 +140,7 @@ def _looks(readout: Readout, row: EstimateRow) -> Iterator[dict[str, Any]]:
     found = [(r["as_of"], x) for r in records for x in r["results"] if (x["metric"], x["arm"]) == (row.metric, row.arm)]
     for as_of, result in found:
         if result["lower"] is not None and result.get("meaning") == found[-1][1].get("meaning"):
-            yield {"as_of": as_of, **{key: result[key] for key in ("estimate", "lower", "upper")}}
+            yield {"as_of": as_of, **{key: result[key] for key in ("units", "estimate", "lower", "upper")}}
 
 
 def _across(position: int, days: int) -> float:
@@ -136,11 +152,12 @@ def _nearest(ends: Sequence[str], as_of: str) -> int:
     return next((k for k, end in enumerate(ends) if end >= as_of), len(ends) - 1)
 
 
-def _span(intervals: Sequence[tuple[float, float]]) -> Span:
-    """What the axis holds: 0 and the intervals, of very wide ones as much as is usual."""
+def _span(intervals: Sequence[tuple[float, float]], margin: float | None) -> Span:
+    """What the axis holds: 0, the margin and the intervals, of very wide ones as much as is usual."""
     usual = median(max(abs(lower), abs(upper)) for lower, upper in intervals) or 1.0
     lower = max(-WIDEST * usual, min(0.0, *(lower for lower, _ in intervals)))
     upper = min(WIDEST * usual, max(0.0, *(upper for _, upper in intervals)))
+    lower, upper = min(lower, margin or 0.0), max(upper, margin or 0.0)
     room = 0.05 * (upper - lower) or 1.0
     return lower - room, upper + room
 
@@ -167,9 +184,11 @@ def _day(place: int, day: Mapping[str, Any], row: EstimateRow, span: Span, at: f
     )
 
 
-def _look(found: Mapping[str, Any], factor: float, span: Span, at: float, k: int) -> Day:
+def _look(found: Mapping[str, Any], row: EstimateRow, span: Span, at: float, k: int) -> Day:
+    factor = unit_of(row).factor
     estimate, lower, upper = (_down(found[key] * factor, span) for key in ("estimate", "lower", "upper"))
-    return Day(k, at, str(found["as_of"])[:10], "", "", estimate, lower, upper, cut=False)
+    effect = day_effect(row, {"absolute": {**found, "std_error": None}, "baseline_value": None, "arm_value": None})
+    return Day(k, at, str(found["as_of"])[:10], count(found["units"]), effect, estimate, lower, upper, cut=False)
 
 
 def _ticks(span: Span, suffix: str) -> Iterator[tuple[float, str]]:

@@ -237,7 +237,15 @@ def test_series_and_looks_are_drawn():
          "relative": None, "estimator": "unadjusted", "interval_kind": "anytime", "reason": None}
         for d in range(1, 15)
     )  # fmt: skip
-    result = {"metric": "conversion", "arm": "new", "estimate": 0.01, "lower": 0.001, "upper": 0.02, "meaning": "a"}
+    result = {
+        "metric": "conversion",
+        "arm": "new",
+        "units": 2_000,
+        "estimate": 0.01,
+        "lower": 0.001,
+        "upper": 0.02,
+        "meaning": "a",
+    }
     record = {"as_of": "2026-09-14T00:00:00Z", "results": [result]}
     earlier = [
         {"as_of": "2026-09-07T00:00:00Z", "results": [result | {"lower": -0.01}]},
@@ -249,7 +257,24 @@ def test_series_and_looks_are_drawn():
     text, _ = read(page)
     assert page.count('<line class="day"') == 14
     assert page.count('class="bracket"') == 2  # not the one that was defined otherwise
-    assert "crossed the sequential boundary" in text
+    assert "leaves 0 aside has crossed the sequential boundary" in text
+    assert "look as of 2026-09-07 2,000 +1.0pp (−1.0 to +2.0)" in text
+    assert "2026-09-03 2,000" not in text
+
+
+def test_days_of_a_guardrail_are_held_against_its_margin():
+    day = {"metric": "refund_rate", "day": "2026-09-01", "as_of": "2026-09-02T00:00:00Z", "arm": "new", "units": (9, 9), "baseline_value": 0.02,
+           "arm_value": 0.02, "absolute": {"estimate": 0.0, "std_error": 0.001, "lower": -0.002, "upper": 0.002}, "relative": None,
+           "estimator": "unadjusted", "interval_kind": "anytime", "reason": None}  # fmt: skip
+    design = {"metrics": {"refund_rate": {"type": "proportion", "windows": [], "sizes": SHARE}}}
+    page = render_page(readout(REFUNDS, series=(day,), design=design))
+    assert "leaves its margin aside has crossed" in page
+    zero = float(re.search(r'<line class="zero" x1="0" x2="100%" y1="([\d.]+)"', page)[1])
+    margin = float(re.search(r'<line class="mark margin" x1="0" x2="100%" y1="([\d.]+)"', page)[1])
+    upper = float(re.search(r'<line class="day"[^>]*y1="([\d.]+)"', page)[1])
+    assert (zero - margin) / (zero - upper) == pytest.approx(
+        1.5, abs=0.01
+    )  # 0.3 over 0.2 points, above 0 where less is better
 
 
 def test_whether_an_effect_lasts_is_said_or_named_as_not_tested():
