@@ -261,7 +261,7 @@ class Readout:
     moments: tuple[dict[str, Any], ...]
     alert: dict[str, Any] | None = None
     design: dict[str, Any] | None = None  # what was declared; None in documents of versions that left it out
-    sql: str | None = None  # what was executed; None in documents of versions that left it out
+    sql: str | None = None  # what `compile` writes; None in documents of versions that left it out
     novelty: tuple[dict[str, Any], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:

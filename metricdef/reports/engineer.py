@@ -134,7 +134,7 @@ def _sql_said(readout: Readout) -> str:
         return "The document holds no SQL."
     if len(readout.sql) > LONGEST_SQL:
         return f"The SQL has {count(len(readout.sql))} characters: it is in the JSON document, under `sql`."
-    return "This text was executed, and nothing else. Its hash stands below."
+    return "What `compile` writes for this instant, and `run` executes. The hash of what was executed stands below."
 
 
 def _provenance(readout: Readout) -> Iterator[tuple[str, str]]:
