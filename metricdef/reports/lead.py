@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from metricdef.analysis.readout import EstimateRow, Readout
-from metricdef.reports import remarks, words
+from metricdef.reports import looks, remarks, words
 from metricdef.reports.lines import visible
 from metricdef.reports.numbers import Figures, count, figures
 
@@ -59,7 +59,9 @@ def effect_sentence(row: EstimateRow, *, several: bool) -> str:
     verdict = words.verdict(row)
     if row.absolute is None:
         return f"{name}{arm}: {verdict}."
-    return f"{name}{arm}: {verdict}. {_change(found)}"
+    quote = looks.quoted(row).replace("pp", f" {POINTS}")
+    stopped = f" To quote, now that the test has stopped: {quote}; an early stop overstates." if quote else ""
+    return f"{name}{arm}: {verdict}. {_change(found)}{stopped}"
 
 
 def _change(found: Figures) -> str:

@@ -71,12 +71,18 @@ def of_row(row: EstimateRow) -> Iterator[str]:
             met = "met: the planned effect is unlikely" if main.look.futile else "not met"
             yield f"futility bound {number(main.look.futility, 2)}: {met}"
     if row.headline is not None:
-        unit = unit_of(row)
-        decimals = 2
-        if row.absolute is not None:
-            decimals = decimals_for(row.absolute.lower * unit.factor, row.absolute.upper * unit.factor, (0.0,))
-        estimate = estimate_text(row.headline.estimate * unit.factor, decimals) + unit.difference_suffix
-        yield f"to quote, now that the test has stopped: {estimate} (median-unbiased)"
+        yield f"to quote, now that the test has stopped: {quoted(row)} (median-unbiased)"
+
+
+def quoted(row: EstimateRow) -> str:
+    """The estimate to quote after a stop, at the interval's digits; empty where there is none."""
+    if row.headline is None:
+        return ""
+    unit = unit_of(row)
+    decimals = 2
+    if row.absolute is not None:
+        decimals = decimals_for(row.absolute.lower * unit.factor, row.absolute.upper * unit.factor, (0.0,))
+    return estimate_text(row.headline.estimate * unit.factor, decimals) + unit.difference_suffix
 
 
 def _bound(test: TestRow) -> str:

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import metricdef.api  # noqa: F401 - lets readouts show themselves
-from metricdef.analysis.readout import DecisionRow, Interval, RelativeInterval
+from metricdef.analysis.readout import DecisionRow, Headline, Interval, RelativeInterval
 from metricdef.errors import UsageError
 from metricdef.reports.lead import lead
 from metricdef.reports.limits import limits, window_words
@@ -83,6 +83,11 @@ def test_the_lead_names_harm_and_what_is_not_known():
     assert "Worse: Revenue per user." in said
     assert "Harm is not ruled out on: errors." in said
     assert "No guardrail" not in said
+
+
+def test_after_a_stop_the_lead_has_the_estimate_to_quote():
+    said = " ".join(lead(readout(row(headline=Headline("median_unbiased", 0.0085, 0.085)))))
+    assert "To quote, now that the test has stopped: +0.85 percentage points; an early stop overstates." in said
 
 
 def test_an_invalid_experiment_leads_with_the_failed_check_and_no_effect():
