@@ -264,6 +264,14 @@ def test_a_broken_record_is_said_and_stops_nothing(root, tmp_path):
     assert "Nothing is recorded." in words
 
 
+@pytest.mark.parametrize("text", ["{", '{"version": 1, "experiments": {"looking": {"states": []}}}'])
+def test_a_broken_lock_file_is_said_and_stops_nothing(root, tmp_path, text):
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "metrics" / ".protocol.lock.json").write_text(text)
+    words = Page(build(tmp_path)[page_path("experiments", "looking")]).words
+    assert "the lock file cannot be used" in words or "was edited by hand" in words
+
+
 def test_a_metric_has_its_experiments_tests_and_lineage(pages):
     page = pages[page_path("metrics", "orders_per_user")].words
     assert "counts_orders" in page
