@@ -101,7 +101,7 @@ def _overstated(portfolio: Portfolio) -> Iterator[str]:
         pulled = sum(f.shrunk[0] for f in winners if f.shrunk) / len(winners)
         error = (sum((f.std_error or 0.0) ** 2 for f in winners)) ** 0.5 / len(winners)
         yield (
-            f"Winner's curse: the {len(winners)} first primary comparisons that were better gained {_effect(naive, error)} on average as "
+            f"Winner's curse: the {len(winners)} first primary comparisons that were better gained {_effect(naive, error)} of the baseline on average as "
             f"estimated, and {_effect(pulled, error)} shrunk towards all ({method})."
         )
     else:
