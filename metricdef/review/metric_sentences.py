@@ -11,9 +11,8 @@ from metricdef.definitions.models import Experiment
 from metricdef.definitions.project import Project
 from metricdef.definitions.used import covariates_of, unit_of
 from metricdef.metrics import Metric, Part, QuantileMetric
-from metricdef.metrics.base import AGGS_WITHOUT_EMPTY_VALUE, Limit
+from metricdef.metrics.base import AGGS_WITHOUT_EMPTY_VALUE, Funnel, Limit
 from metricdef.metrics.fields import Cap, Percentile, Window
-from metricdef.metrics.funnel import FunnelMetric
 from metricdef.review.phrases import conditions, counted, duration, listed, number, one_line, ordinal, plural
 
 _LIMITS = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
@@ -99,8 +98,8 @@ class _Words:
     def value(self, parts: tuple[Part, ...]) -> str:
         """What is estimated."""
         first = parts[0]
-        if isinstance(self.metric, FunnelMetric):
-            return self._funnel(parts)
+        if first.funnel is not None:
+            return self._steps(parts, first.funnel)
         if isinstance(self.metric, QuantileMetric):
             rank = ordinal(self.metric.quantile.fraction)
             if first.agg == "events":
@@ -173,13 +172,12 @@ class _Words:
     def _window(self, part: Part) -> str:
         return window_words(window_of(self.project, part), self.anchor)
 
-    def _funnel(self, parts: tuple[Part, ...]) -> str:
-        funnel = parts[0].funnel
+    def _steps(self, parts: tuple[Part, ...], funnel: Funnel) -> str:
         steps = []
-        for part, step in zip(parts, funnel.steps if funnel else (), strict=True):
+        for part, step in zip(parts, funnel.steps, strict=True):
             within = f", within {duration(step.within)} of the step before" if step.within else ""
             steps.append(f"{part.label} ({rows_of(self.project, step.source, step.filter)}{within})")
-        order = "in this order" if funnel and funnel.sequential else "in any order"
+        order = "in this order" if funnel.sequential else "in any order"
         return f"Share of {self.units} that pass every step {order}, {self._window(parts[0])}: {', '.join(steps)}"
 
     def maturity(self, parts: tuple[Part, ...]) -> Iterator[str]:
