@@ -50,6 +50,7 @@ def run_faults(units: int, seed: int, faults: Sequence[Fault], experiments: Sequ
         if not asked and not wanted:
             continue
         with duckdb.connect(config={"threads": 1}) as connection:
+            connection.execute("SET enable_progress_bar = false")
             clean(connection, units, seed, ramp=ramp)
             for name in asked:
                 yield _seen(read(connection, name), "", name, units, seed)
