@@ -238,4 +238,4 @@ def test_the_hooks_name_commands_and_files_that_there_are(shop):
         assert verb in VERBS
         assert all(re.search(hook["files"], file) for file in [*files, "teams/shop/metrics/project.yml"])
         assert not re.search(hook["files"], "other/orders.yml")
-    assert "metricdef-check" in {hook["id"] for hook in hooks}
+    assert [hook["id"] for hook in hooks] == ["metricdef-check", "metricdef-fmt"]
