@@ -97,6 +97,7 @@ PULL_REQUESTS = [
         lambda c: c.edit(SOURCES, VISITS, "-- people only\n      SELECT\n        user_id, started_at,\n        page, seconds,\n        device\n      FROM sessions WHERE NOT is_bot;"),
         None,
     ),
+    PullRequest("laid out by fmt", lambda c: main(["fmt", "--project", str(c.root), "--quiet"]), None),
     PullRequest("a file moved", lambda c: c.write("metrics/all/old.yml", (c.root / "metrics" / SHOP).read_text()).write(SHOP, None), None),
     PullRequest("a file split", lambda c: c.edit(SHOP, "metric_sets:\n  health:\n    guardrail:\n      refund_rate: {margin: 0.5pp}\n", "").write("sets.yml", "metric_sets:\n  health:\n    guardrail:\n      refund_rate: {margin: 0.5pp}\n"), None),
     # --- words
@@ -283,6 +284,8 @@ def key(found: dict) -> str:
 @pytest.mark.parametrize("pull_request", PULL_REQUESTS, ids=[p.name for p in PULL_REQUESTS])
 def test_a_pull_request(repository, capsys, pull_request):
     pull_request.edit(Change(repository))
+    assert git(repository, "status", "--porcelain"), "nothing was edited"
+    capsys.readouterr()  # what other commands printed
     before = git(repository, "status", "--porcelain")
     code, found = planned(repository, capsys)
     touched = {
