@@ -84,7 +84,7 @@ def _check_changes(project: Project, name: str, lock: Lock) -> Iterator[Diagnost
 
 def _changed(project: Project, name: str, change: Change) -> Diagnostic:
     return Diagnostic(
-        "protocol-changed",
+        "protocol-changed-after-start",
         f"the protocol of `{name}` is locked, and {change.what.replace(change.name, f'`{change.name}` changed', 1)}",
         change_place(project, name, change),
         (f"put it back, or add to `amendments` of `{name}`: - {entry_text([change.what], 'DATE', 'NAME', 'REASON')}",),

@@ -84,7 +84,7 @@ def test_locking_again_without_a_change_writes_nothing(locked):
 def test_a_draft_that_was_locked_is_frozen_too(locked):
     draft = changed(SHOP, (*OWN, "status"), "draft")
     assert rules(locked, draft) == []
-    assert rules(locked, changed(draft, MARGIN, "0.8pp")) == ["protocol-changed"]
+    assert rules(locked, changed(draft, MARGIN, "0.8pp")) == ["protocol-changed-after-start"]
 
 
 def test_the_file_does_not_depend_on_the_order_in_which_experiments_are_locked(tmp_path_factory):
@@ -141,7 +141,7 @@ def test_processes_that_lock_at_the_same_time_all_have_their_entry(tmp_path):
 
 def test_a_changed_part_is_an_error_at_its_place_with_both_values_and_the_entry_to_paste(locked):
     (finding,) = found(locked, changed(SHOP, MARGIN, "0.8pp"))
-    assert (finding.rule, finding.severity) == ("protocol-changed", "error")
+    assert (finding.rule, finding.severity) == ("protocol-changed-after-start", "error")
     assert finding.place.text[finding.place.column - 1 :][: finding.place.length] == "0.8pp"
     assert "`experiment.metrics.guardrail.refund_rate.margin` changed 0.5pp -> 0.8pp" in finding.message
     assert f"what: '{WHAT}'" in finding.help[0]
@@ -161,7 +161,9 @@ def test_a_changed_part_is_an_error_at_its_place_with_both_values_and_the_entry_
     ],
 )
 def test_the_place_is_the_changed_key_or_what_is_left_around_it(locked, path, value, line):
-    assert line in [d.place.text for d in found(locked, changed(SHOP, path, value)) if d.rule == "protocol-changed"]
+    assert line in [
+        d.place.text for d in found(locked, changed(SHOP, path, value)) if d.rule == "protocol-changed-after-start"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +185,7 @@ def test_an_amendment_that_names_the_change_covers_it(locked):
 
 def test_one_amendment_may_name_several_changes(locked):
     shop = changed(changed(SHOP, MARGIN, "0.8pp"), (*OWN, "end"), "2026-03-01")
-    assert rules(locked, amended(shop, WHAT)) == ["protocol-changed"]
+    assert rules(locked, amended(shop, WHAT)) == ["protocol-changed-after-start"]
     assert rules(locked, amended(shop, WHAT, "experiment.end 2026-02-01  ->  2026-03-01")) == []
 
 
@@ -197,14 +199,14 @@ def test_one_amendment_may_name_several_changes(locked):
     ],
 )
 def test_an_amendment_that_says_something_else_covers_nothing(locked, what):
-    assert rules(locked, amended(changed(SHOP, MARGIN, "0.8pp"), what)) == ["protocol-changed"]
+    assert rules(locked, amended(changed(SHOP, MARGIN, "0.8pp"), what)) == ["protocol-changed-after-start"]
 
 
 def test_the_entry_to_paste_covers_the_change(locked):
     """What the message prints is pasted into the file as it is, with SQL in quotes and a long value."""
     long = " and ".join(f"status <> 'state {i}'" for i in range(9))
     shop = changed(changed(SHOP, ("metrics", "buyers", "filter"), long), ("segments", "adults", "filter"), "age >= 21")
-    errors = [d for d in found(locked, shop) if d.rule == "protocol-changed"]
+    errors = [d for d in found(locked, shop) if d.rule == "protocol-changed-after-start"]
     assert len(errors) == 3  # the filter, another dimension in it, the segment
     entries = [d.help[0].partition(": ")[2].removeprefix("- ").replace("DATE", "2026-01-09") for d in errors]
     path = next(p for p in (locked / "metrics").glob("*.yml") if "experiments:" in p.read_text())
@@ -216,10 +218,12 @@ def test_another_change_of_the_same_part_needs_another_amendment(locked):
     shop = amended(changed(SHOP, MARGIN, "0.8pp"), WHAT)
     write_shop(locked, shop).lock("checkout")
     back = changed(shop, MARGIN, "0.5pp")
-    assert rules(locked, back) == ["protocol-changed"]
+    assert rules(locked, back) == ["protocol-changed-after-start"]
     back = amended(back, "experiment.metrics.guardrail.refund_rate.margin 0.8pp -> 0.5pp", day="2026-01-11")
     write_shop(locked, back).lock("checkout")
-    assert rules(locked, changed(back, MARGIN, "0.8pp")) == ["protocol-changed"]  # the first amendment is used up
+    assert rules(locked, changed(back, MARGIN, "0.8pp")) == [
+        "protocol-changed-after-start"
+    ]  # the first amendment is used up
 
 
 # --- amended states -----------------------------------------------------------------------------------------------------
@@ -379,7 +383,7 @@ def test_run_build_and_ingest_refuse_a_changed_protocol_and_compile_shows_it(wor
     project = project_of(world, end="2026-02-15")
     with pytest.raises(DefinitionErrors) as refused:
         project.run("test", as_of="2026-03-01")
-    assert [d.rule for d in refused.value.diagnostics] == ["protocol-changed"]
+    assert [d.rule for d in refused.value.diagnostics] == ["protocol-changed-after-start"]
     assert project.compile("test", as_of="2026-03-01").text
     assert main(["--project", str(world), "run", "test", "--as-of", "2026-03-01", "-q"]) == 2
     assert "experiment.end` changed 2026-02-01 -> 2026-02-15" in capsys.readouterr().err
@@ -466,4 +470,4 @@ def test_the_command(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["is_new"] is False
     write_shop(tmp_path, changed(SHOP, MARGIN, "0.8pp"))
     assert main(["--project", str(tmp_path), "lock", "checkout"]) == 2
-    assert "protocol-changed" in capsys.readouterr().err
+    assert "protocol-changed-after-start" in capsys.readouterr().err

@@ -54,7 +54,7 @@ def test_another_spelling_is_no_change(tmp_path, path, value):
     ],
 )
 def test_another_meaning_is_a_change(tmp_path, path, value):
-    assert {d.rule for d in findings(tmp_path, SHOP, changed(SHOP, path, value))} == {"protocol-changed"}
+    assert {d.rule for d in findings(tmp_path, SHOP, changed(SHOP, path, value))} == {"protocol-changed-after-start"}
 
 
 def renamed(old: str, new: str) -> dict:
