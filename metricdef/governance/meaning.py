@@ -16,6 +16,8 @@ from metricdef.definitions.expressions import READ_DIALECT, SqlProblem, parse_ex
 from metricdef.governance.changes import Change
 from metricdef.governance.protocol import Tree
 
+# Functions known to give one value a row. Others may make rows (unnest, explode), or one row of all (max).
+_SCALAR = (exp.Cast, exp.Case, exp.If, exp.Coalesce, exp.Nullif, exp.Connector, exp.Lower, exp.Upper, exp.Trim, exp.Abs, exp.Round)  # fmt: skip
 _COLUMN_KEYS = ("timestamp", "loaded_at", "partition", "experiment", "arm", "valid_from", "valid_to", "grain")
 
 
@@ -90,10 +92,17 @@ def _pruned(query: exp.Query, read: frozenset[str]) -> exp.Query:
     kept = [
         item
         for name, item in sorted(items.items())
-        if name in read | elsewhere or any(name in _columns(other) for own, other in items.items() if own != name)
+        if name in read | elsewhere
+        or not _is_scalar(item)
+        or any(name in _columns(other) for own, other in items.items() if own != name)
     ]
     pruned.set("expressions", [item.copy() for item in kept or items.values()])
     return pruned
+
+
+def _is_scalar(item: exp.Expr) -> bool:
+    """Whether the number of rows can't depend on a column."""
+    return all(isinstance(found, _SCALAR) for found in item.find_all(exp.Func))
 
 
 def _plain_alias(item: exp.Expr) -> exp.Expr:
