@@ -31,6 +31,8 @@ def _experiment(tree: Tree, names: Mapping[str, str]) -> Tree:
         analysis = dict(tree["analysis"])
         if "covariates" in analysis:
             analysis["covariates"] = _covariates(analysis["covariates"], names)
+        if "novelty" in analysis:
+            analysis["novelty"] = sorted(_keys(analysis["novelty"], names))
         if "multiplicity" in analysis:
             analysis["multiplicity"] = {r: _correction(c, names) for r, c in analysis["multiplicity"].items()}
         found["analysis"] = analysis

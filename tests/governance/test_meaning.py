@@ -84,6 +84,12 @@ def test_a_metric_may_take_another_name(tmp_path, old):
     assert [d for d in Project(tmp_path).check() if d.severity == "error"] == []
 
 
+def test_a_metric_whose_slope_is_asked_for_may_take_another_name(tmp_path):
+    shop = changed(SHOP, (*E, "analysis", "novelty"), ["page_views", "buyers"])
+    after = changed(renamed("buyers", "z_new"), (*E, "analysis", "novelty"), ["z_new", "page_views"])
+    assert findings(tmp_path, shop, after) == []
+
+
 def test_another_name_is_no_cover_for_another_meaning(tmp_path):
     shop = changed(renamed("buyers", "payers"), ("metrics", "payers", "filter"), "paid = 0")
     assert [d.message.split("`")[3] for d in findings(tmp_path, SHOP, shop)] == ["metrics.payers.filter"]
