@@ -9,6 +9,7 @@ from typing import Any
 
 from metricdef.analysis.settings import Settings
 from metricdef.compiler.plan import Bounds, MetricPlan, Plan
+from metricdef.metrics.fields import Cap, Percentile
 
 _DESCRIPTIVE = ("label", "description", "owner", "owners", "tags", "format", "renamed_from", "deprecated")
 # Fields that name other metrics, which may be called otherwise later: the values below are what they stand for.
@@ -68,9 +69,11 @@ def _metric(plan: Plan, metric: MetricPlan, fixed: Collection[float]) -> list[An
     own = {key: value for key, value in dict(metric.metric).items() if key not in (*_DESCRIPTIVE, *_BY_NAME)}
     found: list[Any] = [sorted(own.items()), metric.role, sorted(dict(metric.target).items())]
     found += [block.horizon, block.anchor]
+    others = [_percentiles(cap) if cap is not None and cap != own.get("cap") else None for cap in metric.read_caps]
+    found += [others] if any(others) else []
     for value in (values[name] for name in names if name in values):
         limits = (None if isinstance(x, str) or x in fixed else x for x in (value.lower, value.upper))
-        lower, upper = limits  # of a percentile the metric's own definition speaks
+        lower, upper = limits  # percentiles are there as they were declared
         found.append(replace(value, name="", column="", minus="", lower=lower, upper=upper))
         column, funnel = columns.get(value.column), steps.get(value.column)
         if column is not None:
@@ -90,6 +93,12 @@ def _metric(plan: Plan, metric: MetricPlan, fixed: Collection[float]) -> list[An
         else:
             found += [e for e in plan.entry_columns if e.name == value.column]
     return found
+
+
+def _percentiles(cap: Cap) -> tuple[Any, ...] | None:
+    """The percentiles that a cap takes, and of which values; None for a cap at numbers."""
+    limits = [x.fraction if isinstance(x, Percentile) else None for x in (cap.lower, cap.upper)]
+    return (*limits, cap.zeros) if any(limits) else None
 
 
 def _bounds(bounds: Bounds) -> tuple[Any, ...]:

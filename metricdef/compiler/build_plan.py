@@ -273,6 +273,7 @@ class _Builder:
             diluted=self._diluted(metric, outcome, horizon),
             before=self._pre_period(name, metric, parts, block),
             novelty=self._novelty(outcome[0], block) if name in self.experiment.analysis.novelty else None,
+            read_caps=self._read_caps(metric, parts),
         )
 
     def _quantile(
@@ -355,6 +356,11 @@ class _Builder:
                     label = extra if len(used) == 1 else labels[part]
                     found.setdefault(self._before(block, label, part, lookback), _words(label))
         return found
+
+    def _read_caps(self, metric: Metric, parts: tuple[Part, ...]) -> tuple[Cap | None, ...]:
+        settings = covariates_of(self.project, self.experiment, metric)
+        others = [self.project.metrics[n] for n in (settings.extra if settings else ()) if n in self.project.metrics]
+        return tuple(p.cap for p in (*parts, *(q for other in others for q in other.parts(self.project.metrics))))
 
     def _novelty(self, outcome: tuple[Part, str, Value], block: _Values) -> tuple[str, int]:
         """The outcome's daily values, weighed by the days since the anchor: rule novelty-metric."""

@@ -12,6 +12,7 @@ from metricdef.compiler.open_instant import OpenInstant
 from metricdef.definitions.models import Role, Source, Target
 from metricdef.metrics import Metric
 from metricdef.metrics.base import Funnel, Limit, PartAgg
+from metricdef.metrics.fields import Cap
 
 Anchor = Literal["outcome", "exposure"]
 # Sums over the days d of a window, 24 hours each, of w_d times a unit's daily value; w_d are centred, d - (D - 1) / 2.
@@ -206,6 +207,7 @@ class MetricPlan:
     quantile: QuantilePlan | None = None
     diluted: tuple[str, str, tuple[str, ...]] | None = None  # with a trigger: block, size and columns over all exposed
     novelty: tuple[str, int] | None = None  # the column of values weighed by centred days, and the window's days
+    read_caps: tuple[Cap | None, ...] = ()  # as declared: of the parts, then of metrics that it is adjusted by
     before: tuple[str, ...] = ()  # of the pre-period check: the outcome's columns over the time before exposure
 
 

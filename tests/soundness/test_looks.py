@@ -58,16 +58,27 @@ def test_a_metric_that_is_defined_otherwise_is_not_read_with_its_past(root, chan
     assert row(found, "count").tests  # the others go on
 
 
-def test_a_part_of_a_ratio_with_another_cap_is_another_ratio(root):
-    looks = Looks(write_ratio(root, 8))
-    assert row(looks.run(DAYS[0]), "value").tests
-    looks.project = write_ratio(root, 5)
+P95 = {"upper": "p95"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [({"upper": 8}, {"upper": 5}), (P95, {"upper": "p98"}), (P95, {**P95, "zeros": "exclude"})]
+)
+def test_a_part_of_a_ratio_with_another_cap_is_another_ratio(root, before, after):
+    """Of a percentile that no look had fixed, only the metric's own counted: looks of two ratios were read together."""
+    looks = Looks(write_ratio(root, before))
+    shown = looks.run(DAYS[0])
+    assert row(shown, "value").tests
+    assert not looks.history[0].caps
+    looks.project = write_ratio(root, before)
+    assert row(looks.run(DAYS[1], record=False), "value").tests
+    looks.project = write_ratio(root, after)
     assert row(looks.run(DAYS[1]), "value").reason == "other_definition"
 
 
 def write_ratio(root, cap):
     parts = {
-        "revenue": {**MEAN, "cap": {"upper": cap}},
+        "revenue": {**MEAN, "cap": cap},
         "count": {k: v for k, v in MEAN.items() if k != "measure"} | {"agg": "count"},
     }
     value = {"type": "ratio", "numerator": "revenue", "denominator": "count", "direction": "increase"}
