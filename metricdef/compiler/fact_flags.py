@@ -14,6 +14,8 @@ KIND = "f_kind"
 # Two of these are equal to no value of any type at once: not as a number, a time or a truth value, whatever the
 # collation. `'1' = x` and `'1.0' = x` may both hold.
 _WORD = re.compile(r"[a-z][a-z0-9_]*|[A-Za-z]+(?:[ _][A-Za-z]+)*")
+# What collations may pass over: capitals (below), spaces and punctuation, zeros before a number.
+_PASSED_OVER = re.compile(r"[ _]|(?<![0-9])0+(?=[0-9])")
 _TRUTHS = ("true", "false", "yes", "no", "on", "off")  # also shortened
 _NO_WORDS = frozenset(["null", "nan", "inf", "infinity", "now", "today", "tomorrow", "yesterday", "epoch", "allballs"])
 
@@ -73,11 +75,15 @@ def _rest(filter_: Filter, kinds: Mapping[str, tuple[int, str]]) -> Filter:
 
 
 def _words(texts: Mapping[str, str]) -> dict[str, str]:
-    """The conditions on one column that are with words, no two of which differ in capitals alone."""
+    """The conditions on one column that are with words, no two of which a collation may take for the same."""
     spellings: dict[str, set[str]] = {}
     for word in texts.values():
-        spellings.setdefault(word.casefold(), set()).add(word)
-    return {text: word for text, word in texts.items() if _is_word(word) and len(spellings[word.casefold()]) == 1}
+        spellings.setdefault(_folded(word), set()).add(word)
+    return {text: word for text, word in texts.items() if _is_word(word) and len(spellings[_folded(word)]) == 1}
+
+
+def _folded(word: str) -> str:
+    return _PASSED_OVER.sub("", word.casefold())
 
 
 def _is_word(text: str) -> bool:

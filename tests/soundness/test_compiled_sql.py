@@ -197,6 +197,9 @@ def test_a_quantile_of_events_alone_knows_its_units(tmp_path):
             "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'",
             ("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}"),
         ),
+        # A Thai collation does not look at spaces and punctuation.
+        ("VARCHAR COLLATE th", "'page_view'", ("page_view", "pageview")),
+        ("VARCHAR COLLATE th", "'Page View'", ("PageView", "Page View", "sent")),
     ],
 )
 def test_a_value_that_equals_two_texts_counts_for_both(tmp_path, kind, value, texts):
