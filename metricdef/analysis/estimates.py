@@ -121,7 +121,7 @@ def estimate_effects(
     metric = observe(view, plan)
     base = metric.arms[baseline]
     rows = {arm: _blank(view, plan, arm, baseline) for arm in others}
-    refusal = _degenerate_cap(view, plan)
+    refusal = degenerate_cap(view, plan)
     if isinstance(base, NotComputable) or refusal is not None:
         return [Estimated(_failed(row, refusal or base), None) for row in rows.values()]  # type: ignore[arg-type]  # one is
     treatments = [arm for arm in others if isinstance(metric.arms[arm], Moments)]
@@ -194,7 +194,7 @@ def _uncapped(metric: Metric, observed: Observed) -> Sequence[Effect | NotComput
     return plan.metric.effects(replace(observed, shift=metric.shift(outcome)), outcome, metric.covariates)
 
 
-def _degenerate_cap(view: View, plan: MetricPlan) -> NotComputable | None:
+def degenerate_cap(view: View, plan: MetricPlan) -> NotComputable | None:
     """A cap taken from the data that would cut most of what is not 0 says nothing about the metric."""
     for cap in plan.caps:
         lower, upper = (_limit(view.cells, side) for side in (cap.lower, cap.upper))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from metricdef.analysis.estimates import degenerate_cap
 from metricdef.analysis.observed import View, is_stratum, observe
 from metricdef.analysis.readout import EstimateRow
 from metricdef.analysis.settings import Settings
@@ -43,8 +44,9 @@ def _slopes(view: View, plan: MetricPlan) -> dict[str, Effect | NotComputable]:
     metric = observe(view, own)
     baseline, *others = (arm.name for arm in view.cells.plan.arms)
     refused = {arm: m for arm, m in metric.arms.items() if isinstance(m, NotComputable)}
-    if baseline in refused:
-        return dict.fromkeys(others, refused[baseline])
+    why = degenerate_cap(view, plan) or refused.get(baseline)
+    if why is not None:
+        return dict.fromkeys(others, why)
     usable = [arm for arm in others if isinstance(metric.arms[arm], Moments)]
     found = adjusted_effects(metric.observed([baseline, *usable]), MeanOutcome(column), metric.covariates)
     known = dict(zip(usable, found, strict=True))

@@ -238,3 +238,14 @@ def test_as_of_in_the_middle_counts_complete_windows_only(world, tmp_path):
     b = world.slopes("revenue")
     expected = b[seen & (world.arm == 1)].mean() - b[seen & (world.arm == 0)].mean()
     assert found["slope"]["estimate"] == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_cap_that_makes_no_metric_makes_no_slope(world, tmp_path, monkeypatch):
+    """The row of the metric said why there is no figure, and the slope beside it was of what that cap had left."""
+    monkeypatch.setitem(METRICS, "capped", {**REVENUE, "cap": {"upper": "p40"}})
+    readout = world.write(tmp_path, ("capped", "revenue")).run("test", as_of="2026-03-01")
+    row = next(r for r in readout.estimates if r.metric == "capped")
+    whole, capped = sorted(readout.novelty, key=lambda entry: entry["metric"] == "capped")
+    assert (row.reason, capped["reason"]) == ("cap_degenerate", "cap_degenerate")
+    assert (capped["slope"], capped["p_value"], capped["last_less_first"]) == (None, None, None)
+    assert whole["slope"] is not None
