@@ -48,7 +48,7 @@ def noncentral_tail(c: float, df: float, mean: float) -> float:
     from scipy.special import ndtr
 
     s, density = _scales(df, abs(mean))
-    return float(density @ ndtr(mean - c * s))
+    return min(1.0, float(density @ ndtr(mean - c * s)))
 
 
 def between(c: float, df: float, below: float, above: float) -> float:
@@ -62,7 +62,7 @@ def between(c: float, df: float, below: float, above: float) -> float:
     s, density = _scales(df, 8 * min(abs(below), abs(above)))
     low, high = below + c * s, above - c * s
     inside = np.where(low > 0, ndtr(-low) - ndtr(-high), ndtr(high) - ndtr(low))  # from the small side
-    return float(density @ np.maximum(inside, 0.0))
+    return min(1.0, float(density @ np.maximum(inside, 0.0)))
 
 
 def _scales(df: float, steepness: float) -> tuple[Floats, Floats]:
@@ -89,13 +89,13 @@ def welch_tail(one_sided: float, df: WelchDf, mean: float) -> float:
         mean: Of the z statistic that has the true variances; negative for the tail away from the effect.
     """
     total = df.treatment + df.control
-    return sum(w * noncentral_tail(q, total, mean) for w, q in zip(*_critical(one_sided, df), strict=True))
+    return min(1.0, sum(w * noncentral_tail(q, total, mean) for w, q in zip(*_critical(one_sided, df), strict=True)))
 
 
 def welch_between(one_sided: float, df: WelchDf, below: float, above: float) -> float:
     """That both one-sided Welch tests of an equivalence reject: `between`, averaged as in `welch_tail`."""
     total = df.treatment + df.control
-    return sum(w * between(q, total, below, above) for w, q in zip(*_critical(one_sided, df), strict=True))
+    return min(1.0, sum(w * between(q, total, below, above) for w, q in zip(*_critical(one_sided, df), strict=True)))
 
 
 def _critical(one_sided: float, df: WelchDf) -> tuple[list[float], list[float]]:

@@ -129,7 +129,7 @@ def _joint(means: Floats, lam: Floats, c: float) -> tuple[float, float]:
     r = np.sqrt((1 - lam) * (1 + lam))
     at = (means - c + np.outer(z, lam)) / r
     some = -np.expm1(log_ndtr(-at).sum(axis=1))
-    return float(density @ some), float(density @ ndtr(at).prod(axis=1))
+    return min(1.0, float(density @ some)), min(1.0, float(density @ ndtr(at).prod(axis=1)))
 
 
 def _spread(sds: float | Sequence[float], arms: int) -> list[float]:

@@ -7,6 +7,9 @@ from metricdef.stats import srm
 from metricdef.stats.contingency import homogeneity
 from metricdef.stats.effects import relative, unadjusted_mean
 from metricdef.stats.moments import from_rows
+from metricdef.stats.power import Level, power
+from metricdef.stats.power_arms import power_arms
+from metricdef.stats.power_equivalence import power_equivalence
 from metricdef.stats.proportions import score_difference, score_ratio, score_test
 from metricdef.stats.tails import t_quantile
 
@@ -80,3 +83,16 @@ def test_an_arm_that_is_always_0_leaves_no_gap_in_fiellers_set():
             assert found.shape == "unbounded"  # (L + 1)^2 mu0^2 <= q^2 (L + 1)^2 V0 for every L
         else:
             assert found.lower <= -1 <= found.upper
+
+
+@pytest.mark.parametrize("n", [1e3, 1e5, 1e7])
+@pytest.mark.parametrize("test", ["welch", "pooled"])
+def test_a_power_is_no_more_than_1(n, test):
+    """Weights that sum to 1 but for rounding made 1.0000000000000004 of certainty."""
+    for units in ((n, n), (n, 3 * n), (7 * n, n)):
+        found = power(5.0, 1.0, *units, Level(0.05, 2), sd_control=2.0, test=test)
+        assert 1 - 1e-9 < found.correct <= found.total <= 1
+        assert 1 - 1e-9 < power_equivalence(0.0, 1.0, *units, -5.0, 5.0, Level(0.05, 1), test=test).correct <= 1
+        found = power_arms([5.0, 6.0], [n, *units], Level(0.02, 2), 1.0)
+        assert max(found.each) <= 1
+        assert 1 - 1e-9 < found.all <= found.any <= 1
