@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from sqlglot import exp
 
+from metricdef.compiler.spelling import with_truth_tests
 from metricdef.definitions.expressions import READ_DIALECT, parse_expression
 
 Filter = tuple[str, ...]
@@ -43,7 +44,7 @@ def _conditions(texts: Filter, dialect: str | None, written: str) -> Iterable[st
         tree = parse_expression(text, dialect)
         parts = tree.flatten() if isinstance(tree, exp.And) else [tree]
         for part in parts:
-            yield part.unnest().sql(dialect=written)
+            yield with_truth_tests(part.unnest().copy(), written).sql(dialect=written)
 
 
 def equality(text: str, dialect: str | None) -> tuple[str, str] | None:

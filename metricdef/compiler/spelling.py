@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
 
 from metricdef.compiler.dialects import DialectTable
 from metricdef.errors import UsageError
@@ -37,6 +38,23 @@ _VALUES = {
 }
 SMALL = 1000  # a factor that no plausible number of 64 bits overflows with
 _POSITIVE = (exp.And, exp.Or, exp.Paren, exp.Where)
+
+
+def with_truth_tests(tree: exp.Expr, dialect: str) -> exp.Expr:
+    """`tree`, which may be changed, where `x IS TRUE` has to be written otherwise.
+
+    sqlglot writes `x` for it on engines that it takes to have no such test, and `NOT x` for IS NOT TRUE: NULL would be
+    neither, instead of what is not true.
+    """
+    if Dialect.get_or_raise(dialect).generator_class.IS_BOOL_ALLOWED:
+        return tree
+    root = exp.Paren(this=tree)
+    for node in reversed(list(root.find_all(exp.Is))):
+        if isinstance(node.expression, exp.Boolean):
+            wanted = bool(node.expression.this)
+            known = exp.func("COALESCE", node.this.unnest(), exp.Boolean(this=not wanted))
+            node.replace(known if wanted else exp.paren(exp.not_(known)))
+    return root.this.pop()  # type: ignore[no-any-return]  # sqlglot's nodes hold anything
 
 
 def spelled(tree: exp.Expr, dialect: DialectTable, *, tested: bool = False) -> exp.Expr:

@@ -14,7 +14,7 @@ from sqlglot.tokens import TokenType
 from metricdef.compiler.dialects import DialectTable
 from metricdef.compiler.dialects.table import OpenAsOf
 from metricdef.compiler.open_instant import OpenInstant
-from metricdef.compiler.spelling import spelled
+from metricdef.compiler.spelling import spelled, with_truth_tests
 from metricdef.definitions.expressions import READ_DIALECT, parse_expression, parse_query
 from metricdef.definitions.models import Source
 from metricdef.errors import UsageError
@@ -331,7 +331,7 @@ class SqlText:
     def _portable(self, tree: exp.Expr, source: Source, *, tested: bool = False) -> exp.Expr:
         """The portable subset where the engine's own words mean something else; own dialects keep their meaning."""
         if source.dialect is not None:
-            return tree
+            return with_truth_tests(tree, self.dialect.sqlglot)
         if self.dialect.rounds_quotients:
             for quotient in list(tree.find_all(exp.Div)):
                 # Not of a copy: a quotient may stand in it.

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlglot import exp
 
+from metricdef.compiler.spelling import with_truth_tests
 from metricdef.definitions.expressions import READ_DIALECT, SqlProblem, parse_expression, parse_query
 from metricdef.governance.changes import Change
 from metricdef.governance.protocol import Tree
@@ -116,7 +117,8 @@ def _columns(tree: exp.Expr) -> set[str]:
 
 
 def _written(tree: exp.Expr, dialect: str | None) -> str:
-    return tree.sql(dialect=dialect or READ_DIALECT, comments=False)
+    written = dialect or READ_DIALECT
+    return with_truth_tests(tree.copy(), written).sql(dialect=written, comments=False)
 
 
 def _conjuncts(tree: exp.Expr) -> Iterator[exp.Expr]:

@@ -1,9 +1,13 @@
 """Ways in which the compiled SQL could count the wrong rows without any error."""
 
+import duckdb
 import pytest
 from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions, write_warehouse
 
 from metricdef.api import Project
+from metricdef.compiler.dialects import DIALECTS
+from metricdef.compiler.sql_text import SqlText
+from metricdef.definitions.models import Source
 from metricdef.errors import DefinitionErrors, MetricdefError, UsageError
 
 pytestmark = pytest.mark.soundness
@@ -217,3 +221,39 @@ def test_a_value_that_equals_two_texts_counts_for_both(tmp_path, kind, value, te
     readout = Project(tmp_path).run("test", as_of="2026-03-01")
     found = {row.metric: row.baseline_value for row in readout.estimates}
     assert [found[name] for name in metrics] == [0.0 if text == "sent" else 0.5 for text in texts]
+
+
+@pytest.mark.parametrize("dialect", ["snowflake", "trino", "postgres"])
+@pytest.mark.parametrize("test", ["is true", "is not true", "is false", "is not false"])
+@pytest.mark.parametrize(
+    "around", ["{}", "NOT {}", "({}) AND NOT ({})", "(NOT {}) IS NOT TRUE", "({} IS FALSE) IS TRUE"]
+)
+def test_what_is_not_known_stays_neither_true_nor_false(dialect, test, around):
+    """`x IS NOT TRUE` became `NOT x` in a source written for Snowflake: rows without a value were lost."""
+    text = around.replace("{}", f"(x > 5) {test}")
+    source = Source.model_validate(
+        {"table": "t", "timestamp": "at", "entities": {"user": "id"}, "dialect": dialect, "dimensions": {"d": text}}
+    )
+    sql = SqlText(DIALECTS[dialect])
+    query = source.model_copy(update={"table": None, "sql": f"SELECT {text} AS d FROM t"})
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE t AS SELECT * FROM (VALUES (3), (7), (NULL)) AS v(x)")
+
+        def values(written):
+            return connection.execute(f"SELECT {written} FROM t").fetchall()
+
+        expected = values(text)
+        assert values(sql.condition(text, "s", source)) == expected
+        assert values(sql.column(text, "s", source)) == expected
+        assert values(sql.condition("d", "s", source)) == expected
+        assert connection.execute(f"SELECT d FROM {sql.relation('s', query)}").fetchall() == expected
+
+
+def test_rows_that_are_not_known_to_be_true_are_read_too(tmp_path):
+    """What a metric wants of a source is written once more, where its rows are read."""
+    sources = {"sources": {**SOURCES["sources"]}}
+    sources["sources"]["orders"] = {**sources["sources"]["orders"], "dialect": "snowflake"}
+    metrics = {"buyers": {**METRICS["metrics"]["buyers"], "filter": "(amount > 5) IS NOT TRUE"}}
+    write_definitions(tmp_path, sources, {"metrics": metrics}, experiment(metrics=BUYERS))
+    text = Project(tmp_path).compile("test", dialect="snowflake", as_of="2026-03-01").text
+    assert text.count("NOT COALESCE(amount > 5, FALSE)") == text.count("amount > 5") == 2

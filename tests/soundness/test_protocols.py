@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metricdef.api import Project
-from metricdef.governance.meaning import canonical_query
+from metricdef.governance.meaning import canonical_condition, canonical_expression, canonical_query
 from tests.governance.shop import SHOP, changed, write_shop
 
 VISITS = ("sources", "visits", "sql")
@@ -40,3 +40,13 @@ def test_a_column_nobody_reads_that_makes_rows_is_part_of_the_protocol(tmp_path,
         canonical_query(f"select user_id, {c} from t", "postgres", read) for c in (column, column.replace("items", "b"))
     )
     assert one != two
+
+
+@pytest.mark.parametrize("dialect", ["snowflake", "trino", "postgres"])
+def test_what_is_not_known_is_part_of_the_protocol(dialect):
+    """For Snowflake both were written `NOT paid`, which leaves out the rows where that is not known."""
+    for one, two in (("paid IS NOT TRUE", "NOT paid"), ("paid IS TRUE", "paid"), ("paid IS NOT FALSE", "paid IS TRUE")):
+        assert canonical_condition(one, dialect) != canonical_condition(two, dialect)
+        assert canonical_expression(f"({one})", dialect) != canonical_expression(two, dialect)
+        queries = [canonical_query(f"SELECT a FROM t WHERE {text}", dialect) for text in (one, two)]
+        assert queries[0] != queries[1]
