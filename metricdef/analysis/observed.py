@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -127,11 +127,6 @@ def _slopes(cells: Cells, block: str, residuals: tuple[str, ...]) -> dict[str, f
         return {name: cells.slope(block, name) for name in residuals}
     except NotComputable:
         return {}  # every arm that has units says the same
-
-
-def without_strata(metric: Metric) -> Metric:
-    """The same metric without its strata: what is shown as unadjusted."""
-    return replace(metric, covariates=())
 
 
 def is_stratum(column: str) -> bool:
