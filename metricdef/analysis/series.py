@@ -26,6 +26,7 @@ def daily_series(
     """One entry a day, metric and arm; a metric without a series has one entry that says why.
 
     Definitions, exclusions, caps and, of a sequential design, estimators are today's; a day's interval is one that holds at any time until the planned end.
+    Once that is reached and no further day changes a sum, every day would say the same: the series ends, with the overall figures.
     """
     plan = view.cells.plan
     if not plan.daily:
@@ -55,6 +56,8 @@ def daily_series(
                     "interval_kind": row.interval_kind,
                     "reason": None if row.absolute else row.reason,
                 }
+        if _moment(end) >= settings.planned_end and not _changes_after(view.cells, end):
+            return
 
 
 def cumulative_cells(cells: Cells, timezone: str) -> Iterator[tuple[int, Cells]]:
@@ -77,6 +80,12 @@ def cumulative_cells(cells: Cells, timezone: str) -> Iterator[tuple[int, Cells]]
         if end > plan.start:
             groups = tuple(replace(g, row=_row(cells, blocks, sums, end)) for g, sums in totals.values())
             yield end, replace(cells, groups=groups, days=())
+
+
+def _changes_after(cells: Cells, end: int) -> bool:
+    """Whether a sum changes on a later day, such as by rows that arrived late."""
+    today = local_day_us(cells.plan.offsets, end - 1)
+    return any(change.day > today for change in cells.days)
 
 
 def _bare(plan: Plan, metric: MetricPlan) -> MetricPlan:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from semantics.world import DAY, HOUR, T0, build, exposure, order
+from semantics.world import DAY, HOUR, LATE, T0, build, changed, exposure, order
 
 pytestmark = pytest.mark.soundness
 LAST = {
@@ -74,3 +74,41 @@ def test_an_arm_without_a_value_yet_has_a_mean_of_exactly_0(tmp_path, n):
     assert first["baseline_value"] == 0.0
     assert first["relative"] is None
     assert first["arm_value"] > 1e9
+
+
+def test_a_series_ends_when_nothing_can_change(tmp_path):
+    """As of years later, thousands of days said the same."""
+    units = [(f"u{i}", ("control", "treatment")[i % 2]) for i in range(40)]
+    orders = [order(u, T0 + HOUR + (i % 4) * DAY, 10 + i) for i, (u, _) in enumerate(units)]
+    metrics = {"m": {**LAST, "type": "mean", "agg": "sum"}, "w": {**LAST, "type": "mean", "agg": "sum", "window": "3d"}}
+    project = build(tmp_path, metrics, [exposure(u, arm) for u, arm in units], orders=orders)
+    late = project.run("test", as_of=LATE, daily=True)
+    soon = project.run("test", as_of=late.window["planned_end"], daily=True)
+    assert late.series == soon.series
+    assert late.series[-1]["as_of"] == late.window["planned_end"]
+    assert len({day["day"] for day in late.series}) < 60
+    for row, day in zip(late.estimates, late.series[-2:], strict=True):
+        assert (row.metric, row.arm, row.units) == (day["metric"], day["arm"], day["units"])
+        assert day["interval_kind"] != "anytime"
+        assert day["absolute"]["estimate"] == pytest.approx(row.absolute.estimate, rel=1e-12)
+        assert day["absolute"]["std_error"] == pytest.approx(row.absolute.std_error, rel=1e-12)
+
+
+def test_rows_that_arrive_after_the_planned_end_prolong_a_series(tmp_path):
+    units = [(f"u{i}", ("control", "treatment")[i % 2]) for i in range(40)]
+    arrives = T0 + timedelta(days=90)
+    orders = [order(u, T0 + HOUR, 10 + i, loaded=arrives if i == 7 else T0 + DAY) for i, (u, _) in enumerate(units)]
+    metrics = {"m": {**LAST, "type": "mean", "agg": "sum"}}
+    project = build(
+        tmp_path,
+        metrics,
+        [exposure(u, arm) for u, arm in units],
+        orders=orders,
+        sources=changed("orders", loaded_at="loaded_at"),
+    )
+    readout = project.run("test", as_of=LATE, daily=True)
+    (row,), last = readout.estimates, readout.series[-1]
+    assert last["day"] == f"{arrives:%Y-%m-%d}"
+    assert last["absolute"]["estimate"] == pytest.approx(row.absolute.estimate, rel=1e-12)
+    before = readout.series[-2]["absolute"]["estimate"]
+    assert before != pytest.approx(row.absolute.estimate, rel=1e-3)
