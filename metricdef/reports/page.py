@@ -59,7 +59,7 @@ def page_of(readout: Readout) -> dict[str, Any]:
             "by_arm": [(visible(a), visible(w)) for a, w in readout.decision.by_arm.items()]
             if len(set(readout.decision.by_arm.values())) > 1
             else [],
-            "alert": visible(readout.alert["because"]) if readout.alert and readout.alert.get("because") else "",
+            "rollback": remarks.rollback(readout),
         },
         "deviations": list(deviations.of_everything(readout)),
         "health": _health(readout.health),

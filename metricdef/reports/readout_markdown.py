@@ -29,6 +29,7 @@ def render_markdown(readout: Readout) -> str:
     word, plain = headline(readout), remarks.recommendation(readout)[1]
     title = visible(readout.label) or visible(readout.experiment)
     lines = [f"### {escaped(word)}: {escaped(title)}", "", f"{escaped(plain[0].upper() + plain[1:])}.", ""]
+    lines += [f"- **{escaped(line)}**" for line in remarks.rollback(readout)]
     lines += [f"- {escaped(sentence)}" for sentence in lead(readout)]
     because = readout.decision.because
     lines += [f"- {escaped(remarks.reason(text))}" for text in because[:MOST_REASONS]]

@@ -44,6 +44,15 @@ def reason(text: str) -> str:
     )
 
 
+def rollback(readout: Readout) -> list[str]:
+    """`To roll back: flag checkout (openfeature) to off`, where an arm is to be stopped and the protocol names its flag."""
+    flag = (readout.alert or {}).get("flag")
+    if not flag:
+        return []
+    state = f" to {visible(flag['rollback'])}" if flag.get("rollback") else ""
+    return [f"To roll back: flag {visible(flag['key'])} ({visible(flag['provider'])}){state}"]
+
+
 def health_counts(rows: Sequence[HealthRow]) -> str:
     """`1 failed, 2 to look at, 20 passed (SRM p = 0.61)`."""
     counts = [f"{n} {what}" for status, what in (("fail", "failed"), ("warn", "to look at"), ("skipped", "skipped"), ("pass", "passed"))

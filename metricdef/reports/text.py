@@ -78,6 +78,8 @@ def _decision(readout: Readout, width: int, pen: Pen) -> Iterator[str]:
         yield from flow(
             [f"{visible(arm)} {visible(what)}" for arm, what in decision.by_arm.items()], width, "by arm    "
         )
+    for line in remarks.rollback(readout):
+        yield from wrap(line, width, rest=GAP)
     for deviation in deviations.of_everything(readout):
         yield from wrap(deviation, width, rest=GAP)
 

@@ -16,6 +16,7 @@ from metricdef.reports.page import render_page
 from metricdef.reports.plot_file import plot_bytes, render_svg
 from metricdef.reports.plots import round_step, strip_of
 from metricdef.reports.readout_markdown import escaped, render_markdown
+from metricdef.reports.text import render_text
 from tests.reports.sample import FAILED, LATENCY, PLAIN, REFUNDS, REVENUE, levels, outcome_of, readout, row
 from tests.reports.test_text import broken_down, clustered, interim, invalid, several_arms, triggered
 
@@ -88,6 +89,24 @@ def test_the_lead_names_harm_and_what_is_not_known():
 def test_after_a_stop_the_lead_has_the_estimate_to_quote():
     said = " ".join(lead(readout(row(headline=Headline("median_unbiased", 0.0085, 0.085)))))
     assert "To quote, now that the test has stopped: +0.85 percentage points; an early stop overstates." in said
+
+
+def test_a_stop_names_the_flag_to_roll_back():
+    """The page showed the reasons a second time, as a list of the programming language."""
+    alert = {
+        "action": "stop", "experiment": "e", "as_of": "2026-02-01T00:00:00Z", "arms": ["new"], "whole_experiment": True,
+        "because": ["primary conversion deteriorated"], "authority": [],
+        "flag": {"provider": "openfeature", "key": "one_page", "rollback": "off"},
+    }  # fmt: skip
+    stopped = readout(
+        row(verdict="inferior"), decision=DecisionRow("stop", "new", ("primary conversion deteriorated",)), alert=alert
+    )
+    for text in (read(render_page(stopped))[0], render_text(stopped), render_markdown(stopped)):
+        assert "To roll back: flag one_page (openfeature) to off" in text
+        assert text.count("primary conversion deteriorated") == 1
+        assert "['" not in text
+    no_flag = replace(stopped, alert={**alert, "flag": None})
+    assert "roll back" not in render_page(no_flag)
 
 
 def test_an_invalid_experiment_leads_with_the_failed_check_and_no_effect():
