@@ -290,3 +290,15 @@ def test_history_comes_from_git(pages):
     assert "2026-01-03 added" in pages[page_path("metrics", "late")].words
     assert "one more metric" in pages[page_path("metrics", "late")].words
     assert "refunds in a list" not in pages[page_path("metrics", "late")].words
+
+
+def test_experiments_on_the_same_units_are_not_taken_as_independent(root, pages, tmp_path):
+    """The corrections count a population, and a part of it that was picked afterwards, as two experiments."""
+    warning = "read the same exposures, so what they found is partly one thing counted twice"
+    assert f"kept, won {warning}" in pages["index.html"].words
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "metrics" / "part_2.yml"
+    before, after = path.read_text().split("  won:", 1)
+    assert "key: test" in after
+    path.write_text(f"{before}  won:{after.replace('key: test', 'key: another', 1)}")
+    assert warning not in Page(build(tmp_path)["index.html"]).words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from metricdef.reports.site import readout_words
@@ -34,11 +35,24 @@ def portfolio_context(catalogue: Catalogue) -> dict[str, Any]:
         "groups": groups,
         "counts": f"{total:,} experiment{'' if total == 1 else 's'}{': ' if counts else ''}{', '.join(counts)}."
         f" {len(catalogue.metrics):,} metrics from {len(catalogue.sources):,} sources.",
-        "summary": list(summary_lines(catalogue.portfolio, decided, catalogue.without_results, catalogue.invalid)),
+        "summary": list(
+            summary_lines(
+                catalogue.portfolio, decided, catalogue.without_results, catalogue.invalid, list(_shared(catalogue))
+            )
+        ),
         "findings": [finding_line(finding) for finding in catalogue.portfolio.findings],
         "scale": SCALE,
         "problems": catalogue.problems,
     }
+
+
+def _shared(catalogue: Catalogue) -> Iterator[list[str]]:
+    """Summarised experiments whose units come from the same rows of the same source."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in dict.fromkeys(finding.experiment for finding in catalogue.portfolio.findings):
+        exposure = catalogue.experiments[name].experiment.exposure
+        found.setdefault((exposure.source, exposure.key or name), []).append(name)
+    yield from (names for names in found.values() if len(names) > 1)
 
 
 def _date(page: ExperimentPage) -> str:

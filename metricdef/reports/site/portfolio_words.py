@@ -10,7 +10,7 @@ from metricdef.reports.numbers import decimals_for, estimate_text, number, p_tex
 
 SCALE = (
     "Effects are shares of the baseline's value, which is taken as known, with the sign by which more is better. "
-    "“p, over all” is adjusted by Benjamini and Hochberg. “Corrected” is what was found given that it was found: the "
+    "“p” is the comparison's own, “p, over all” is adjusted by Benjamini and Hochberg. “Corrected” is what was found given that it was found: the "
     "conditional maximum likelihood estimate with its interval, after a sequential stop the median-unbiased estimate. "
     "“Shrunk” is pulled towards the mean of all experiments: the first primary metric of each, with its standard error."
 )
@@ -33,7 +33,13 @@ class FindingLine:
     shrunk: str
 
 
-def summary_lines(portfolio: Portfolio, decided: int, without: Sequence[str], invalid: Sequence[str]) -> Iterator[str]:
+def summary_lines(
+    portfolio: Portfolio,
+    decided: int,
+    without: Sequence[str],
+    invalid: Sequence[str],
+    shared: Sequence[Sequence[str]] = (),
+) -> Iterator[str]:
     """Sentences; that there is nothing to summarise, where that is so.
 
     Args:
@@ -41,6 +47,7 @@ def summary_lines(portfolio: Portfolio, decided: int, without: Sequence[str], in
         decided: How many experiments are decided.
         without: Those without results on disk.
         invalid: Those whose health failed.
+        shared: Groups of those summarised that read the same exposures.
     """
     findings = portfolio.findings
     if not decided:
@@ -53,6 +60,11 @@ def summary_lines(portfolio: Portfolio, decided: int, without: Sequence[str], in
         yield _found(portfolio, decided)
         yield _discoveries(portfolio)
         yield from _overstated(portfolio)
+    for names in shared:
+        yield (
+            f"{', '.join(names)} read the same exposures, so what they found is partly one thing counted {'twice' if len(names) == 2 else 'several times'}: "
+            "all of the above takes experiments as independent of each other."
+        )
     left_out = [f"{count} because {reason}" for reason, count in reasons(portfolio).items()]
     if left_out:
         yield f"Without an effect or a standard error on the common scale: {'; '.join(left_out)}."
