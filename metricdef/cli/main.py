@@ -185,7 +185,13 @@ def _shared(default: str | None, verb: str | None = None) -> _Parser:
         default=default,
         help=f"how to print the result (default: {_formats(verb)[0]})",
     )
-    shared.add_argument("-q", "--quiet", action="store_true", default=flag, help="no progress")
+    shared.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        default=flag,
+        help="no progress; of results what matters most, such as a readout's decision",
+    )
     shared.add_argument("-v", "--verbose", action="store_true", default=flag, help="more detail")
     shared.add_argument("--no-color", action="store_true", default=flag, help="plain text (NO_COLOR does the same)")
     shared.add_argument("--debug", action="store_true", default=flag, help="show a traceback on errors")

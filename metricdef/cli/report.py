@@ -24,14 +24,19 @@ def run(options: argparse.Namespace) -> int:
         from metricdef.reports.plot_file import plot_bytes
 
         write_bytes(Path(options.plot), plot_bytes(readout, Path(options.plot)))
-        print(f"wrote {options.plot}", file=sys.stderr)
+        _wrote(options.plot, options)
         if not options.output:
             return 0
     if options.output:
         write_file(Path(options.output), rendered(readout, options))
-        print(f"wrote {options.output}", file=sys.stderr)
+        _wrote(options.output, options)
     elif options.format == "html" and sys.stdout.isatty():
         raise UsageError("a page is for a file", [f"metricdef report {options.file} -o {source.with_suffix('.html')}"])
     else:
         print(rendered(readout, options), end="")
     return 0
+
+
+def _wrote(file: str, options: argparse.Namespace) -> None:
+    if not options.quiet:
+        print(f"wrote {file}", file=sys.stderr)

@@ -67,4 +67,4 @@ def rendered(readout: Readout, options: argparse.Namespace) -> str:
 
         return render_markdown(readout) + "\n"
     color = use_color(sys.stdout, off=options.no_color)
-    return render_text(readout, width(), color, verbose=options.verbose) + "\n"
+    return render_text(readout, width(), color, verbose=options.verbose, quiet=options.quiet) + "\n"

@@ -20,7 +20,9 @@ _ORDER = {"fail": 0, "warn": 1, "skipped": 2, "pass": 3}
 _MARKS = {"fail": ("FAIL", "red"), "warn": ("warn", "yellow"), "skipped": ("skip", ""), "pass": ("pass", "green")}
 
 
-def render_text(readout: Readout, width: int = 100, color: bool = False, verbose: bool = False) -> str:
+def render_text(
+    readout: Readout, width: int = 100, color: bool = False, verbose: bool = False, quiet: bool = False
+) -> str:
     """The whole readout in lines of at most `width` columns; without a line break at the end.
 
     Args:
@@ -28,12 +30,15 @@ def render_text(readout: Readout, width: int = 100, color: bool = False, verbose
         width: Columns of the terminal.
         color: Whether to write ANSI colours. They add nothing that the words don't say.
         verbose: Also every passed check, every test and the unadjusted estimates.
+        quiet: Health and the decision alone, unless `verbose`.
     """
     width, pen = max(NARROWEST, width), Pen(color)
-    sections = [
+    first = [
         list(_title(readout, width, pen)),
         list(_health(readout.health, width, pen, verbose)),
         list(_decision(readout, width, pen)),
+    ]
+    more = [
         list(_arms(readout.arms, width, pen)),
         render_estimates(readout, width, pen, verbose),
         render_breakdowns(readout, width, pen, verbose),
@@ -41,6 +46,7 @@ def render_text(readout: Readout, width: int = 100, color: bool = False, verbose
         list(_remarks(readout, width)),
         [pen(line, "dim") for line in _provenance(readout.provenance, width)],
     ]
+    sections = first if quiet and not verbose else [*first, *more]
     return "\n\n".join("\n".join(section) for section in sections if section)
 
 

@@ -586,3 +586,12 @@ def test_a_series_is_a_picture_and_a_table(width):
     assert "2026-09-01" in section
     assert section.count("●") == render_text(found, 150, verbose=True).count("●")
     assert "┤" not in render_text(replace(found, series=tuple(days[:3])), width)
+
+
+def test_quiet_is_health_and_the_decision():
+    found = several_arms()
+    whole, short = render_text(found), render_text(found, quiet=True)
+    assert whole.startswith(f"{short}\n\nARMS")
+    assert "DECISION" in short
+    assert "Health" in short
+    assert render_text(found, verbose=True, quiet=True) == render_text(found, verbose=True)
