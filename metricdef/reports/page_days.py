@@ -97,7 +97,7 @@ def _figure(readout: Readout, row: EstimateRow, days: Sequence[tuple[int, dict[s
     )
     return DayFigure(
         title=f"{metric_name(row)} · {visible(row.arm)}",
-        caption=_caption(shown[-1][1], step, bool(looks), row),
+        caption=_caption([day for _, day in shown], step, readout, bool(looks), row),
         zero=_down(0.0, span),
         margin=None if margin is None else _down(margin, span),
         ticks=tuple(_ticks(span, unit.difference_suffix)),
@@ -115,15 +115,23 @@ def _margin(readout: Readout, row: EstimateRow, factor: float) -> float | None:
     return float(size["value"]) * factor * (1 if row.direction == "decrease" else -1)
 
 
-def _caption(last: Mapping[str, Any], step: int, looked: bool, row: EstimateRow) -> str:
+def _caption(days: Sequence[Mapping[str, Any]], step: int, readout: Readout, looked: bool, row: EstimateRow) -> str:
     aside = "its margin" if row.role == "guardrail" else "0"
     said = ["Each line is the interval of all data up to the end of that day, the dot its estimate."]
     if step > 1:
         said.append(f"One day in {step} is drawn.")
-    if last["interval_kind"] == "anytime":
+    anytime = [day["interval_kind"] == "anytime" for day in days]
+    if all(anytime):
         said.append(
-            f"These intervals hold at any time: one that leaves {aside} aside has crossed the sequential boundary."
+            f"These intervals hold at any time: one that leaves {aside} aside has crossed a boundary that holds on all days together."
         )
+    elif any(anytime):
+        said.append(
+            f"Before the planned end they hold at any time, and are wider for it: one that leaves {aside} aside has crossed a "
+            "boundary that holds on all days together. From the planned end on they are those of the readout."
+        )
+    if any(anytime):
+        said.append("No day decides: tests are made " + ("at looks." if readout.look else "at the planned end."))
     if looked:
         said.append(
             f"Brackets are the intervals at the recorded looks; one that leaves {aside} aside has crossed that look's boundary."

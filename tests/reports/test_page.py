@@ -281,7 +281,10 @@ def test_series_and_looks_are_drawn():
     text, _ = read(page)
     assert page.count('<line class="day"') == 14
     assert page.count('class="bracket"') == 2  # not the one that was defined otherwise
-    assert "leaves 0 aside has crossed the sequential boundary" in text
+    assert (
+        "leaves 0 aside has crossed a boundary that holds on all days together. No day decides: tests are made at looks."
+        in text
+    )
     assert "look as of 2026-09-07 2,000 +1.0pp (−1.0 to +2.0)" in text
     assert "2026-09-03 2,000" not in text
 
@@ -292,7 +295,14 @@ def test_days_of_a_guardrail_are_held_against_its_margin():
            "estimator": "unadjusted", "interval_kind": "anytime", "reason": None}  # fmt: skip
     design = {"metrics": {"refund_rate": {"type": "proportion", "windows": [], "sizes": SHARE}}}
     page = render_page(readout(REFUNDS, series=(day,), design=design))
-    assert "leaves its margin aside has crossed" in page
+    assert (
+        "leaves its margin aside has crossed a boundary that holds on all days together. No day decides: tests are made at the planned end."
+        in page
+    )
+    at_end = {**day, "interval_kind": "marginal", "day": "2026-09-02", "as_of": "2026-09-03T00:00:00Z"}
+    said = read(render_page(readout(REFUNDS, series=(day, at_end), design=design)))[0]
+    assert "Before the planned end they hold at any time, and are wider for it" in said
+    assert "hold at any time" not in render_page(readout(REFUNDS, series=(at_end,), design=design))
     zero = float(re.search(r'<line class="zero" x1="0" x2="100%" y1="([\d.]+)"', page)[1])
     margin = float(re.search(r'<line class="mark margin" x1="0" x2="100%" y1="([\d.]+)"', page)[1])
     upper = float(re.search(r'<line class="day"[^>]*y1="([\d.]+)"', page)[1])
