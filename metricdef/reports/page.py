@@ -47,6 +47,7 @@ def page_of(readout: Readout) -> dict[str, Any]:
         "title": visible(readout.label) or visible(readout.experiment),
         "experiment": visible(readout.experiment),
         "hypothesis": visible(readout.hypothesis),
+        "status": _status(readout),
         "facts": list(_facts(readout)),
         "decision": {
             "word": headline(readout),
@@ -82,11 +83,15 @@ def page_of(readout: Readout) -> dict[str, Any]:
     }
 
 
+def _status(readout: Readout) -> str:
+    return f"{visible(readout.status)}, as of {words.instant(readout.as_of)}"
+
+
 def _facts(readout: Readout) -> Iterator[tuple[str, str]]:
     window, design = readout.window, readout.design or {}
     if design.get("owners"):
         yield "Owners", ", ".join(map(visible, design["owners"]))
-    yield "Status", f"{visible(readout.status)}, as of {words.instant(readout.as_of)}"
+    yield "Status", _status(readout)
     if "start" in window and "end" in window:
         yield "Enrolment", f"{words.instant(window['start']).removesuffix(' UTC')} to {words.instant(window['end'])}"
     if "planned_end" in window:

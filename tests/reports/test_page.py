@@ -73,6 +73,7 @@ def test_words(found, render):
 def test_the_decision_comes_first_and_in_words():
     found = readout(row(), REFUNDS, decision=DecisionRow("ship", "new", ("new: primary conversion superior",)))
     text, _ = read(render_page(found))
+    assert text.index("stopped, as of 2026-10-12 06:30 UTC") < text.index("The rule for shipping is met")
     assert text.index("Ship new") < text.index("Can it be trusted?") < text.rindex("Primary metrics")
     assert "conversion: better. From 10.00% to 11.00%: +1.00 percentage points (+0.30 to +1.70)" in text
     assert "No guardrail was harmed by more than its margin." in text
