@@ -148,6 +148,8 @@ def figures(row: EstimateRow) -> Figures:
         decimals = decimals_for(found.lower * unit.factor, found.upper * unit.factor, nulls)
     # A small effect on a large value must not cut the value's own digits down to nothing.
     level = max(decimals, significant_decimals(max(map(abs, values), default=0.0), 2))
+    if found is not None and len(values) == 2 and not _adds_up(values, found.estimate * unit.factor, level, decimals):
+        level += 1  # 30% to 37% is no +8pp, 29.6% to 37.2% is
     shown = [_value(value, unit, level) for value in (row.baseline_value, row.arm_value)]
     relative, around = _relative(row)
     if found is None:
@@ -156,6 +158,13 @@ def figures(row: EstimateRow) -> Figures:
     return Figures(
         shown[0], shown[1], difference, f"({span((found.lower, found.upper), unit, decimals)})", relative, around
     )
+
+
+def _adds_up(values: Sequence[float], difference: float, level: int, decimals: int) -> bool:
+    """Whether a reader who subtracts the values shown finds the difference shown, but for a tenth of it."""
+    baseline, arm = (round(value, level) for value in values)
+    shown = round(difference, decimals)
+    return abs(arm - baseline - shown) <= abs(shown) / 10 or round(arm - baseline, decimals) == shown
 
 
 def _value(value: float | None, unit: Unit, decimals: int) -> str:

@@ -205,6 +205,15 @@ def test_currency_stands_behind_the_number():
     assert "+0.17 EUR (+0.01 to +0.33)" in text
 
 
+def test_the_values_shown_differ_by_the_difference_shown():
+    """30% → 37% beside +8pp looked wrong: 29.6% and 37.2% were rounded apart."""
+    wide = row(baseline_value=0.296, arm_value=0.372, absolute=Interval(0.076, 0.058, -0.04, 0.19))
+    assert "29.6% → 37.2% " in one(wide)
+    assert " +8pp (−4 to +19) " in one(wide)
+    narrow = row(baseline_value=0.296, arm_value=0.376, absolute=Interval(0.080, 0.058, -0.04, 0.19))
+    assert "30% → 38% " in one(narrow)
+
+
 def test_a_limit_never_looks_like_the_zero_that_it_excludes():
     text = one(row(is_share=False, absolute=Interval(1.0, 0.5, 0.0004, 2.0)))
     assert "(+0.0004 to +2.0000)" in text
