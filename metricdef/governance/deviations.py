@@ -13,7 +13,14 @@ from metricdef.analysis.readout import Readout
 from metricdef.analysis.schedule import iso
 from metricdef.definitions.models import ROLES, Experiment
 from metricdef.definitions.project import Project
-from metricdef.definitions.used import covariates_of, experiment_metrics, metric_closure, sources_of
+from metricdef.definitions.used import (
+    covariates_of,
+    dimension_candidates,
+    dimensions_of,
+    experiment_metrics,
+    metric_closure,
+    sources_of,
+)
 from metricdef.governance.changes import amendments_of
 from metricdef.governance.lock import LockBroken, read_entries, read_lock
 from metricdef.governance.protocol import Tree, digest, read_protocol
@@ -189,8 +196,10 @@ def _sources(project: Project, experiment: Experiment, name: str) -> set[str]:
 
 
 def _shared_sources(project: Project, experiment: Experiment) -> set[str]:
-    """Sources that say who takes part: a change there touches every result."""
+    """Sources that say who takes part, and in which stratum or level: a change there touches every result."""
     exposure = experiment.exposure
     found = {exposure.source, *([exposure.trigger.source] if exposure.trigger else ())}
     found |= {project.segments[s].source for s in experiment.population if s in project.segments}
+    for written in dimensions_of(experiment):
+        found |= {source for source, _ in dimension_candidates(project, experiment, written)[:1]}
     return found

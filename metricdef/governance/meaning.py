@@ -13,12 +13,25 @@ from typing import Any
 from sqlglot import exp
 
 from metricdef.compiler.spelling import with_truth_tests
-from metricdef.definitions.expressions import READ_DIALECT, SqlProblem, parse_expression, parse_query
+from metricdef.definitions.expressions import PORTABLE, READ_DIALECT, SqlProblem, parse_expression, parse_query
 from metricdef.governance.changes import Change
 from metricdef.governance.protocol import Tree
 
-# Functions known to give one value a row. Others may make rows (unnest, explode), or one row of all (max).
-_SCALAR = (exp.Cast, exp.Case, exp.If, exp.Coalesce, exp.Nullif, exp.Connector, exp.Lower, exp.Upper, exp.Trim, exp.Abs, exp.Round)  # fmt: skip
+# What makes one value of one row. Other functions may make several rows of one (UNNEST), or one of several (COUNT).
+_BY_ROW = (
+    *PORTABLE,
+    exp.Alias,
+    exp.Bracket,
+    exp.Cast,
+    exp.DateTrunc,
+    exp.Extract,
+    exp.JSONExtract,
+    exp.JSONExtractScalar,
+    exp.JSONPath,
+    exp.JSONPathPart,
+    exp.TimestampTrunc,
+    exp.TryCast,
+)
 _COLUMN_KEYS = ("timestamp", "loaded_at", "partition", "experiment", "arm", "valid_from", "valid_to", "grain")
 
 
@@ -29,6 +42,7 @@ def canonical_tree(tree: Tree) -> Tree:
     spelled: Tree = respelled(tree, dialects)
     names = _names_by_source(tree, dialects)
     for name, source in spelled.get("sources", {}).items():
+        _drop_columns_themselves(source)
         if "sql" in sources[name]:
             source["sql"] = canonical_query(sources[name]["sql"], dialects[name], frozenset(names.get(name, ())))
     return spelled
@@ -78,6 +92,12 @@ def canonical_query(text: str, dialect: str | None = None, read: frozenset[str] 
     return _written(query if read is None else _pruned(query, read), dialect)
 
 
+def _drop_columns_themselves(source: Tree) -> None:
+    """A dimension that is the column of its name says nothing: without it, the name is that column too."""
+    dimensions = {name: text for name, text in source.pop("dimensions", {}).items() if text != name}
+    source.update({"dimensions": dimensions} if dimensions else {})
+
+
 def _pruned(query: exp.Query, read: frozenset[str]) -> exp.Query:
     """Without unread columns of the outermost SELECT, where rows can't depend on them."""
     named = query.named_selects
@@ -94,16 +114,11 @@ def _pruned(query: exp.Query, read: frozenset[str]) -> exp.Query:
         item
         for name, item in sorted(items.items())
         if name in read | elsewhere
-        or not _is_scalar(item)
+        or not all(isinstance(node, _BY_ROW) for node in item.walk())
         or any(name in _columns(other) for own, other in items.items() if own != name)
     ]
     pruned.set("expressions", [item.copy() for item in kept or items.values()])
     return pruned
-
-
-def _is_scalar(item: exp.Expr) -> bool:
-    """Whether the number of rows can't depend on a column."""
-    return all(isinstance(found, _SCALAR) for found in item.find_all(exp.Func))
 
 
 def _plain_alias(item: exp.Expr) -> exp.Expr:

@@ -220,6 +220,11 @@ def _reads(project: Project, experiment: Experiment, metrics: set[str]) -> dict[
     return dict(found)
 
 
+def names_read(project: Project, name: str, metrics: set[str]) -> dict[str, set[str]]:
+    """Names in conditions and levels of an experiment, in lower case, by source: of columns, or of dimensions in their place."""
+    return {source: found.columns for source, found in _reads(project, project.experiments[name], metrics).items()}
+
+
 def metric_reads(project: Project, metrics: set[str]) -> dict[str, Reads]:
     """What metrics read, by source."""
     found: dict[str, Reads] = defaultdict(Reads)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from metricdef.definitions.models import ROLES, Experiment, Role
 from metricdef.definitions.project import Project
-from metricdef.definitions.used import covariates_of, experiment_metrics, metric_closure
+from metricdef.definitions.used import covariates_of, experiment_metrics, metric_closure, used_by
 from metricdef.governance.changes import Change, amendments_of
 from metricdef.governance.deviations import scope_of
 from metricdef.governance.findings import entry_text
 from metricdef.governance.places import change_place
-from metricdef.governance.protocol import read_protocol
+from metricdef.governance.protocol import names_read, read_protocol
 from metricdef.review.records import Class, Deviation, ExperimentEffect, Key, worst
 from metricdef.review.states import PROJECT, States
 from metricdef.review.trees import experiment_tree, missing_of_experiment
@@ -83,9 +83,12 @@ def _both(
         if not any(_overlap(change.path, other.path) for other in frozen)
     ]
     is_draft = not states.is_frozen(name)
+    read = names_read(base, name, set(used_by(base, base.experiments[name]).metrics))
     found = [Consequence(c, "protocol deviation", _cause(states, name, c, own_changes)) for c in frozen]
     found += [
-        Consequence(c, "additive" if is_draft and _adds(c) else "result-changing", _cause(states, name, c, own_changes))
+        Consequence(
+            c, "additive" if is_draft and _adds(c, read) else "result-changing", _cause(states, name, c, own_changes)
+        )
         for c in others
     ]
     if not found:
@@ -152,8 +155,8 @@ def _overlap(one: Sequence[str], other: Sequence[str]) -> bool:
     return tuple(one[:length]) == tuple(other[:length])
 
 
-def _adds(change: Change) -> bool:
-    """Whether it only adds something beside what was computed before."""
+def _adds(change: Change, read: Mapping[str, set[str]]) -> bool:
+    """Whether it only adds something beside what was computed before, where the names in `read` were read of each source."""
     if change.before is not None:
         lists = isinstance(change.before, list) and isinstance(change.after, list)
         grown = lists and all(item in change.after for item in change.before)
@@ -165,14 +168,19 @@ def _adds(change: Change) -> bool:
             return True
         case ("metrics" | "sources" | "segments", _):
             return True
-        case ("sources", _, "measures" | "dimensions", *more):
+        case ("sources", _, "measures", *more):
             return len(more) <= 1
+        case ("sources", source, "dimensions", *more) if len(more) <= 1:
+            # One in the place of a column that was read gives it another meaning.
+            return not read.get(source, set()) & {d.casefold() for d in more or change.after}
     return False
 
 
 def _cause(states: States, name: str, change: Change, own_changes: Mapping[Key, Sequence[Change]]) -> Key:
     """The definition whose change this comes from: itself, or who names it now, or no more."""
     kind, *rest = change.path
+    if not rest:  # the first segment, or no segment any more
+        return _namer(states, name, own_changes) or ("experiments", name)
     if kind in ("metrics", "sources", "segments"):
         named = len(rest) == 1 or not own_changes.get((kind, rest[0]))
         return _namer(states, name, own_changes) or (kind, rest[0]) if named else (kind, rest[0])

@@ -9,6 +9,7 @@ from metricdef.definitions.project import Kind, Project
 from metricdef.definitions.used import (
     covariates_of,
     dimension_candidates,
+    dimensions_of,
     experiment_metrics,
     metric_closure,
     unit_of,
@@ -82,6 +83,8 @@ def experiment_tree(project: Project, name: str) -> Tree:
             read = source_tree(project, source, Reads(), {unit_of(project, experiment)}, checked=False)
             known = tree["sources"].setdefault(source, read)
             known.setdefault("dimensions", {})[dimension] = text
+    if project.settings.min_units and dimensions_of(experiment):
+        tree["project"]["min_units"] = project.settings.min_units  # of levels: which are shown, and checked
     return tree
 
 

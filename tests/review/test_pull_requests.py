@@ -131,6 +131,7 @@ PULL_REQUESTS = [
     PullRequest("a new column of a query", lambda c: c.edit(SOURCES, "seconds, device", "seconds, device, referrer"), ADDS, {"source visits": ADDS}, same_sql=False),
     PullRequest("a column of a query that nothing reads", lambda c: c.edit(SOURCES, "seconds, device", "seconds, lower(device) as device"), ADDS, {"source visits": ADDS}, same_sql=False),
     PullRequest("a measure that nothing uses", lambda c: c.edit(SHOP, "  products: {type: mean, source: orders, agg: count_distinct, measure: product, direction: increase}\n", "").edit(SOURCES, "product: product_id", "product: sku"), META, {"metric products": META, "source orders": META}),
+    PullRequest("a dimension that is the column of its name", lambda c: c.edit(SOURCES, "    measures: {seconds: seconds}\n", "    measures: {seconds: seconds}\n    dimensions: [page, device]\n"), ADDS, {"source visits": ADDS}),
     # --- names
     PullRequest("a metric renamed", renamed, RENAME, {"metric purchase": RENAME, "test one_order": META}, same_sql=False),
     PullRequest("renamed without saying so", lambda c: renamed(c, declare=False), BREAKS, {"metric conversion": BREAKS, "metric purchase": ADDS, "test one_order": META, "experiment checkout": DEVIATES}, {"checkout": (DEVIATES, ALL)}, 1, missing=("experiment.metrics.primary.conversion {mde: 2%} -> none", "experiment.metrics.primary.purchase none -> {mde: 2%}", "metrics.conversion", "metrics.purchase")),
@@ -240,6 +241,8 @@ PULL_REQUESTS = [
     PullRequest("a segment", lambda c: c.edit(SOURCES, "age >= 18", "age >= 21"), DEVIATES, {"segment adults": DEVIATES}, {"checkout": (DEVIATES, ALL)}, 1, missing=("segments.adults.filter [age >= 18] -> [age >= 21]",)),
     # --- protocols
     PullRequest("shares after the start", lambda c: c.edit(CHECKOUT, "control: {share: 50%}\n      one_page: {share: 50%}", "control: {share: 20%}\n      one_page: {share: 80%}"), DEVIATES, {"experiment checkout": DEVIATES}, {"checkout": (DEVIATES, ALL)}, 1, missing=("experiment.arms.control.share 50% -> 20%", "experiment.arms.one_page.share 50% -> 80%")),
+    PullRequest("no population any more", lambda c: c.edit(CHECKOUT, "    population: [adults]\n", ""), DEVIATES, {"experiment checkout": DEVIATES}, {"checkout": (DEVIATES, ALL)}, 1, missing=("experiment.population [adults] -> none", "segments {adults:", "sources.users")),
+    PullRequest("a population of a draft", lambda c: c.edit(SEARCH, "    arms:", "    population: [adults]\n    arms:"), RESULTS, {"experiment search": RESULTS}, {"search": (RESULTS, ALL)}),
     PullRequest("shares of a draft", lambda c: c.edit(SEARCH, "control: {share: 50%}, suggest: {share: 50%}", "control: {share: 20%}, suggest: {share: 80%}"), RESULTS, {"experiment search": RESULTS}, {"search": (RESULTS, ALL)}),
     PullRequest("a guardrail while it runs", lambda c: c.edit(CHECKOUT, "      sets: [health]", "      guardrail:\n        order_count: {margin: 1%}\n      sets: [health]"), DEVIATES, {"experiment checkout": DEVIATES}, {"checkout": (DEVIATES, ("guardrail order_count",))}, 1, missing=("experiment.metrics.guardrail.order_count none -> {margin: 1%}",)),
     PullRequest("a margin in a set", lambda c: c.edit(SHOP, "margin: 0.5pp", "margin: 1pp"), DEVIATES, {"metric set health": DEVIATES}, {"checkout": (DEVIATES, ("guardrail refund_rate",))}, 1, missing=(MARGIN,)),
