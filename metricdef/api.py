@@ -27,6 +27,7 @@ from metricdef.definitions.project import Loaded
 from metricdef.definitions.project import Project as Definitions
 from metricdef.definitions.used import renamed_metrics
 from metricdef.errors import DefinitionErrors, Diagnostic, MetricdefError, UsageError, suggest
+from metricdef.governance.git import git_environment
 from metricdef.metrics.fields import Instant
 from metricdef.reports.shown import show_readouts
 from metricdef.warehouses import Profile, Session, Warehouse, connect, resolve_profile
@@ -611,6 +612,7 @@ def revision(root: Path) -> str | None:
             # With `-dirty` where tracked files differ from the commit: a hash alone would name other definitions.
             ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],  # noqa: S607
             capture_output=True,
+            env=git_environment(),
             text=True,
             timeout=10,
             check=False,

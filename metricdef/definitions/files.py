@@ -10,6 +10,7 @@ from metricdef.errors import UsageError
 FOLDER = "metrics"
 PROJECT_FILE = "project.yml"
 SCHEMA_FILE = ".schema.json"
+SUFFIXES = (".yml", ".yaml")
 
 
 def find_project(start: Path) -> Path:
@@ -29,7 +30,7 @@ def definition_files(root: Path) -> dict[str, Path]:
     paths = sorted(
         p
         for p in folder.rglob("*")
-        if p.suffix in (".yml", ".yaml") and not any(part.startswith(".") for part in p.relative_to(folder).parts)
+        if p.suffix in SUFFIXES and not any(part.startswith(".") for part in p.relative_to(folder).parts)
     )
     return {shown(root, path): path for path in paths}
 

@@ -11,9 +11,11 @@ from typing import IO, Any, Self
 
 import yaml
 
+from metricdef.definitions.files import SUFFIXES
+from metricdef.governance.git import git_environment
+
 KINDS = ("metrics", "experiments", "sources")
 COMMITS = 1000  # the last ones that touched a file of definitions
-_SUFFIXES = (".yml", ".yaml")
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # all scalars are text, as written
 
 Key = tuple[str, str]  # kind and name
@@ -107,7 +109,9 @@ def _commits(root: Path) -> list[_Commit]:
     ]
     command += ["--no-renames", "--relative", f"-n{COMMITS}", "--format=%x1e%H%x1f%cs%x1f%aN%x1f%s", "--", "metrics"]
     try:
-        found = subprocess.run(command, capture_output=True, timeout=120, check=False)  # noqa: S603 - fixed arguments
+        found = subprocess.run(  # noqa: S603 - fixed arguments
+            command, capture_output=True, env=git_environment(), timeout=120, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return []
     text = found.stdout.decode("utf-8", "replace") if found.returncode == 0 else ""
@@ -121,7 +125,7 @@ def _commit(text: str) -> _Commit:
     for line in lines:
         meta, _, path = line.partition("\t")
         words = meta.split()
-        if len(words) == 5 and path.endswith(_SUFFIXES):
+        if len(words) == 5 and path.endswith(SUFFIXES):
             files.append((path, words[2], words[3]))
     return _Commit((commit, on, by, subject), tuple(files))
 
@@ -132,6 +136,7 @@ class _Blobs:
     def __init__(self, root: Path) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - fixed arguments
             ["git", "-C", str(root), "cat-file", "--batch"],  # noqa: S607
+            env=git_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from metricdef.errors import RecordBroken
 from metricdef.governance.chain import Fault, genesis
+from metricdef.governance.git import git_environment
 from metricdef.governance.lock import Lock, LockBroken, read_entries, read_lock
 from metricdef.governance.record import Record, read, record_path
 
@@ -106,6 +107,7 @@ def _committed(root: Path, path: Path) -> bytes | None:
         found = subprocess.run(  # noqa: S603 - fixed arguments
             ["git", "-C", str(root), "show", f"HEAD:./{path.relative_to(root).as_posix()}"],  # noqa: S607
             capture_output=True,
+            env=git_environment(),
             timeout=10,
             check=False,
         )

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from metricdef.definitions.files import FOLDER, PROJECT_FILE
+from metricdef.definitions.files import FOLDER, PROJECT_FILE, SUFFIXES
 from metricdef.definitions.load import load_project
 from metricdef.definitions.project import Loaded
 from metricdef.errors import UsageError
+from metricdef.governance.git import git_environment
 
 DEFAULTS = ("origin/main", "main", "origin/master", "master")
 _FILE_MODES = ("100644", "100755")
+_LINK, _SUBMODULE = "120000", "160000"
 _SECONDS = 120
 
 
@@ -107,12 +109,13 @@ def read_files(root: Path, commit: str) -> Iterator[tuple[PurePosixPath, bytes]]
     """Every file below the project's `metrics` at a commit, by its path from there."""
     prefix = git(root, "rev-parse", "--show-prefix").decode().strip("\n")
     folder = PurePosixPath(prefix) / FOLDER
-    listed = git(root, "ls-tree", "-r", "-z", "--full-tree", commit, "--", f"{folder.as_posix()}/")
+    listed = git(root, "ls-tree", "-r", "-z", "--full-tree", commit, "--", folder.as_posix())
     entries: list[tuple[bytes, PurePosixPath]] = []
-    for line in listed.split(b"\0"):
+    for line in filter(None, listed.split(b"\0")):
         head, _, name = line.partition(b"\t")
-        path = PurePosixPath(os.fsdecode(name))
-        if head and head.split()[0].decode() in _FILE_MODES and ".." not in path.parts:
+        path, mode = PurePosixPath(os.fsdecode(name)), head.split()[0].decode()
+        _refuse_link(path, mode, commit, is_definition=path == folder or path.suffix in SUFFIXES)
+        if mode in _FILE_MODES and ".." not in path.parts:
             entries.append((head.split()[2], path.relative_to(folder)))
     if not entries:
         return
@@ -131,6 +134,18 @@ def read_files(root: Path, commit: str) -> Iterator[tuple[PurePosixPath, bytes]]
         at = start + size + 1
 
 
+def _refuse_link(path: PurePosixPath, mode: str, commit: str, *, is_definition: bool) -> None:
+    """What a commit only points at is not in it: compared without, everything there would be new, and nothing deviate."""
+    if mode == _SUBMODULE:
+        what, fix = "a submodule", "run it in the repository that the definitions belong to"
+    elif mode == _LINK and is_definition:
+        what, fix = "a symbolic link", "commit the file itself there first; plan compares from then on"
+    else:
+        return
+    where = f"{path.as_posix()} is {what} at {commit[:8]}"
+    raise UsageError(f"{where}: the definitions before the change are not in that commit", [fix])
+
+
 class GitFailed(Exception):
     """git ended with an error; `message` is what it said."""
 
@@ -141,7 +156,7 @@ class GitFailed(Exception):
 
 def git(root: Path, *arguments: str, stdin: bytes | None = None) -> bytes:
     """What a git command prints. Raises GitFailed, and OSError where there is no git."""
-    environment = {**os.environ, "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+    environment = {**git_environment(), "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
     command: Sequence[str] = ("git", "-C", str(root), *arguments)
     try:
         done = subprocess.run(  # noqa: S603 - no shell; a revision follows --end-of-options

@@ -424,3 +424,41 @@ def test_a_project_below_the_root_of_its_repository(repository, tmp_path, capsys
     Change(outer / "teams" / "shop").edit(SHOP, "p99.5", "p99")
     code, found = planned(outer / "teams" / "shop", capsys)
     assert (code, [key(item) for item in found["changes"]]) == (1, ["metric revenue"])
+
+
+def test_in_a_git_hook(repository, tmp_path, capsys, monkeypatch):
+    """Hooks of a linked work tree have GIT_DIR set: with it, git takes the current folder for the top."""
+    outer = tmp_path / "outer"
+    (outer / "teams").mkdir(parents=True)
+    shutil.copytree(repository / "metrics", outer / "teams" / "shop" / "metrics")
+    git(outer, "init", "--quiet", "--initial-branch=main")
+    git(outer, "add", ".")
+    git(outer, "commit", "--quiet", "-m", "all teams")
+    Change(outer / "teams" / "shop").edit(SHOP, "p99.5", "p99")
+    monkeypatch.setenv("GIT_DIR", str(outer / ".git"))
+    monkeypatch.setenv("GIT_PREFIX", "")
+    code, found = planned(outer / "teams" / "shop", capsys)
+    assert (code, [key(item) for item in found["changes"]]) == (1, ["metric revenue"])
+
+
+@pytest.mark.parametrize(
+    ("linked", "what"), [("metrics/sources/shop.yml", "a symbolic link"), ("metrics", "a symbolic link"), ("metrics/sources", "a submodule")]
+)  # fmt: skip
+def test_definitions_that_the_commit_only_points_at(repository, tmp_path, capsys, linked, what):
+    """They are not in it: compared without, all of them were new and nothing deviated."""
+    path, elsewhere = repository / linked, tmp_path / "elsewhere"
+    shutil.move(path, elsewhere)
+    if what == "a submodule":
+        git(repository, "rm", "--quiet", "-r", "--cached", linked)
+        git(elsewhere, "init", "--quiet")
+        git(elsewhere, "add", ".")
+        git(elsewhere, "commit", "--quiet", "-m", "sources")
+        git(repository, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(elsewhere), linked)
+    else:
+        path.symlink_to(elsewhere)
+        git(repository, "add", "--all")
+    git(repository, "commit", "--quiet", "-m", "elsewhere")
+    git(repository, "branch", "--force", "main", "change")
+    Change(repository).edit(SOURCES, "amount - discount", "amount")
+    assert main(["plan", "--project", str(repository), "--quiet"]) == 2
+    assert f"{linked} is {what} at" in capsys.readouterr().err
