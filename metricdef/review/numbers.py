@@ -20,6 +20,7 @@ from metricdef.compiler.build_plan import build_plan
 from metricdef.definitions.project import Project
 from metricdef.definitions.used import renamed_metrics
 from metricdef.errors import UsageError
+from metricdef.governance.findings import check_protocol
 from metricdef.warehouses import Profile, Warehouse
 from metricdef.warehouses.isolate import Run, execute_isolated
 
@@ -111,7 +112,7 @@ def compare_numbers(
 
     Raises MetricdefError where a state can't be run.
     """
-    hidden = hidden_because(base, head, experiment, as_of, history)
+    hidden = _refused(base, experiment) or hidden_because(base, head, experiment, as_of, history)
     readouts = []
     for word, project in (("before", base), ("now", head)):
         progress(f"computing {experiment} as it is defined {word}")
@@ -129,6 +130,14 @@ def compare_numbers(
         None if hidden else (one.decision, two.decision),
         _body(one) == _body(two),
     )
+
+
+def _refused(base: Project, experiment: str) -> str | None:
+    """Why no run would show the state before: its protocol isn't the locked one, so that it could be chosen to show more."""
+    if experiment not in base.experiments:
+        return None
+    refusal = next((d for d in check_protocol(base, experiment) if d.severity == "error"), None)
+    return f"as defined before, a run is refused: {refusal.message}" if refusal else None
 
 
 def hidden_because(

@@ -217,6 +217,18 @@ def test_an_earlier_end_is_no_way_to_an_early_verdict(repository):
     assert "nothing is tested yet" in found.hidden
 
 
+def test_a_committed_deviation_is_no_way_to_an_early_verdict(repository):
+    """A lock that `run` obeys holds for the base too, or else committing the change would show what it hides."""
+    Project(repository).lock("checkout")
+    git(repository, "commit", "--quiet", "--all", "-m", "locked")
+    Change(repository).edit(CHECKOUT, "end: 2026-02-01", "end: 2026-01-05")
+    git(repository, "commit", "--quiet", "--all", "-m", "an earlier end")
+    found = one(repository, "checkout", "2026-01-25", "HEAD")
+    assert found.hidden is not None
+    assert "a run is refused" in found.hidden
+    assert found.pairs == ()
+
+
 def test_before_the_planned_end_of_a_fixed_design_intervals_have_no_verdict(repository):
     Change(repository).edit(SHOP, "p99.5", "p99")
     found = one(repository, "checkout", "2026-01-20")
