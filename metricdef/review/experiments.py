@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from metricdef.definitions.models import ROLES, Experiment, Role
 from metricdef.definitions.project import Project
@@ -12,7 +12,7 @@ from metricdef.governance.changes import Change, amendments_of
 from metricdef.governance.deviations import scope_of
 from metricdef.governance.findings import entry_text
 from metricdef.governance.places import change_place
-from metricdef.governance.protocol import names_read, read_protocol
+from metricdef.governance.protocol import Tree, names_read, read_protocol
 from metricdef.review.records import Class, Deviation, ExperimentEffect, Key, worst
 from metricdef.review.states import PROJECT, States
 from metricdef.review.trees import experiment_tree, missing_of_experiment
@@ -48,8 +48,7 @@ def experiment_effect(
         causes = [_missing_cause(states, kind, text) for kind, text in new]
         return _simple(states, name, status, "breaking", details, causes) if new else None
     if name not in base.experiments or missing_of_experiment(base, name):
-        details = ["could not be computed at the base"]
-        return _simple(states, name, status, "result-changing", details, [("experiments", name)])
+        return _uncomputed(states, name, status)
     return _both(states, name, own_changes, moved)
 
 
@@ -69,6 +68,15 @@ def _simple(
     metrics = {m: r for m, (r, _) in experiment_metrics(states.head, states.head.experiments[name]).items()}
     found = tuple(dict.fromkeys(causes))
     return ExperimentEffect(name, status, change, metrics, True, found, tuple(details)), dict.fromkeys(found, change)
+
+
+def _uncomputed(states: States, name: str, status: str) -> tuple[ExperimentEffect, dict[Key, Class]]:
+    """What could not be computed at the base may have been frozen there all the same."""
+    found = deviations(states, name) if states.is_frozen(name) else []
+    details = ["could not be computed at the base", *(change.what for change, _ in found)]
+    change: Class = "protocol deviation" if found else "result-changing"
+    effect, causes = _simple(states, name, status, change, details, [("experiments", name)])
+    return replace(effect, deviations=tuple(deviation for _, deviation in found)), causes
 
 
 def _both(
@@ -120,9 +128,12 @@ def deviations(states: States, name: str) -> list[tuple[Change, Deviation]]:
     """
     base, head = states.base, states.head
     lock = states.lock(name)
-    own = read_protocol(base, name).frozen
-    before, now = (lock.frozen if lock else own), read_protocol(head, name).frozen
-    known = {change.what for change in states.differ(before, own)} if lock else set()
+    own, now = _at_base(base, name), read_protocol(head, name).frozen
+    before = lock.frozen if lock else own
+    is_whole = "project" in own
+    if not (lock or is_whole):
+        now = {part: now[part] for part in own}
+    known = {c.what for c in states.differ(before, own) if is_whole or c.path[0] in own} if lock else set()
     earlier = lock.amendments if lock else amendments_of(base.experiments[name])
     new = [amendment for amendment in amendments_of(head.experiments[name]) if amendment not in earlier]
     found = []
@@ -134,6 +145,15 @@ def deviations(states: States, name: str) -> list[tuple[Change, Deviation]]:
         place = change_place(head, name, change)
         found.append((change, Deviation(name, change.what, amendment, place, entry)))
     return found
+
+
+def _at_base(base: Project, name: str) -> Tree:
+    """The protocol at the base; only the experiment's own part where what it rests on did not load, nothing where it didn't."""
+    missing = missing_of_experiment(base, name) if name in base.experiments else [("experiment", name)]
+    if any(kind in ("experiment", "set") for kind, _ in missing):
+        return {}
+    frozen = read_protocol(base, name).frozen
+    return {"experiment": frozen["experiment"]} if missing else frozen
 
 
 def idle_amendments(states: States, name: str) -> list[str]:

@@ -344,6 +344,30 @@ def test_a_base_whose_definitions_did_not_load_is_said(repository, capsys):
     ]
 
 
+@pytest.mark.parametrize(
+    ("broken", "edit", "what"),
+    [
+        ("type: threshold", ("spending: obrien_fleming", "spending: pocock"), "experiment.analysis.sequential.spending obrien_fleming -> pocock"),
+        ("type: threshold", ("newest: {share: 50%}", "newest: {share: 50%, key: new}"), "experiment.arms.newest.key newest -> new"),
+        ("numerator: revenue", None, None),
+    ],
+)  # fmt: skip
+def test_a_base_whose_metric_did_not_load_frees_no_protocol(repository, capsys, broken, edit, what):
+    """The lock at the base, and the experiment's own file there, hold also where its results could not be computed."""
+    change = Change(repository).edit(SHOP, broken, "type: nothing")
+    git(repository, "commit", "--quiet", "-am", "broken")
+    git(repository, "branch", "--force", "main", "change")
+    change.edit(SHOP, "type: nothing", broken)
+    if edit:
+        change.edit(RANKING, *edit)
+    else:
+        change.edit(CHECKOUT, "one_page: {share: 50%}", "one_page: {share: 50%, key: new}")
+        what = "experiment.arms.one_page.key one_page -> new"
+    code, found = planned(repository, capsys)
+    (deviation,) = [d for e in found["experiments"] for d in e["deviations"]]
+    assert (code, deviation["what"], deviation["covered"]) == (1, what, False)
+
+
 def test_a_base_that_cannot_be_read_at_all_is_said(repository, capsys):
     Change(repository).edit("project.yml", "version: 1", "version: [")
     git(repository, "commit", "--quiet", "-am", "broken")
