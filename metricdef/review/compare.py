@@ -214,7 +214,7 @@ def _new_errors(both: States, head: Loaded, base: Loaded | None) -> Iterator[Dia
     for finding in check_protocols(both.head):
         if (
             finding.severity == "error"
-            and finding.rule != "protocol-changed-after-start"
+            and not (finding.rule == "protocol-changed-after-start" and base and base.project)
             and (finding.rule, finding.message) not in before
         ):
             yield finding

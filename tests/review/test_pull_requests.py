@@ -438,6 +438,14 @@ def test_the_policy_never_fails(repository, capsys):
     assert planned(repository, capsys, "--fail-on", "never")[0] == 0
 
 
+def test_a_project_that_moves_takes_its_locks_along(repository, capsys):
+    (repository / "teams").mkdir()
+    git(repository, "mv", "metrics", "teams/metrics")
+    Change(repository / "teams").edit(RANKING, "spending: obrien_fleming", "spending: pocock")
+    code, found = planned(repository / "teams", capsys)
+    assert (code, [e["rule"] for e in found["errors"]]) == (1, ["protocol-changed-after-start"])
+
+
 def test_a_project_below_the_root_of_its_repository(repository, tmp_path, capsys):
     outer = tmp_path / "outer"
     (outer / "teams").mkdir(parents=True)
