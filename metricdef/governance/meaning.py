@@ -155,6 +155,8 @@ def _spelled(value: Any, dialects: Mapping[str, str | None], dialect: str | None
 
 
 def _field(key: str, value: Any, dialects: Mapping[str, str | None], dialect: str | None) -> Any:
+    if key == "accepted":
+        return value  # values by column, whatever the column is called
     if key == "filter" and isinstance(value, list):
         return sorted({part for text in value for part in canonical_condition(text, dialect)})
     if (

@@ -57,6 +57,13 @@ def test_another_meaning_is_a_change(tmp_path, path, value):
     assert {d.rule for d in findings(tmp_path, SHOP, changed(SHOP, path, value))} == {"protocol-changed-after-start"}
 
 
+def test_values_of_a_column_called_filter_are_no_conditions(tmp_path):
+    shop = changed(SHOP, (*E, "decision", "ship"), {"primary": "any_superior", "quality": "all_pass"})
+    accepted = ("sources", "orders", "expect", "accepted")
+    before, after = (changed(shop, accepted, {"filter": [text]}) for text in ("a <> b", "a != b"))
+    assert {d.rule for d in findings(tmp_path, before, after)} == {"protocol-changed-after-start"}
+
+
 def renamed(old: str, new: str) -> dict:
     """The shop with a metric under another name, wherever it is named."""
     shop = copy.deepcopy(SHOP)
