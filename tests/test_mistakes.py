@@ -129,6 +129,11 @@ MISTAKES = {
     "list_without_brackets": ("project.yml", "entities: [user]", "entities: user, store", ()),
     "cap_on_a_proportion": ("metrics.yml", "    filter: status = 'paid'\n", "    filter: status = 'paid'\n    cap: {upper: p99}\n", ()),
     "unknown_metric_type": ("metrics.yml", "type: mean", "type: average", ()),
+    "no_owners": ("experiment.yml", "    owners: [growth]\n", "", ()),
+    "colon_missing": ("experiment.yml", "hypothesis: Fewer", "hypothesis Fewer", ()),
+    "merge_conflict": ("experiment.yml", "    status: draft\n", "<<<<<<< HEAD\n    status: draft\n=======\n    status: running\n>>>>>>> main\n", ()),
+    "text_without_quotes": ("metrics.yml", "status = 'paid'", "status = paid", ("--live",)),
+    "fraction_as_a_size": ("experiment.yml", "{mde: 2%}", "{mde: 0.02}", ()),
 }  # fmt: skip
 
 

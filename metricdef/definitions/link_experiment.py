@@ -311,11 +311,16 @@ def size_problem(metric: Metric, size: Size) -> tuple[str, str] | None:
     if size.kind == "absolute" and metric.takes_points:
         return (
             f"`{size.text}` has no unit",
-            f"write `{size.text}%` (relative to the baseline) or `{size.text}pp` (percentage points)",
+            f"write {_percentages(size)} (relative to the baseline) or `{size.text}pp` (percentage points)",
         )
     if size.value == 0:
         return "the size is 0", "write a size above 0"
     return None
+
+
+def _percentages(size: Size) -> str:
+    """A number below 1 may be a fraction, or a percentage already: 0.2 is meant as 20% as often as 0.2%."""
+    return f"`{size.value * 100:g}%`, `{size.text}%`" if size.value < 1 else f"`{size.text}%`"
 
 
 def _check_extras_in_use(project: Project, name: str, experiment: Experiment) -> Iterator[Diagnostic]:

@@ -94,6 +94,8 @@ def check_expression(
         help_ = [column_help(column, list(dict.fromkeys([*known, *extra])))]
         if text[start : start + 1] == '"':
             help_ = [f"double quotes name columns: write '{column}' for the text"]
+        elif _is_compared_with(text[:start]):
+            help_.append(f"if it is a text, write '{column}'")
         if column in measures:
             help_.append(f"`{column}` is a measure; filters use columns and dimensions")
         yield Diagnostic(
@@ -102,6 +104,11 @@ def check_expression(
             document.offset(full, start, length),
             tuple(help_),
         )
+
+
+def _is_compared_with(before: str) -> bool:
+    """Whether what follows stands behind `=` or the like, where texts often lack their quotes."""
+    return before.rstrip().endswith(("=", "<>"))
 
 
 def check_column(project: Project, source_name: str, column: str | None, *path: str | int) -> Iterator[Diagnostic]:

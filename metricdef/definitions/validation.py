@@ -57,10 +57,11 @@ def _diagnostics(
             yield _unknown_key(model, location, document, full)
         elif kind == "missing":
             # The parent's key names the place: the missing key itself stands nowhere.
-            parent = (*path, *location[:-1]) if location and location[-1] == item["loc"][-1] else full
-            yield Diagnostic(
-                "missing-key", f"`{item['loc'][-1]}` is missing{_inside(parent)}", document.place(parent, key=True)
-            )
+            key = item["loc"][-1]
+            above = location[:-1] if location and location[-1] == key else location
+            parent = (*path, *above)
+            what = f"`{key}` is missing{_inside(parent)}"
+            yield Diagnostic("missing-key", what, document.place(parent, key=True), _example(model, (*above, key)))
         else:
             yield _bad_value(model, item, location, full, document)
 

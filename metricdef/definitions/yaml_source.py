@@ -29,6 +29,7 @@ _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what YAML takes for o
 _FAST = getattr(yaml, "CSafeLoader", None)
 # What the two readers take differently (tabs, other line breaks, `{a: , b}`, `|#`), and what anchors, tags, directives need.
 _ODD = re.compile(r"[\t\r\x85\u2028\u2029\ufeff?&]|!(?!=)|^%|[|>]\S*#|:\s*[,}\]]", re.MULTILINE)
+_CONFLICT = re.compile(r"^<{7} .*^>{7} ", re.MULTILINE | re.DOTALL)
 _JINJA = re.compile(r"\{\{|\{%|\{#")
 
 
@@ -285,7 +286,13 @@ def _syntax_error(document: Document, error: yaml.YAMLError) -> Diagnostic:
     above = next((text for text in reversed(document.lines[: place.line - 1]) if text.strip()), "")
     if problem.startswith("mapping values") and line.count(": ") == 1 and _indent(line) > _indent(above):
         help_ = ["this line stands deeper than the one above it: indent both alike, or quote the value above"]
-    if re.search(r":\s*(['\"]).*\1\s*\S", line):
+    start = getattr(error, "context_mark", None)
+    if _CONFLICT.search("\n".join(document.lines)):
+        help_ = ["two versions of the file were merged: choose between the lines from `<<<<<<<` to `>>>>>>>`"]
+    elif problem == "could not find expected ':'" and start is not None:
+        place = document.at(start, len(document.lines[start.line]))
+        help_ = ["write `key: value`: there is no colon on this line"]
+    elif re.search(r":\s*(['\"]).*\1\s*\S", line):
         help_ = ["the value starts with a quote: put the whole SQL in the other kind of quotes, or use a `|` block"]
     elif "{" in line and re.search(r"\bin\s*\(", line, re.IGNORECASE):
         what = "a comma inside `{...}` ended the value before it"
