@@ -126,11 +126,11 @@ test-schedulers: $(DEV) $(SCHEDULERS_READY) ## run the examples for dbt, Airflow
 	METRICDEF_SCHEDULERS=1 $(PYTEST) tests/schedulers $(ARGS)
 
 .PHONY: test-editor
-test-editor: $(DEV) tests/editor/node_modules/.package-lock.json ## completion, hover and findings in a YAML language server, installing it (needs Node.js)
+test-editor: $(DEV) tests/editor/node_modules/.package-lock.json ## completion, hover and findings in a YAML language server, installing it
 	METRICDEF_EDITOR=1 $(BIN)/python -m pytest tests/editor $(ARGS)
 
-tests/editor/node_modules/.package-lock.json: tests/editor/package.json tests/editor/package-lock.json
-	cd tests/editor && npm ci --silent
+tests/editor/node_modules/.package-lock.json: tests/editor/package.json tests/editor/package-lock.json tests/editor/install.sh
+	tests/editor/install.sh
 
 .PHONY: test-pages
 test-pages: $(PAGES_READY) ## open pages of readouts in a headless Chromium, installing it
