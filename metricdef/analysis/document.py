@@ -87,8 +87,8 @@ def _value(kind: Any, value: Any, path: str) -> Any:
         if not isinstance(value, Mapping):
             raise _Mismatch(f"`{path}` is no object")
         return {str(key): _value(inner[1], item, f"{path}.{key}") for key, item in value.items()}
-    elif dataclasses.is_dataclass(kind):
-        return _record(kind, value, path)  # type: ignore[arg-type]
+    elif isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return _record(kind, value, path)
     return _plain(kind, value, path)
 
 
