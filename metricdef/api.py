@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metricdef.compiler.build_plan import build_plan
-from metricdef.compiler.dialects import dialect_table
+from metricdef.analysis.planning import fixed_limits, plan_experiment, read_as_of, refuse_future
 from metricdef.compiler.plan import Plan
 from metricdef.compiler.query import Query
 from metricdef.compiler.refusals import refuse
 from metricdef.compiler.render import render
-from metricdef.compiler.state import kept_columns
-from metricdef.compiler.state_update import keep_state, render_update
 from metricdef.definitions.files import find_project
 from metricdef.definitions.load import load_project
 from metricdef.definitions.lookup import source_columns
 from metricdef.definitions.policy import apply_policy, unused_waivers
 from metricdef.definitions.project import Loaded
 from metricdef.definitions.project import Project as Definitions
-from metricdef.definitions.used import renamed_metrics
 from metricdef.errors import DefinitionErrors, Diagnostic, MetricdefError, UsageError, suggest
 from metricdef.governance.git import git_environment
-from metricdef.metrics.fields import Instant
 from metricdef.reports.shown import show_readouts
 from metricdef.warehouses import Profile, Session, Warehouse, connect, resolve_profile
 from metricdef.warehouses.profile import profile_type
@@ -41,6 +36,8 @@ if TYPE_CHECKING:
     from metricdef.governance.log import Log
     from metricdef.governance.verify import Verified
     from metricdef.jobs.build import Job
+    from metricdef.jobs.ingest import Written
+    from metricdef.jobs.queries import Place
     from metricdef.review.lineage import Lineage
     from metricdef.review.numbers import Numbers
     from metricdef.review.records import Review
@@ -186,7 +183,7 @@ class Project:
 
         project, revision = self.definitions, find_revision(self.root, base)
         instant = read_as_of(as_of, project.settings.defaults.timezone)
-        _refuse_future(instant)
+        refuse_future(instant)
         resolved = self._profile(profile)
         names = list(experiments)
         for name in names:
@@ -265,13 +262,7 @@ class Project:
 
         `is_open`: as-of is put into the SQL when it runs, whatever `as_of` is. Caps that looks of `history` have fixed are numbers in it.
         """
-        from metricdef.analysis.look_record import before, carried_over, frozen_caps
-
-        project = self.definitions
-        history = carried_over(history, renamed_metrics(project))
-        instant = read_as_of(as_of, project.settings.defaults.timezone)
-        frozen = frozen_caps(before(history, instant))
-        return build_plan(project, experiment, instant, daily=daily, is_open=is_open, frozen=frozen)
+        return plan_experiment(self.definitions, experiment, as_of, daily=daily, is_open=is_open, history=history)
 
     def compile(
         self,
@@ -314,12 +305,14 @@ class Project:
         project = self.definitions
         instant = read_as_of(as_of, project.settings.defaults.timezone)
         run = partial(self._run, experiment, profile, instant, progress, daily=daily)
-        if history is not None or not self._has_looks(experiment):
-            return run(history or ())
+        return run(history) if history is not None else self._recorded(experiment, run)
+
+    def _recorded(self, experiment: str, run: Callable[[Sequence[LookRecord]], Readout]) -> Readout:
+        """The readout after the looks recorded so far; the look that it is, of a sequential design, is recorded first."""
         from metricdef.governance.looks import run_recorded
         from metricdef.governance.record import record_path
 
-        return run_recorded(record_path(self.root, experiment), run)
+        return run_recorded(record_path(self.root, experiment), run) if self._has_looks(experiment) else run(())
 
     def _run(
         self,
@@ -332,7 +325,6 @@ class Project:
         daily: bool,
     ) -> Readout:
         from metricdef.analysis.analyse import analyse
-        from metricdef.analysis.look_record import before, carried_over, frozen_caps
         from metricdef.governance.deviations import with_protocol
         from metricdef.review.in_words import with_words
         from metricdef.warehouses.isolate import Run, execute_isolated
@@ -340,13 +332,13 @@ class Project:
         project = self.definitions
         self._refuse_changes(experiment)
         plan = self.plan(experiment, as_of, daily=daily, history=history)
-        _refuse_future(plan.as_of)
+        refuse_future(plan.as_of)
         resolved = self._profile(profile)
         progress(f"connecting to {resolved.name} ({resolved.type})")
         with connect(resolved, self._session(f"metricdef {experiment}")) as warehouse:
             self._running.append(warehouse)
             try:
-                frozen = frozen_caps(before(carried_over(history, renamed_metrics(project)), plan.as_of))
+                frozen = fixed_limits(project, plan.as_of, history)
                 job = Run(project, experiment, plan.as_of, warehouse, resolved, daily, progress, frozen)
                 found = execute_isolated(job)
                 schema = self._schema(experiment, warehouse, resolved)
@@ -374,14 +366,6 @@ class Project:
     def _looks(self, experiment: str) -> tuple[LookRecord, ...]:
         """Looks recorded so far; none of a fixed design."""
         return self._recorded_looks(experiment) if self._has_looks(experiment) else ()
-
-    def _refuse_looks(self, experiment: str) -> None:
-        """Jobs are compiled before the looks that fix their caps. Raises UsageError."""
-        if self._has_looks(experiment):
-            raise UsageError(
-                f"experiment `{experiment}` is tested at looks, which jobs don't record",
-                [f"`metricdef run {experiment}` computes and records them"],
-            )
 
     def cost(
         self,
@@ -425,48 +409,25 @@ class Project:
         `incremental` jobs keep a state of every unit there, add one day to it, and read the moments from it; `restate`
         names days (`2026-09-03` or `2026-09-03..2026-09-05`) that they read again as a whole.
         """
-        from metricdef.jobs.build import job_dates, make_job, make_open_job, placeholder_of
-        from metricdef.jobs.outputs import write_output
-        from metricdef.jobs.state import days_to_add, restated_days
+        from metricdef.jobs.queries import Wanted, build_jobs
 
         project = self.definitions
-        schema = project.settings.output_schema
-        if schema is None:
-            raise UsageError("jobs have nowhere to write to", ["add `output_schema: NAME` to project.yml"])
-        _, kind, schemas = profile_type(profile, project.settings.profiles, project.settings.default_profile)
-        dialect = dialect or kind
-        if dialect != kind:
-            schemas = {}  # another warehouse's names; `ingest` compiles the same
+        place = self._place(profile, dialect)
         names = list(experiments) or [name for name, e in project.experiments.items() if e.status == "running"]
         if not names:
             raise UsageError("no experiment is running", ["name the experiments to build"])
-        if incremental and daily:
-            raise UsageError("a daily series is not kept in a state", ["build it without `--incremental`"])
-        restated, timezone = restated_days(restate), project.settings.defaults.timezone
-        if restated and not incremental:
-            raise UsageError("`--restate` goes with `--incremental`: other jobs read all days anyway")
         for name in names:
             self._refuse_changes(name)
-            self._refuse_looks(name)
-        jobs: list[Job] = []
-        placeholder = placeholder_of(as_of)
-        if placeholder is not None and (incremental or to is not None):
-            raise UsageError(f"`{placeholder}` stands for one date, of a job that is not incremental", ["name dates"])
-        if placeholder is not None:
-            for name in names:
-                query = render(self.plan(name, daily=daily, is_open=True), dialect, schemas)
-                jobs.append(make_open_job(query, write_output(query, schema, schemas), placeholder))
-            return tuple(jobs)
-        for at in job_dates(as_of, to):
-            for name in names:
-                plan, update, after = self.plan(name, at, daily=daily), tuple[str, ...](), None
-                if incremental:
-                    plan = self._kept(plan, schema, dialect, schemas)
-                    days = days_to_add(plan, timezone, restated)
-                    update, after = render_update(plan, dialect, schemas, days), days.follows
-                query = render(plan, dialect, schemas)
-                jobs.append(make_job(query, write_output(query, schema, schemas, update), timezone, after))
-        return tuple(jobs)
+        wanted = Wanted(as_of, to, daily, incremental, restate)
+        return build_jobs(project, names, place, wanted, self._looks)
+
+    def _place(self, profile: str | None, dialect: str | None) -> Place:
+        """Where jobs run; another dialect than the profile's is that of another warehouse, with names of its own."""
+        from metricdef.jobs.queries import Place
+
+        settings = self.definitions.settings
+        _, kind, schemas = profile_type(profile, settings.profiles, settings.default_profile)
+        return Place(dialect or kind, schemas if dialect in (None, kind) else {}, settings.output_schema)
 
     def expired(self, profile: str | None = None, as_of: str | datetime | None = None) -> tuple[str, ...]:
         """Tables of states to which no day was added within the project's `retention` before `as_of`, by default now."""
@@ -486,45 +447,38 @@ class Project:
             )
         return tuple(found)
 
-    def _kept(self, plan: Plan, schema: str, dialect: str, schemas: Mapping[str, str]) -> Plan:
-        """The plan as an incremental job has it."""
-        experiment = self.definitions.experiments[plan.experiment]
-        end = experiment.end.at(self.definitions.settings.defaults.timezone)
-        timezone = self.definitions.settings.defaults.timezone
-        return keep_state(plan, self.plan(plan.experiment, end), timezone, schema, dialect, schemas)
-
     def ingest(self, source: str | Path, profile: str | None = None, as_of: str | datetime | None = None) -> Readout:
-        """The readout of moments that a job wrote: in a table of the profile's warehouse, or exported to a file."""
-        from metricdef.analysis.analyse import analyse
-        from metricdef.governance.deviations import with_protocol
-        from metricdef.jobs.ingest import match, read_file, read_table
-        from metricdef.review.in_words import with_words
+        """The readout of moments that a job wrote: in a table of the profile's warehouse, or exported to a file.
 
-        project = self.definitions
-        at = read_as_of(as_of, project.settings.defaults.timezone) if as_of is not None else None
+        The look that it is, of a sequential design, is recorded first, as `run` does. Raises MetricdefError.
+        """
+        from metricdef.jobs.ingest import choose, read_file, read_table
+
+        at = read_as_of(as_of, self.definitions.settings.defaults.timezone) if as_of is not None else None
         if Path(source).suffix.lower() in (".parquet", ".csv"):
             rows = read_file(Path(source))
         else:
             with connect(self._profile(profile), self._session("metricdef ingest")) as warehouse:
                 rows = read_table(warehouse, str(source), at)
-        _, kind, schemas = profile_type(profile, project.settings.profiles, project.settings.default_profile)
+        written = choose(rows, at)
+        self._refuse_changes(written.experiment)
+        refuse_future(written.as_of)
+        place = self._place(profile, written.dialect)
+        return self._recorded(written.experiment, partial(self._read_back, written, place))
 
-        def compiled(name: str, dialect: str, instant: datetime, daily: bool) -> Iterator[Query]:
-            own, plan = schemas if dialect == kind else {}, self.plan(name, instant, daily=daily)
-            yield (dated := render(plan, dialect, own))
-            if dialect_table(dialect).as_of is not None:
-                # The file for any date: its SQL is the same at every as-of, and its rows those of the dated one's.
-                opened = render(self.plan(name, instant, daily=daily, is_open=True), dialect, own)
-                yield replace(dated, sql_hash=opened.sql_hash)
-            schema = project.settings.output_schema
-            if schema is not None and not daily and kept_columns(plan):
-                yield render(self._kept(plan, schema, dialect, own), dialect, own)
+    def _read_back(self, written: Written, place: Place, history: Sequence[LookRecord]) -> Readout:
+        """The readout of a job's rows after a history of looks."""
+        from metricdef.analysis.analyse import analyse
+        from metricdef.governance.deviations import with_protocol
+        from metricdef.jobs.ingest import match
+        from metricdef.jobs.queries import possible_queries
+        from metricdef.review.in_words import with_words
 
-        query, table = match(rows, at, compiled)
-        self._refuse_changes(query.plan.experiment)
-        self._refuse_looks(query.plan.experiment)
-        readout = analyse(project, query, table, revision(self.root))
-        return with_words(with_protocol(readout, project), project)
+        project = self.definitions
+        possible = possible_queries(project, written.experiment, written.as_of, place, history, daily=written.daily)
+        query, table = match(written, possible)
+        readout = analyse(project, query, table, revision(self.root), history)
+        return with_words(with_protocol(readout, project, history), project)
 
     def test(self, select: Iterable[str] = ()) -> tuple[CaseResult, ...]:
         """Run the unit tests whose name, or whose metric's name, matches one of `select`; without any all of them."""
@@ -561,14 +515,6 @@ class Project:
         return resolve_profile(name, settings.profiles, settings.default_profile, self.root)
 
 
-def _refuse_future(as_of: datetime) -> None:
-    if as_of > datetime.now(UTC):
-        raise UsageError(
-            f"as-of {as_of:%Y-%m-%d %H:%M} UTC lies in the future: windows would count as complete that are not",
-            ["leave `--as-of` out to read the data as they are now"],
-        )
-
-
 def select_tests(project: Definitions, select: Iterable[str]) -> list[str]:
     """Tests by their own or their metric's name. Raises UsageError where a word matches none."""
     return matching(select, {name: (name, test.metric) for name, test in project.tests.items()}, "test")
@@ -591,18 +537,6 @@ def read_readout(path: str | Path) -> Readout:
     from metricdef.analysis.document import read_document
 
     return read_document(Path(path).read_text(encoding="utf-8"), str(path))
-
-
-def read_as_of(value: str | datetime | None, timezone: str) -> datetime:
-    """An instant with a zone. Text is a date (midnight in the project's zone) or an ISO timestamp. Raises UsageError."""
-    if value is None:
-        return datetime.now(UTC)
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC)
-    try:
-        return Instant.parse(value).at(timezone)
-    except ValueError as error:
-        raise UsageError(f"--as-of: {error}") from None
 
 
 def revision(root: Path) -> str | None:

@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo
 from metricdef import __version__
 from metricdef.analysis.settings import analysis_settings
 from metricdef.compiler.open_as_of import PLACEHOLDER
-from metricdef.compiler.plan import Plan
 from metricdef.compiler.query import Query
 from metricdef.compiler.state import recomputed_metrics
 from metricdef.compiler.state_update import tables_of_state
@@ -101,6 +100,9 @@ def build_manifest(project: Project, jobs: Sequence[Job]) -> dict[str, Any]:
 def _entry(project: Project, order: int, job: Job) -> dict[str, Any]:
     plan = job.query.plan
     experiment = project.experiments[plan.experiment]
+    settings = analysis_settings(project, plan)
+    timezone = project.settings.defaults.timezone
+    looks = [f"{_date_of(look, timezone)}" for look in settings.sequential.looks] if settings.sequential else []
     return {
         "order": order,
         "file": job.path,
@@ -117,8 +119,10 @@ def _entry(project: Project, order: int, job: Job) -> dict[str, Any]:
         "schedule": {
             "every": "1d",
             "from": experiment.start.text,
-            "until": f"{_last_date(project, plan)}",
-            "timezone": project.settings.defaults.timezone,
+            # As of then every window is complete: only then is a fixed design read.
+            "until": f"{_date_of(settings.planned_end, timezone)}",
+            "timezone": timezone,
+            **({"looks": looks} if looks else {}),
         },
     }
 
@@ -136,9 +140,9 @@ def _state(job: Job) -> dict[str, Any] | None:
     }
 
 
-def _last_date(project: Project, plan: Plan) -> date:
-    """The first date as of which every window is complete: only then is a fixed design read."""
-    local = analysis_settings(project, plan).planned_end.astimezone(ZoneInfo(project.settings.defaults.timezone))
+def _date_of(moment: datetime, timezone: str) -> date:
+    """The first date whose midnight is not before an instant."""
+    local = moment.astimezone(ZoneInfo(timezone))
     return local.date() + timedelta(days=local.time() > time())
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,24 @@ from metricdef.warehouses.base import Warehouse
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Experiment, dialect, as-of, daily: the queries that may have given the rows.
-Compile = Callable[[str, str, datetime, bool], Iterable[Query]]
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Rows of one experiment as of one instant, of one job or more.
+
+    Attributes:
+        experiment: Its name.
+        as_of: What the rows saw: others before it.
+        dialect: Of the SQL that they came from.
+        daily: Whether the days of a series are among them.
+        rows: With the stamps, names in lower case.
+    """
+
+    experiment: str
+    as_of: datetime
+    dialect: str
+    daily: bool
+    rows: pa.Table
 
 
 def read_file(path: Path) -> pa.Table:
@@ -66,12 +83,8 @@ def _table(name: str, dialect: str) -> str:
     return tree.sql(dialect=dialect)
 
 
-def match(rows: pa.Table, as_of: datetime | None, compile_query: Compile) -> tuple[Query, pa.Table]:
-    """The query that gave the rows, compiled anew from today's definitions, and the rows that are its result.
-
-    Raises UsageError where rows have no stamps or there are none, and WarehouseError where they came from other
-    definitions, whose columns would be read with a meaning that they do not have, or are not those of one job.
-    """
+def choose(rows: pa.Table, as_of: datetime | None) -> Written:
+    """The rows of one instant, by default the latest. Raises UsageError where rows have no stamps or there are none."""
     rows = rows.rename_columns([name.lower() for name in rows.column_names])
     missing = [stamp for stamp in (*STAMPS, ROWS) if stamp not in rows.column_names]
     if missing:
@@ -86,27 +99,38 @@ def match(rows: pa.Table, as_of: datetime | None, compile_query: Compile) -> tup
     if len(names) != 1:
         held = f"instants: {', '.join(instants[-5:])}" if instants else "the job has not run"
         raise UsageError(f"there are no rows of one experiment as of {wanted or 'any instant'}", [held])
-    at = _instant(str(wanted))
     dialect = str(stamps[chosen[0]]["md_dialect"])
-    hashes = {str(stamps[i]["md_sql"]) for i in chosen}
-    queries = list(compile_query(names[0], dialect, at, "day_us" in rows.column_names))
+    return Written(names[0], _instant(str(wanted)), dialect, "day_us" in rows.column_names, rows.take(chosen))
+
+
+def match(written: Written, possible: Iterable[Query]) -> tuple[Query, pa.Table]:
+    """The query that gave the rows, of those that today's definitions give, and the rows that are its result.
+
+    Raises WarehouseError where they came from other definitions, whose columns would be read with a meaning that they do
+    not have, or are not those of one job.
+    """
+    stamps = written.rows.select(list(STAMPS)).to_pylist()
+    hashes = {str(row["md_sql"]) for row in stamps}
+    queries = list(possible)
     query = next((q for q in queries if q.sql_hash in hashes), queries[0])
-    own = [i for i in chosen if stamps[i]["md_sql"] == query.sql_hash]
+    own = [i for i, row in enumerate(stamps) if row["md_sql"] == query.sql_hash]
+    of = f"`{written.experiment}` as of {stamp_of(written.as_of)}"
     if not own:
-        first = stamps[chosen[0]]
+        first = stamps[0]
         raise WarehouseError(
-            f"the rows of `{names[0]}` as of {wanted} came from other definitions or another version: "
+            f"the rows of {of} came from other definitions or another version: "
             f"definitions {first['md_definitions']}, SQL {first['md_sql']}, metricdef {first['md_version']}",
             [
                 f"these give definitions {query.plan.fingerprint}, SQL {query.sql_hash}",
                 "check out the revision that was built, name the profile it was built for, or build anew",
+                "a look that fixes a cap changes the SQL of later ones: build these after it is recorded",
             ],
         )
-    result = rows.take(own)
-    written = set(result[ROWS].to_pylist())
-    if written != {len(own)}:
+    result = written.rows.take(own)
+    counted = set(result[ROWS].to_pylist())
+    if counted != {len(own)}:
         raise WarehouseError(
-            f"there are {len(own)} rows of `{names[0]}` as of {wanted}, and the job wrote {_counts(written)}",
+            f"there are {len(own)} rows of {of}, and the job wrote {_counts(counted)}",
             ["a job ran twice at the same time, or not all rows were exported: run it again, and export all"],
         )
     return query, result
