@@ -20,6 +20,7 @@ from metricdef.errors import DefinitionErrors, UsageError
 
 STEP = 2
 _OTHER_BREAKS = re.compile("[\r\x85\u2028\u2029]")
+_START = re.compile(r"(?:[ ]*(?:#[^\n]*)?\n)*---[ ]*\n")
 _HEADER = re.compile(r"[|>](?P<marks>[-+0-9]*)")
 
 
@@ -32,7 +33,11 @@ class _Entry:
 
 
 class _Unusual(Exception):
-    """Something that is not laid out."""
+    """Something that is not laid out; `line` counts from 0, None where the entry around it knows."""
+
+    def __init__(self, line: int | None = None, what: str = "what stands here") -> None:
+        super().__init__(what)
+        self.line, self.what = line, what
 
 
 def lay_out(file: str, text: str) -> str:
@@ -43,15 +48,17 @@ def lay_out(file: str, text: str) -> str:
         return text
     if document.diagnostics:
         raise DefinitionErrors(document.diagnostics)
-    refusal = UsageError(f"{file} is left as it is: it holds what can't be laid out safely", ["lay it out by hand"])
-    if _OTHER_BREAKS.search(given):
-        raise refusal
     try:
-        laid_out = _file(given)
-    except _Unusual:
-        raise refusal from None
-    if not _says_the_same(document, given, laid_out):
-        raise refusal
+        if odd := _OTHER_BREAKS.search(given):
+            raise _Unusual(given.count("\n", 0, odd.start()), "another line break")
+        # A `---` before everything else stays there.
+        head = match[0] if (match := _START.match(given)) else ""
+        laid_out = head + _file(given[len(head) :], head.count("\n"))
+        if not _says_the_same(document, given, laid_out):
+            raise _Unusual(0, "something that would not be the same afterwards")
+    except _Unusual as found:
+        what = f"{file}:{(found.line or 0) + 1}: the file is left as it is: {found.what} can't be laid out safely"
+        raise UsageError(what, ["lay it out by hand"]) from None
     return laid_out
 
 
@@ -138,14 +145,20 @@ def _indent(line: str) -> int:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def _file(text: str) -> str:
+def _file(text: str, lines_above: int) -> str:
     lines = text.split("\n")
     root = compose(text)[0]
-    if not isinstance(root, yaml.MappingNode) or root.flow_style:
-        raise _Unusual
-    if root.start_mark.column or any(re.match(r"(---|\.\.\.|%)", line) for line in lines):
-        raise _Unusual
-    above, own = _block(lines, root, 0, 0, len(lines), ROOT)
+    try:
+        for number, line in enumerate(lines):
+            if re.match(r"(---|\.\.\.|%)", line):
+                raise _Unusual(number, f"`{line[:3].rstrip()}`")
+        if not isinstance(root, yaml.MappingNode) or root.flow_style or root.start_mark.column:
+            raise _Unusual(
+                root.start_mark.line if root else 0, "a file that is no list of keys from the first column on"
+            )
+        above, own = _block(lines, root, 0, 0, len(lines), ROOT)
+    except _Unusual as found:
+        raise _Unusual((found.line or 0) + lines_above, found.what) from None
     while own and not own[-1]:
         own.pop()
     return "\n".join([*above, *own]) + "\n"
@@ -168,7 +181,10 @@ def _block(
         at = content_end + _deeper(lines[content_end:following], column)
         child = inside(shape, key.value if key is not None else position, _plain(value))
         write = _pair if key is not None else _item
-        more, own = write(lines, key, value, indent, starts[position], at, child)
+        try:
+            more, own = write(lines, key, value, indent, starts[position], at, child)
+        except _Unusual as found:
+            raise _Unusual(starts[position] if found.line is None else found.line, found.what) from None
         entries.append(_Entry([*above, *more], own))
     if isinstance(node, yaml.MappingNode):
         entries = _in_order(entries, ordered(shape, [key.value for key, _ in items if key is not None]))
@@ -197,13 +213,13 @@ def _start(lines: Sequence[str], key: yaml.Node | None, value: yaml.Node, column
     """The line on which an entry begins: that of its key, or of its dash."""
     if key is not None:
         if key.start_mark.column != column and lines[key.start_mark.line][:column].strip(" -"):
-            raise _Unusual
+            raise _Unusual(key.start_mark.line)
         return int(key.start_mark.line)
     line = int(value.start_mark.line)
     while line >= 0 and lines[line][column : column + 1] != "-":
         line -= 1
     if line < 0:
-        raise _Unusual
+        raise _Unusual(value.start_mark.line)
     return line
 
 

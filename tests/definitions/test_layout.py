@@ -216,10 +216,23 @@ def test_what_cannot_be_read_is_refused_with_the_error(text):
         lay_out("metrics/a.yml", text)
 
 
-@pytest.mark.parametrize("text", ["---\nmetrics: {}\n", "{metrics: {}}\n", "? metrics\n: {}\n", "metrics: {}\n\x85\n"])
-def test_what_is_too_unusual_stays_as_it_is(text):
-    with pytest.raises((UsageError, DefinitionErrors)):
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("metrics: {}\n...\n", 2),
+        ("{metrics: {}}\n", 1),
+        ("metrics:\n  a:\n    ? type\n    : mean\n", 3),
+        ("---\nmetrics: {}\n\x85\n", 3),
+    ],
+)
+def test_what_is_too_unusual_stays_as_it_is_and_is_named(text, line):
+    with pytest.raises(UsageError, match=rf"^metrics/a\.yml:{line}: "):
         lay_out("metrics/a.yml", text)
+
+
+def test_a_beginning_of_the_document_stays_at_the_top():
+    text = "# ours\n\n---\n# a\nmetrics:\n  a: {source: s,  type: mean}\n"
+    assert laid_out(text) == "# ours\n\n---\n# a\nmetrics:\n  a: {type: mean, source: s}\n"
 
 
 def test_a_file_with_comments_only_stays_as_it_is():
