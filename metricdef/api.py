@@ -68,17 +68,18 @@ class Project:
         if self.loaded.project is None or self.loaded.errors:
             return self.loaded.diagnostics
         project = self.loaded.project
-        more, used = apply_policy(project, [*self._refusals(), *self._protocol_findings()])
+        seen = self._inspected(profile) if live else []
+        more, used = apply_policy(project, [*self._refusals(), *self._protocol_findings(), *seen])
         unused, _ = apply_policy(project, unused_waivers(project, self.loaded.waivers_used | used))
-        found = {*self.loaded.diagnostics, *more, *unused}
-        if not live:
-            return tuple(sorted(found, key=lambda d: d.order))
+        return tuple(sorted({*self.loaded.diagnostics, *more, *unused}, key=lambda d: d.order))
+
+    def _inspected(self, profile: str | None) -> list[Diagnostic]:
+        """What the warehouse says of the definitions."""
         from metricdef.warehouses.inspect import inspect_sources
 
         resolved = self._profile(profile)
         with connect(resolved, self._session("metricdef")) as warehouse:
-            _, seen = inspect_sources(project, warehouse, project.sources, dict(resolved.schemas))
-        return tuple(sorted({*found, *seen}, key=lambda d: d.order))
+            return inspect_sources(self.definitions, warehouse, self.definitions.sources, dict(resolved.schemas))[1]
 
     def _refusals(self) -> list[Diagnostic]:
         """What `run` would refuse, as warnings: the definitions are right, this version is not there yet."""

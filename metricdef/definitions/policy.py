@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+import yaml
+
 from metricdef.definitions.project import Project
 from metricdef.definitions.rules import read_rules
 from metricdef.definitions.yaml_source import Document
@@ -100,14 +102,14 @@ def read_waivers(document: Document) -> Iterator[Waiver]:
     """Every waiver of a file: on a line of its own it is about the next line that isn't a comment."""
     if not document.has_marks:
         return
-    inside = _scalar_lines(document)
     for number, line in enumerate(document.lines, 1):
-        match = _COMMENT.search(line) if _MARK in line and number not in inside else None
+        match = _COMMENT.search(line) if _MARK in line else None
+        while match and _is_text(document.scalars.values(), number - 1, line.index("#", match.start())):
+            match = _COMMENT.search(line, match.start() + 1)
         if match is None:
             continue
-        place = Place(
-            document.file, number, line.index("#", match.start()) + 1, len(line[match.start() :].strip()), line
-        )
+        column = line.index("#", match.start())
+        place = Place(document.file, number, column + 1, len(line[match.start() :].strip()), line)
         ignore = _IGNORE.fullmatch(match["text"])
         rules = tuple(rule for word in ignore["rules"].split(",") if (rule := word.strip())) if ignore else ()
         reason = ignore["reason"].strip() if ignore else ""
@@ -123,11 +125,13 @@ def _covered(document: Document, number: int) -> int:
     return number
 
 
-def _scalar_lines(document: Document) -> set[int]:
-    """Lines inside texts of several lines, where `#` begins no comment."""
-    return {
-        line
-        for node in document.scalars.values()
-        if node.end_mark.line > node.start_mark.line
-        for line in range(node.start_mark.line + 2, node.end_mark.line + 1)
-    }
+def _is_text(nodes: Iterable[yaml.ScalarNode], line: int, column: int) -> bool:
+    """Whether a place, counted from 0, lies in quotes or in a text of several lines, where `#` begins no comment."""
+    for node in nodes:
+        start, end = node.start_mark, node.end_mark
+        if node.style in ("|", ">"):
+            if start.line < line < end.line:
+                return True
+        elif (start.line, start.column) <= (line, column) < (end.line, end.column):
+            return True
+    return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -56,14 +56,22 @@ def _diagnostics(
         if kind == "extra_forbidden":
             yield _unknown_key(model, location, document, full)
         elif kind == "missing":
-            # The parent's key names the place: the missing key itself stands nowhere.
-            key = item["loc"][-1]
-            above = location[:-1] if location and location[-1] == key else location
+            # The parent's key names the place: the missing keys themselves stand nowhere.
+            keys = _missing_beside(item, items, written)
+            above = location[:-1] if location and location[-1] == keys[0] else location
             parent = (*path, *above)
-            what = f"`{key}` is missing{_inside(parent)}"
-            yield Diagnostic("missing-key", what, document.place(parent, key=True), _example(model, (*above, key)))
+            listed = " and ".join(filter(None, (", ".join(f"`{k}`" for k in keys[:-1]), f"`{keys[-1]}`")))
+            what = f"{listed} {'are' if len(keys) > 1 else 'is'} missing{_inside(parent)}"
+            examples = [line for key in keys for line in _example(model, (*above, key))]
+            yield Diagnostic("missing-key", what, document.place(parent, key=True), tuple(examples))
         else:
             yield _bad_value(model, item, location, full, document)
+
+
+def _missing_beside(item: Any, items: Sequence[Any], written: Sequence[str]) -> list[str]:
+    """All keys that are missing where one is: of one way to write it, where there are several."""
+    beside = [i for i in items if i["type"] == "missing" and i["loc"][:-1] == item["loc"][:-1]]
+    return [key for i in beside if not suggest(key := str(i["loc"][-1]), written)]
 
 
 def _in_tree(location: tuple[int | str, ...], data: object) -> Path:
@@ -154,9 +162,17 @@ def _example(model: type[BaseModel], location: Path) -> tuple[str, ...]:
         for candidate in _models_at(model, location[: length - 1]):
             notes = field_notes()
             note = notes.get(candidate.__name__, {}).get(name) or notes["Metric"].get(name)
-            if note and "such_as" in note and name in {f.alias or n for n, f in candidate.model_fields.items()}:
+            field = next((f for n, f in candidate.model_fields.items() if name == (f.alias or n)), None)
+            if field is not None and note and "such_as" in note:
                 return (f"write for example `{name}: {_flow(note['such_as'][0])}`",)
+            if field is not None and (words := _words_in(field.annotation)):
+                return (f"`{name}` is one of {', '.join(words)}",)
     return ()
+
+
+def _words_in(annotation: Any) -> list[str]:
+    """The words that a field takes; none where it takes others too."""
+    return [str(word) for word in get_args(annotation)] if get_origin(annotation) is Literal else []
 
 
 def _flow(value: object) -> str:

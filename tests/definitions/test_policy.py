@@ -68,8 +68,14 @@ segments:
       # metricdef: ignore[unknown-source] this is prose
       # metricdef: so is this
     source: assignments
-    filter: platform = 'phone'  # only phones"""
+    filter: "platform <> ' # metricdef: no comment'"  # only phones"""
     assert found(text) == []
+
+
+def test_a_waiver_after_a_text_that_looks_like_one(found):
+    text = GOLD.replace("tier = 'gold'}", "\"tier <> 'a # metricdef: b'\"}")
+    assert found(text) == [("current-value-attribute", "warning")]
+    assert found(f"{text}  # metricdef: ignore[current-value-attribute] fixed each January") == []
 
 
 @pytest.mark.parametrize(("severity", "seen"), [("off", []), ("notice", ["notice"]), ("error", ["error"])])
