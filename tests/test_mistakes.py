@@ -133,6 +133,16 @@ MISTAKES = {
     "colon_missing": ("experiment.yml", "hypothesis: Fewer", "hypothesis Fewer", ()),
     "merge_conflict": ("experiment.yml", "    status: draft\n", "<<<<<<< HEAD\n    status: draft\n=======\n    status: running\n>>>>>>> main\n", ()),
     "text_without_quotes": ("metrics.yml", "status = 'paid'", "status = paid", ("--live",)),
+    "several_keys_missing": ("metrics.yml", "    type: mean\n    source: orders\n    agg: sum\n    measure: net_revenue\n", "    type: mean\n", ()),
+    "word_processor_quotes": ("metrics.yml", "status = 'paid'", "status = ‘paid’", ()),
+    "equal_to_null": ("metrics.yml", "status = 'paid'", "status != null", ()),
+    "where_in_a_filter": ("metrics.yml", "status = 'paid'", "WHERE status = 'paid'", ()),
+    "expression_as_measure": ("metrics.yml", "measure: net_revenue", "measure: amount - discount", ()),
+    "brace_missing": ("experiment.yml", "buyers: {mde: 2%}", "buyers: {mde: 2%", ()),
+    "metric_defined_in_the_experiment": ("experiment.yml", "revenue_per_user:\n", "revenue_per_user: {type: mean, source: orders, agg: sum}\n", ()),
+    "column_as_numerator": ("metrics.yml", "type: proportion\n    source: orders\n    filter: status = 'refunded'\n", "type: ratio\n    format: percent\n    numerator: orders.amount\n    denominator: buyers\n", ()),
+    "variable": ("metrics.yml", "status = 'paid'", "status = '${STATUS}'", ()),
+    "margin_with_a_sign": ("experiment.yml", "{margin: 0.3pp}", "{margin: -0.3pp}", ()),
     "fraction_as_a_size": ("experiment.yml", "{mde: 2%}", "{mde: 0.02}", ()),
 }  # fmt: skip
 

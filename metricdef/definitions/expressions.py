@@ -62,7 +62,9 @@ _VALUES = (
 )
 PORTABLE = (*_LEAVES, *_LOGIC, *_ARITHMETIC, *_VALUES)
 # Allowed whatever they hold; a large catalogue consists of them.
-_HARMLESS = frozenset(PORTABLE) - {exp.Column, exp.Tuple, exp.Is, exp.Like, exp.Substring}
+_HARMLESS = frozenset(PORTABLE) - {exp.Column, exp.Tuple, exp.Is, exp.Like, exp.Null, exp.Substring}
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
+_CURLED = re.compile("[‘’‚‛“”„‟]")  # quotes as word processors set them
 PORTABLE_FUNCTIONS = "ABS, CASE, CAST, CEIL, COALESCE, EXP, FLOOR, LENGTH, LN, LOWER, NULLIF, SQRT, SUBSTR, TRIM, UPPER"
 _CAST_TARGETS = {exp.DataType.Type.DOUBLE, exp.DataType.Type.VARCHAR, exp.DataType.Type.TEXT, exp.DataType.Type.DATE}
 _QUERY = (
@@ -184,9 +186,14 @@ def _tokenize(text: str, dialect: str | None) -> list[Token]:
     if not text.strip():
         raise SqlProblem("sql-parse", "the expression is empty")
     try:
-        return _dialect(dialect).tokenize(text)
+        tokens = _dialect(dialect).tokenize(text)
     except TokenError:
         raise SqlProblem("sql-parse", "a quote or bracket is never closed", 0, len(text)) from None
+    for token in tokens:
+        if token.token_type.name == "VAR" and (curled := _CURLED.search(token.text)):
+            what = f"`{curled[0]}` is no quote of SQL: the text would be taken for the name of a column"
+            raise SqlProblem("sql-parse", what, token.start, len(token.text), ("write ' before and after the text",))
+    return tokens
 
 
 def _refuse_comments_and_statements(text: str, tokens: list[Token], *, comments: bool = True) -> None:
@@ -240,6 +247,13 @@ def _check_scalar(node: exp.Expr, text: str) -> None:
         raise SqlProblem("sql-parse", f"`{node.sql()}` is not a scalar expression", 0, len(text))
     if isinstance(node, exp.Tuple) and not isinstance(node.parent, exp.In):
         raise SqlProblem("sql-parse", "this is a list of values, not one", 0, len(text))
+    if isinstance(node, exp.Null) and isinstance(node.parent, _COMPARISONS):
+        raise SqlProblem(
+            "sql-null",
+            "a comparison with NULL is never true",
+            *_find_word("null", text),
+            ("write IS NULL or IS NOT NULL",),
+        )
     if isinstance(node, exp.Column) and node.table:
         raise SqlProblem(
             "sql-column", f"`{node.sql()}` has a table in front", 0, len(text), (f"write `{node.name}` alone",)
@@ -346,4 +360,6 @@ def _parse_problem(text: str, error: Exception) -> SqlProblem:
     highlight = details[0].get("highlight") or ""
     start = text.find(highlight) if highlight else -1
     near = f" near `{highlight}`" if highlight else ""
-    return SqlProblem("sql-parse", f"this is not a SQL expression{near}", max(start, 0), len(highlight) or len(text))
+    help_ = ("write the condition alone, without WHERE",) if re.match(r"\s*where\b", text, re.IGNORECASE) else ()
+    what = f"this is not a SQL expression{near}"
+    return SqlProblem("sql-parse", what, max(start, 0), len(highlight) or len(text), help_)

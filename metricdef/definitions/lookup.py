@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -14,6 +15,11 @@ from metricdef.metrics import QuantileMetric
 from metricdef.metrics.fields import NAME
 
 _DEFINED = ("metric", "source", "segment", "set")  # whose own names may be wrong, which is reported there
+# What stands where a name is due, and is more than a misspelt one.
+_WRITTEN_OUT = {
+    "measure": "give the expression a name in the source, `measures: {NAME: EXPRESSION}`, and write that name here",
+    "metric": "write the name of a metric, or of a ratio's part {source: SOURCE, agg: sum, measure: MEASURE}",
+}
 SHOWN = 12  # names listed in a help line
 
 
@@ -31,7 +37,8 @@ def unknown(kind: str, name: str, candidates: Iterable[str], place: Place, where
             else f"there are no {plural} yet"
         )
     article = "an" if kind[0] in "aeiou" else "a"
-    return Diagnostic(f"unknown-{kind}", f"{where}: `{name}` is not {article} {kind}", place, (help_,))
+    more = (_WRITTEN_OUT[kind],) if kind in _WRITTEN_OUT and not re.fullmatch(r"\w+", name) else ()
+    return Diagnostic(f"unknown-{kind}", f"{where}: `{name}` is not {article} {kind}", place, (help_, *more))
 
 
 def source_columns(project: Project, name: str) -> list[str] | None:

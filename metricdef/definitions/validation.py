@@ -44,6 +44,9 @@ def _diagnostics(
     seen: set[tuple[Path, str]] = set()
     items = error.errors(include_url=False)
     written = [str(item["loc"][-1]) for item in items if item["type"] == "extra_forbidden"]
+    defined = [i["loc"][:-1] for i in items if i["type"] == "extra_forbidden" and _is_metric_in_place(model, i["loc"])]
+    for above in defined:
+        yield _metric_in_place((*path, *_in_tree(above, data)), document)
     for item in items:
         if item["type"] == "missing" and suggest(str(item["loc"][-1]), written):
             continue  # it is there, misspelt
@@ -54,7 +57,8 @@ def _diagnostics(
             continue
         seen.add((full, kind))
         if kind == "extra_forbidden":
-            yield _unknown_key(model, location, document, full)
+            if not any(item["loc"][:-1] == other for other in defined):
+                yield _unknown_key(model, location, document, full)
         elif kind == "missing":
             # The parent's key names the place: the missing keys themselves stand nowhere.
             keys = _missing_beside(item, items, written)
@@ -106,6 +110,17 @@ def _unknown_key(model: type[BaseModel], location: Path, document: Document, ful
     return Diagnostic(
         "unknown-key", f"`{name}` is not a key{_inside(full[:-1])}", document.place(full, key=True), (help_,)
     )
+
+
+def _is_metric_in_place(model: type[BaseModel], location: tuple[int | str, ...]) -> bool:
+    """Whether a metric is defined where experiments and sets name one with its target."""
+    return location[-1] == "type" and "mde" in field_names(model, tuple(location[:-1]))
+
+
+def _metric_in_place(path: Path, document: Document) -> Diagnostic:
+    what = f"`{path[-1]}`{_inside(path[:-1])} is defined where it should be named"
+    help_ = "define it under `metrics:` at the top of a file, and leave its name with a target here: `NAME: {mde: 2%}`"
+    return Diagnostic("unknown-key", what, document.place(path, key=True), (help_,))
 
 
 def _inside(path: Path) -> str:

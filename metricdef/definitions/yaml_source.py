@@ -31,6 +31,7 @@ _FAST = getattr(yaml, "CSafeLoader", None)
 _ODD = re.compile(r"[\t\r\x85\u2028\u2029\ufeff?&]|!(?!=)|^%|[|>]\S*#|:\s*[,}\]]", re.MULTILINE)
 _CONFLICT = re.compile(r"^<{7} .*^>{7} ", re.MULTILINE | re.DOTALL)
 _JINJA = re.compile(r"\{\{|\{%|\{#")
+_VARIABLE = re.compile(r"\$\{\w+\}")  # of profiles alone, so that definitions mean the same everywhere
 
 
 @dataclass(slots=True)
@@ -249,7 +250,7 @@ def _braces_or_key(place: Place) -> Diagnostic:
 def _jinja(place: Place) -> Diagnostic:
     return Diagnostic(
         "jinja-in-yaml",
-        "definitions hold no Jinja",
+        "definitions hold no Jinja and no variables",
         place,
         ("write the value out; use `${VAR}` in profiles only, and `defaults` or `metric_sets` against repetition",),
     )
@@ -257,7 +258,7 @@ def _jinja(place: Place) -> Diagnostic:
 
 def _scalar(document: Document, node: yaml.ScalarNode, path: Path) -> Any:
     text = node.value
-    if _JINJA.search(text):
+    if _JINJA.search(text) or (_VARIABLE.search(text) and path[0] != "profiles"):
         document.diagnostics.append(_jinja(document.values[path]))
     return text if node.style is not None else plain_value(text)
 
@@ -280,7 +281,7 @@ def _syntax_error(document: Document, error: yaml.YAMLError) -> Diagnostic:
     place = document.at(mark) if mark else Place(document.file, 1, 1)
     line = place.text
     problem = getattr(error, "problem", None) or "cannot be read"
-    help_ = ["quote values that contain `: `, `#`, `{`, `[`, `,` or start with a quote, `@`, `>` or `%`"]
+    help_ = ["quote values that contain `: `, `#`, `{`, `[`, `,` or start with a quote, `@`, `>`, `*`, `&` or `%`"]
     if _JINJA.search(line):
         return _jinja(place)
     above = next((text for text in reversed(document.lines[: place.line - 1]) if text.strip()), "")
@@ -292,6 +293,9 @@ def _syntax_error(document: Document, error: yaml.YAMLError) -> Diagnostic:
     elif problem == "could not find expected ':'" and start is not None:
         place = document.at(start, len(document.lines[start.line]))
         help_ = ["write `key: value`: there is no colon on this line"]
+    elif "flow" in str(getattr(error, "context", "")) and start is not None and start.line < mark.line:
+        place = document.at(start)
+        help_ = [f"close the `{place.text[place.column - 1]}` on line {place.line}"]
     elif re.search(r":\s*(['\"]).*\1\s*\S", line):
         help_ = ["the value starts with a quote: put the whole SQL in the other kind of quotes, or use a `|` block"]
     elif "{" in line and re.search(r"\bin\s*\(", line, re.IGNORECASE):

@@ -25,6 +25,8 @@ _DURATION = re.compile(r"(\d+)([mhdw])")
 _NUMBER = r"\d+(?:\.\d+)?"
 _PERCENT = re.compile(rf"({_NUMBER})%")
 _POINTS = re.compile(rf"({_NUMBER})pp")
+_SIGNED = re.compile(rf"[-+−]\s*{_NUMBER}(%|pp)?")
+_NEGATIVE = "`{}` has a sign: write the size alone; the direction comes from the metric"
 _PERCENTILE = re.compile(rf"p({_NUMBER})")
 _FRACTION = re.compile(r"(\d+)/(\d+)")
 _CURRENCY = re.compile(r"currency:[A-Z]{3}")
@@ -106,9 +108,11 @@ class Size:
                 return cls("relative", float(Fraction(match[1]) / 100), value)
             if match := _POINTS.fullmatch(value):
                 return cls("points", float(Fraction(match[1]) / 100), value)
+            if _SIGNED.fullmatch(value):
+                raise ValueError(_NEGATIVE.format(value))
         if isinstance(value, int | float) and not isinstance(value, bool):
             if value < 0:
-                raise ValueError(f"`{value}` is negative: write the size alone; the direction comes from the metric")
+                raise ValueError(_NEGATIVE.format(value))
             return cls("absolute", float(value), str(value))
         raise ValueError(f"`{value}` is not a size: write 2% (relative), 0.5pp (points) or 1.5 (the metric's unit)")
 
