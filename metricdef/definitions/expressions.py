@@ -90,6 +90,16 @@ _QUERY = (
 )
 
 
+# Columns compared with texts and numbers: what most conditions are.
+_TEXT_OR_NUMBER = r"(?:'[^'\\]*'|-?\d+(?:\.\d+)?)"
+_LISTED = rf"\(\s*{_TEXT_OR_NUMBER}(?:\s*,\s*{_TEXT_OR_NUMBER})*\s*\)"
+_TEST = rf"([a-z_]\w*)(?:\s*(?:=|<>|!=|<=|>=|<|>)\s*{_TEXT_OR_NUMBER}|\s+(?:not\s+)?in\s*{_LISTED})"
+_TESTS = re.compile(rf"\s*{_TEST}(?:\s+(?:and|or)\s+{_TEST})*\s*", re.IGNORECASE | re.ASCII)
+_ONE_TEST = re.compile(_TEST, re.IGNORECASE | re.ASCII)
+_READER = Dialect.get_or_raise(READ_DIALECT)
+_WORDS_OF_SQL = {*_READER.tokenizer_class.KEYWORDS, *_READER.parser_class.NO_PAREN_FUNCTION_PARSERS}
+
+
 @dataclass(frozen=True, slots=True)
 class SqlProblem(Exception):
     """What is wrong with an expression, and at which characters of its text."""
@@ -154,6 +164,14 @@ def parse_query(text: str, dialect: str | None = None) -> exp.Query:
         if dialect is None:
             _check_portable(node, text, (*PORTABLE, *_QUERY))
     return parsed[0]
+
+
+def plain_columns(text: str) -> list[tuple[str, int, int]] | None:
+    """As `columns_of`, of a portable condition so plain that it needs no parser; None of any other text."""
+    if not _TESTS.fullmatch(text):
+        return None
+    found = [(match[1], match.start(1), len(match[1])) for match in _ONE_TEST.finditer(text)]
+    return None if any(name.upper() in _WORDS_OF_SQL for name, _, _ in found) else found
 
 
 def columns_of(tree: exp.Expr) -> list[tuple[str, int, int]]:

@@ -7,7 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from metricdef.definitions.expressions import SqlProblem, columns_of, output_columns, parse_expression, parse_query
+from metricdef.definitions.expressions import (
+    SqlProblem,
+    columns_of,
+    output_columns,
+    parse_expression,
+    parse_query,
+    plain_columns,
+)
 from metricdef.definitions.models import ROLES, Source
 from metricdef.definitions.project import Project
 from metricdef.errors import Diagnostic, Place, suggest
@@ -84,8 +91,9 @@ def check_expression(
     document = project.origins[str(kind), str(name)]
     full = tuple(path)
     source = project.sources[source_name]
+    columns = plain_columns(text) if source.dialect is None else None
     try:
-        tree = parse_expression(text, source.dialect)
+        columns = columns or columns_of(parse_expression(text, source.dialect))
     except SqlProblem as problem:
         yield Diagnostic(
             problem.rule, problem.message, document.offset(full, problem.start, problem.length), problem.help
@@ -95,7 +103,7 @@ def check_expression(
     if known is None:
         return
     allowed = {column.casefold() for column in (*known, *extra)}
-    for column, start, length in columns_of(tree):
+    for column, start, length in columns:
         if column.casefold() in allowed:
             continue
         help_ = [column_help(column, list(dict.fromkeys([*known, *extra])))]

@@ -258,7 +258,7 @@ def _jinja(place: Place) -> Diagnostic:
 
 def _scalar(document: Document, node: yaml.ScalarNode, path: Path) -> Any:
     text = node.value
-    if _JINJA.search(text) or (_VARIABLE.search(text) and path[0] != "profiles"):
+    if "{" in text and (_JINJA.search(text) or (_VARIABLE.search(text) and path[0] != "profiles")):
         document.diagnostics.append(_jinja(document.values[path]))
     return text if node.style is not None else plain_value(text)
 

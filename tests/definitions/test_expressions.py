@@ -13,6 +13,7 @@ from metricdef.definitions.expressions import (
     output_columns,
     parse_expression,
     parse_query,
+    plain_columns,
     tables_of,
 )
 from metricdef.definitions.models import Source
@@ -198,3 +199,27 @@ def test_positions_of_columns():
         ("amount", "amount"),
         ("status", "status"),
     ]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["status", "Amount_2", "date", "order", "true", "not", "current_date", "if", "é", "e"]),
+            st.sampled_from([" = ", "<>", " >=", " in ", " NOT IN ", " like ", "=="]),
+            st.sampled_from(["'paid'", "-1", "2.50", "('a', 1)", "(1)", "()", "'it''s'", "'a AND b = 1'", "x", "null"]),
+            st.sampled_from(["", " and ", "\nOR ", " xor "]),
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_what_needs_no_parser_is_what_the_parser_says(parts):
+    text = "".join(map("".join, parts))
+    found = plain_columns(text)
+    if found is not None:
+        assert found == sorted(columns_of(parse_expression(text)), key=lambda column: column[1])
+
+
+def test_usual_conditions_need_no_parser():
+    assert plain_columns("a = 'x' AND b >= 1.5 and c not in ('y', 2)") == [("a", 0, 1), ("b", 12, 1), ("c", 25, 1)]
+    assert plain_columns("a = lower('X')") is None
