@@ -159,6 +159,8 @@ class Project:
         revision = find_revision(self.root, base)
         with load_revision(self.root, revision) as before:
             found = compare(before, self.loaded, revision.shown)
+            if revision.moved:
+                found = replace(found, notes=(f"the project lay in {revision.folder or '.'} then", *found.notes))
             now, was = self.loaded.project, before.project if before else None
             if now is None or was is None or self.loaded.errors or (before and before.errors):
                 return found

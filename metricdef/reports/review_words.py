@@ -20,11 +20,15 @@ _MEANS: dict[Class, str] = {
 
 def verdict(review: Review) -> str:
     """The whole in a line: `blocked: protocol deviation (a frozen protocol changes)`."""
+    if review.unread:
+        return "blocked: the definitions before can't be read, so that nothing is known of what changes"
     if review.blockers:
         worst = review.change or "breaking"
         return f"blocked: {f'{worst} ({_MEANS[worst]})' if worst_is_blocking(worst) else 'the definitions have errors'}"
     if review.change is None:
         return "nothing changes"
+    if review.is_first:
+        return f"{review.change}: a first project, there is nothing to compare it with"
     amended = review.change == "protocol deviation"
     return f"{review.change}: {'amended as the protocol asks' if amended else _MEANS[review.change]}"
 

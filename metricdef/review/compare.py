@@ -36,17 +36,19 @@ def compare(base: Loaded | None, head: Loaded, name: str) -> Review:
     if head.project is None:
         raise DefinitionErrors(head.errors)
     before, notes = base.project if base else None, []
+    unread = None
     if base is None:
         notes.append(f"there was no project at {name}: everything is new")
     elif before is None:
-        notes.append(f"the definitions at {name} can't be read ({_first(base.errors)}): everything counts as new")
+        unread = f"the definitions at {name} can't be read ({_first(base.errors)}): what this changes can't be told"
     elif base.errors:
         told = f"{len(base.errors)} error{'s' if len(base.errors) > 1 else ''}"
         notes.append(
             f"the definitions at {name} have {told} ({_first(base.errors)}): what didn't load there counts as changed"
         )
     both = states(before or _nothing(head.project), head.project)
-    return replace(_compared(both, head, base), base=name, notes=(*notes, *_notes(both)))
+    found = _compared(both, head, base)
+    return replace(found, base=name, notes=(*notes, *_notes(both)), is_first=base is None, unread=unread)
 
 
 def _first(errors: Sequence[Diagnostic]) -> str:

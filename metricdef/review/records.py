@@ -147,6 +147,8 @@ class Review:
         notes: What else a reviewer should know.
         sql: Compiled SQL that differs, of the experiments that it was asked for.
         edges: Which changed or affected definition rests on which: (upstream, downstream).
+        is_first: Whether there was no project to compare with.
+        unread: Why the definitions before could not be read, so that nothing is known of what changes; None where they could.
     """
 
     base: str
@@ -157,6 +159,8 @@ class Review:
     notes: tuple[str, ...] = ()
     sql: tuple[SqlChange, ...] = ()
     edges: tuple[tuple[Key, Key], ...] = field(default=())
+    is_first: bool = False
+    unread: str | None = None
 
     @property
     def deviations(self) -> tuple[Deviation, ...]:
@@ -176,7 +180,7 @@ class Review:
         found += [f"{d.experiment}: {d.what}, and no amendment says so" for d in self.deviations if not d.is_covered]
         caused = [f"`{item.name}`" for item in gone if item.state == "gone"]  # that nothing has such a name any more
         errors = [d for d in self.errors if not (d.rule.startswith("unknown-") and any(n in d.message for n in caused))]
-        return (*found, *(f"{d.rule}: {d.message}" for d in errors))
+        return (*([self.unread] if self.unread else ()), *found, *(f"{d.rule}: {d.message}" for d in errors))
 
     @property
     def changes_live_results(self) -> bool:

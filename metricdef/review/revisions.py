@@ -29,10 +29,14 @@ class Revision:
     Attributes:
         name: As it was asked for.
         commit: Where the history of it and of what is checked out meet: changes made to it since then are others'.
+        folder: Where the project lay then, from the top of the repository, with a slash at its end; empty at the top.
+        moved: Whether it lies elsewhere now.
     """
 
     name: str
     commit: str
+    folder: str
+    moved: bool
 
     @property
     def shown(self) -> str:
@@ -55,7 +59,24 @@ def find_revision(root: Path, name: str | None) -> Revision:
     found = next(((n, commit) for n in wanted if (commit := _commit(root, n))), None)
     if found is None:
         raise UsageError(*_unknown(root, name))
-    return Revision(found[0], _meeting(root, *found))
+    commit = _meeting(root, *found)
+    now = git(root, "rev-parse", "--show-prefix").decode().strip("\n")
+    then = _folder(root, commit, now)
+    return Revision(found[0], commit, then, then != now)
+
+
+def _folder(root: Path, commit: str, now: str) -> str:
+    """Where the project lay at a commit: where it lies now, or in the one folder whose project is gone since."""
+    end = f"{FOLDER}/{PROJECT_FILE}"
+    if git(root, "ls-tree", "--full-tree", commit, "--", now + FOLDER):
+        return now
+    top = Path(os.fsdecode(git(root, "rev-parse", "--show-toplevel")).strip("\n"))
+    names = map(os.fsdecode, git(root, "ls-tree", "-r", "-z", "--name-only", "--full-tree", commit).split(b"\0"))
+    gone = [n.removesuffix(end) for n in names if f"/{n}".endswith(f"/{end}") and not (top / n).is_file()]
+    if len(gone) > 1:
+        what = f"there was no project in {now or 'the top folder'} at {commit[:8]}, and those in {', '.join(g or '.' for g in gone)} are gone"
+        raise UsageError(what, ["move one project at a time: which one this was decides what changes"])
+    return gone[0] if gone else now
 
 
 def _commit(root: Path, name: str) -> str | None:
@@ -98,17 +119,16 @@ def load_revision(root: Path, revision: Revision) -> Iterator[Loaded | None]:
     """
     with TemporaryDirectory(prefix="metricdef-") as folder:
         place = Path(folder).resolve()
-        for path, content in read_files(root, revision.commit):
+        for path, content in read_files(root, revision):
             target = place / FOLDER / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
         yield load_project(place) if (place / FOLDER / PROJECT_FILE).is_file() else None
 
 
-def read_files(root: Path, commit: str) -> Iterator[tuple[PurePosixPath, bytes]]:
+def read_files(root: Path, revision: Revision) -> Iterator[tuple[PurePosixPath, bytes]]:
     """Every file below the project's `metrics` at a commit, by its path from there."""
-    prefix = git(root, "rev-parse", "--show-prefix").decode().strip("\n")
-    folder = PurePosixPath(prefix) / FOLDER
+    commit, folder = revision.commit, PurePosixPath(revision.folder) / FOLDER
     listed = git(root, "ls-tree", "-r", "-z", "--full-tree", commit, "--", folder.as_posix())
     entries: list[tuple[bytes, PurePosixPath]] = []
     for line in filter(None, listed.split(b"\0")):

@@ -368,15 +368,16 @@ def test_a_base_whose_metric_did_not_load_frees_no_protocol(repository, capsys, 
     assert (code, deviation["what"], deviation["covered"]) == (1, what, False)
 
 
-def test_a_base_that_cannot_be_read_at_all_is_said(repository, capsys):
+def test_a_base_that_cannot_be_read_at_all_blocks(repository, capsys):
     Change(repository).edit("project.yml", "version: 1", "version: [")
     git(repository, "commit", "--quiet", "-am", "broken")
     git(repository, "branch", "--force", "main", "change")
     Change(repository).edit("project.yml", "version: [", "version: 1")
     code, found = planned(repository, capsys)
-    assert code == 0
-    assert "can't be read" in found["notes"][0]
-    assert {item["state"] for item in found["changes"]} == {"new"}
+    assert (code, found["blocked"]) == (1, True)
+    assert "can't be read (metrics/project.yml:" in found["blockers"][0]
+    assert main(["plan", "--project", str(repository), "--quiet", "--fail-on", "never"]) == 0
+    assert capsys.readouterr().out.startswith("blocked: the definitions before can't be read")
 
 
 def test_a_project_that_is_new(repository, capsys):
@@ -386,6 +387,8 @@ def test_a_project_that_is_new(repository, capsys):
     assert code == 0
     assert found["notes"][0].startswith("there was no project at")
     assert {item["class"] for item in found["changes"] if item["kind"] != "test"} == {ADDS}
+    main(["plan", "--project", str(repository), "--quiet", "--base", empty])
+    assert capsys.readouterr().out.startswith("additive: a first project, there is nothing to compare it with")
 
 
 def test_changes_that_others_made_to_the_base_since_are_not_ours(repository, capsys):
@@ -438,12 +441,26 @@ def test_the_policy_never_fails(repository, capsys):
     assert planned(repository, capsys, "--fail-on", "never")[0] == 0
 
 
-def test_a_project_that_moves_takes_its_locks_along(repository, capsys):
+def test_a_project_that_moves_is_compared_with_what_it_was(repository, capsys):
     (repository / "teams").mkdir()
     git(repository, "mv", "metrics", "teams/metrics")
-    Change(repository / "teams").edit(RANKING, "spending: obrien_fleming", "spending: pocock")
     code, found = planned(repository / "teams", capsys)
-    assert (code, [e["rule"] for e in found["errors"]]) == (1, ["protocol-changed-after-start"])
+    assert (code, found["class"], found["notes"]) == (0, None, ["the project lay in . then"])
+    Change(repository / "teams").edit(CHECKOUT, "hold: 3d", "hold: 1d")
+    code, found = planned(repository / "teams", capsys)
+    assert (code, [key(item) for item in found["changes"]]) == (1, ["experiment checkout"])
+
+
+def test_a_project_that_may_have_been_one_of_several(repository, capsys):
+    for name in ("a", "b"):
+        (repository / name).mkdir()
+        shutil.copytree(repository / "metrics", repository / name / "metrics")
+    git(repository, "add", ".")
+    git(repository, "commit", "--quiet", "-m", "three projects")
+    shutil.rmtree(repository / "a")
+    (repository / "b").rename(repository / "c")
+    assert main(["plan", "--project", str(repository / "c"), "--base", "HEAD", "--quiet"]) == 2
+    assert "those in a/, b/ are gone" in capsys.readouterr().err
 
 
 def test_a_project_below_the_root_of_its_repository(repository, tmp_path, capsys):
