@@ -150,24 +150,27 @@ def _spelled(value: Any, dialects: Mapping[str, str | None], dialect: str | None
         return [_spelled(item, dialects, dialect) for item in value]
     if not isinstance(value, dict):
         return value
-    own = value.get("dialect") or dialects.get(str(value.get("source"))) or dialect
-    return {key: _field(key, item, dialects, own if isinstance(own, str) else None) for key, item in value.items()}
+    named = value.get("dialect") or dialects.get(str(value.get("source"))) or dialect
+    own, fields = named if isinstance(named, str) else None, _fields_of_sql(value)
+    return {
+        key: _field(key, item, own) if key in fields else _spelled(item, dialects, own) for key, item in value.items()
+    }
 
 
-def _field(key: str, value: Any, dialects: Mapping[str, str | None], dialect: str | None) -> Any:
-    if key == "accepted":
-        return value  # values by column, whatever the column is called
-    if key == "filter" and isinstance(value, list):
+def _fields_of_sql(value: Tree) -> tuple[str, ...]:
+    """Which keys hold SQL: of a source, and of what reads one. An arm or metric may be called `filter` or `measures` too."""
+    has_rows = any(isinstance(value.get(key), str) for key in ("table", "sql", "dbt_model"))
+    if has_rows and isinstance(value.get("entities"), dict):
+        return ("filter", "measures", "dimensions", "sql")
+    return ("filter",) if isinstance(value.get("source"), str) and isinstance(value.get("filter"), list) else ()
+
+
+def _field(key: str, value: Any, dialect: str | None) -> Any:
+    if key == "filter":
         return sorted({part for text in value for part in canonical_condition(text, dialect)})
-    if (
-        key in ("measures", "dimensions")
-        and isinstance(value, dict)
-        and all(isinstance(v, str) for v in value.values())
-    ):
-        return {name: canonical_expression(text, dialect) for name, text in value.items()}
-    if key == "sql" and isinstance(value, str):
+    if key == "sql":
         return canonical_query(value, dialect)
-    return _spelled(value, dialects, dialect)
+    return {name: canonical_expression(text, dialect) for name, text in value.items()}
 
 
 def _names_by_source(tree: Any, dialects: Mapping[str, str | None]) -> dict[str, set[str]]:

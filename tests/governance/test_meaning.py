@@ -7,7 +7,7 @@ import copy
 import pytest
 
 from metricdef.api import Project
-from metricdef.governance.meaning import canonical_condition, canonical_query
+from metricdef.governance.meaning import canonical_condition, canonical_query, respelled
 from tests.governance.shop import SHOP, changed, write_shop
 
 E = ("experiments", "checkout")
@@ -62,6 +62,15 @@ def test_values_of_a_column_called_filter_are_no_conditions(tmp_path):
     accepted = ("sources", "orders", "expect", "accepted")
     before, after = (changed(shop, accepted, {"filter": [text]}) for text in ("a <> b", "a != b"))
     assert {d.rule for d in findings(tmp_path, before, after)} == {"protocol-changed-after-start"}
+
+
+def test_arms_and_metrics_may_be_called_as_fields_that_hold_sql():
+    tree = {
+        "arms": {"measures": {"key": "(a)"}, "sql": {"key": "a  b"}, "filter": {}, "source": {"key": "A"}},
+        "ramp": [{"shares": {"sql": "1/2", "table": "1/2"}}],
+        "metrics": {"primary": {"dimensions": {"mde": "(2)"}}},
+    }
+    assert respelled(tree, {}) == tree
 
 
 def renamed(old: str, new: str) -> dict:
