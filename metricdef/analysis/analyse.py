@@ -85,7 +85,7 @@ def analyse(
     arms = arm_rows(cells, with_mixed=with_mixed)
     final = stage.early is None and settings.sequential is None
     health = check_health(cells, arms, settings, final=final, hidden=stage.hidden)
-    health = earlier_srm(health, stage.earlier)
+    health = earlier_srm(health, stage.earlier, plan)
     if schema is not None:
         # A metric that the warehouse refused is not in the SQL, and perhaps was refused for its columns.
         health = (*health, *check_schema(*schema, None if plan.dropped else query.text))

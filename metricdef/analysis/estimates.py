@@ -34,6 +34,7 @@ from metricdef.stats.adjustment import MeanOutcome
 from metricdef.stats.anytime import half_width, tuned_rho2
 from metricdef.stats.clusters import cluster_guards
 from metricdef.stats.guards import guards, quantile_guards
+from metricdef.stats.look_times import units_time
 from metricdef.stats.moments import Moments
 from metricdef.stats.responses import response_test
 from metricdef.stats.tails import t_tail, z_tail
@@ -76,7 +77,9 @@ class _Pair:
         if not self.interim:
             return self.alpha
         test = effect.superiority(self.alpha)
-        factor = half_width(1.0, self.baseline.n + self.arm.n, tuned_rho2(ANYTIME_UNITS, self.alpha), self.alpha)
+        units: float = self.baseline.n + self.arm.n
+        units = units_time(effect.epochs, units) if effect.epochs else units  # docs/adr/0040-ramps-at-looks.md
+        factor = half_width(1.0, units, tuned_rho2(ANYTIME_UNITS, self.alpha), self.alpha)
         level = 2 * (t_tail(factor, test.df) if test.df is not None else z_tail(factor))
         return min(max(level, 1e-300), self.alpha)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from metricdef.compiler.plan import MetricPlan, Plan
 from metricdef.metrics.fields import Size
 from metricdef.stats.ledger import Requirement, error_ledger
 from metricdef.stats.power import Level, power_of_noncentrality
+from metricdef.stats.tails import z_tail
 
 CHANCES = ("none", "bh", "by")  # procedures that bound no family-wise error once there are several chances
 BASIS = (
@@ -173,4 +175,11 @@ def _sequential_beta(reading: Reading, test: TestRow, distance: float) -> float:
     bounds = planned_bounds(reading.main, reading.track, level)
     if bounds is None:
         raise _Unknown("the last look spends nothing")
+    if reading.result.time is not None:
+        # The bounds' joint law is no closer than a bound: the power is at least that of the best look alone.
+        seen = [result for fraction, result in reading.past if fraction is not None] + [reading.result]
+        return min(
+            z_tail(distance * math.sqrt(result.information) - bound)
+            for result, bound in zip(seen, bounds.upper, strict=True)
+        )
     return max(0.0, 1 - sum(bounds.crossing(distance).upper))

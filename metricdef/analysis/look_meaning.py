@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from metricdef.analysis.settings import Settings
-from metricdef.compiler.plan import Bounds, MetricPlan, Plan
+from metricdef.compiler.plan import Bounds, MetricPlan, Plan, microseconds
 from metricdef.metrics.fields import Cap, Percentile
 
 _DESCRIPTIVE = ("label", "description", "owner", "owners", "tags", "format", "renamed_from", "deprecated")
@@ -31,8 +32,9 @@ _OF_A_SOURCE = (
 def meanings(plan: Plan, settings: Settings, fixed: Collection[float] = ()) -> dict[tuple[str, str], str]:
     """A hash for each metric and arm of everything that its estimates, tests and intervals rest on, less as-of.
 
-    The looks themselves are not part of it: an amended plan goes on from what was spent. `fixed`: percentiles that looks
-    have fixed, which are numbers from then on.
+    The looks themselves are not part of it: an amended plan goes on from what was spent. Neither are the steps of a ramp,
+    of which a look has those before it (`with_steps`). `fixed`: percentiles that looks have fixed, which are numbers
+    from then on.
     """
     baseline, *others = plan.arms
     shared = [
@@ -51,6 +53,7 @@ def meanings(plan: Plan, settings: Settings, fixed: Collection[float] = ()) -> d
         settings.non_inferiority_alpha,
         settings.deterioration_alpha,
     ]
+    shared += [plan.cluster, plan.per_cluster] if plan.cluster is not None else []
     return {
         (metric.name, arm.name): _hash(
             [shared, _metric(plan, metric, fixed), [(a.name, a.key) for a in (baseline, arm)]]
@@ -58,6 +61,20 @@ def meanings(plan: Plan, settings: Settings, fixed: Collection[float] = ()) -> d
         for metric in plan.metrics
         for arm in others
     }
+
+
+def with_steps(meaning: str, plan: Plan, as_of: datetime) -> str:
+    """The meaning of a look as of an instant: an estimate rests on where the steps of a ramp before it lie."""
+    before = [epoch.start for epoch in plan.epochs[1:] if epoch.start < microseconds(as_of)]
+    return f"{meaning}/{_hash(before)}" if before and meaning else meaning
+
+
+def shares_until(plan: Plan, as_of: datetime) -> str:
+    """A hash of the arms' shares up to an instant, and of when they changed."""
+    steps = [epoch for epoch in plan.epochs if epoch.start < microseconds(as_of)]
+    first = steps[0].shares if steps else {arm.name: arm.share for arm in plan.arms}
+    later = [(epoch.start, sorted(epoch.shares.items())) for epoch in steps[1:]]
+    return _hash([sorted(first.items()), *later])
 
 
 def _metric(plan: Plan, metric: MetricPlan, fixed: Collection[float]) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from metricdef.analysis.cells import Cells
 from metricdef.analysis.health import SRM_CHECKS
-from metricdef.analysis.look_meaning import meanings
+from metricdef.analysis.look_meaning import meanings, shares_until
 from metricdef.analysis.look_record import LookRecord, ResultLook, frozen_caps
 from metricdef.analysis.look_rows import Looking
 from metricdef.analysis.readout import HealthRow
@@ -29,9 +29,9 @@ def looking_of(plan: Plan, settings: Settings, stage: Stage) -> Looking | None:
     shares = {arm.name: float(arm.share) for arm in plan.arms}
     known = meanings(plan, settings, frozen_caps(stage.earlier).values())
     if stage.look is not None:
-        return Looking(design, stage.look, shares, meanings=known)
+        return Looking(design, stage.look, shares, meanings=known, plan=plan)
     point = LookPoint(None, None, False, None, stage.earlier)
-    return Looking(design, point, shares, harm_only=True, meanings=known)
+    return Looking(design, point, shares, harm_only=True, meanings=known, plan=plan)
 
 
 def check_frozen(plan: Plan, stage: Stage) -> None:
@@ -45,11 +45,15 @@ def check_frozen(plan: Plan, stage: Stage) -> None:
         )
 
 
-def earlier_srm(health: Sequence[HealthRow], earlier: Sequence[LookRecord]) -> tuple[HealthRow, ...]:
-    """Sample ratio checks with the smallest p of all looks so far: their test is sequential. Lindon & Malek (2022)."""
+def earlier_srm(health: Sequence[HealthRow], earlier: Sequence[LookRecord], plan: Plan) -> tuple[HealthRow, ...]:
+    """Sample ratio checks with the smallest p of all looks so far: their test is sequential. Lindon & Malek (2022).
+
+    A look whose units were held against other shares than the definitions now give for that time tested something else.
+    """
     found = []
+    alike = [r for r in earlier if r.shares in (None, shares_until(plan, r.as_of))]
     for row in health:
-        past = [r.srm[row.check] for r in earlier if row.check in r.srm]
+        past = [r.srm[row.check] for r in alike if row.check in r.srm]
         if row.check not in SRM_CHECKS or row.p_value is None or not past or min(past) >= row.p_value:
             found.append(row)
             continue
@@ -74,6 +78,7 @@ def look_row(
         tuple(results),
         {**_caps(cells), **frozen_caps(point.earlier)},
         {row.check: row.p_value for row in health if row.check in SRM_CHECKS and row.p_value is not None},
+        shares=shares_until(plan, plan.as_of),
     )
     return {
         "method": design.method,

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from metricdef.stats.look_times import EpochPart
+
 
 @dataclass(frozen=True, slots=True)
 class SideLook:
@@ -41,6 +43,9 @@ class ResultLook:
         meaning: Hash of what the figures rest on; only looks of one meaning are read together.
         ready: Whether both arms were large enough for a test valid at any time.
         renamed_from: The metric's name at earlier looks, where it has another now.
+        time: Of the looks' joint law where it is not the information: with a ramp, and of clusters.
+        epochs: What each epoch of a ramp had in the estimate.
+        tuned: Units of the pair for which tests valid at any time are tightest, as the first look took them.
     """
 
     metric: str
@@ -58,6 +63,9 @@ class ResultLook:
     meaning: str = ""
     ready: bool = False
     renamed_from: str | None = None
+    time: float | None = None
+    epochs: tuple[EpochPart, ...] = ()
+    tuned: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,7 @@ class LookRecord:
         caps: Limits of percentile caps that are fixed from now on, by `Percentile.keys`.
         srm: P-value of each sample ratio check, the smallest so far.
         readout: Hash of the readout document, added by who keeps the record.
+        shares: Hash of the arms' shares up to then, which the sample ratio was tested against.
     """
 
     as_of: datetime
@@ -81,6 +90,7 @@ class LookRecord:
     caps: Mapping[str, float] = field(default_factory=dict)
     srm: Mapping[str, float] = field(default_factory=dict)
     readout: str | None = None
+    shares: str | None = None
 
     def result(self, metric: str, arm: str) -> ResultLook | None:
         """What was seen of one metric and arm."""
@@ -103,11 +113,19 @@ class LookRecord:
             caps={str(key): float(value) for key, value in data["caps"].items()},
             srm={str(key): float(value) for key, value in data["srm"].items()},
             readout=data.get("readout"),
+            shares=data.get("shares"),
         )
 
 
 def _result(data: Mapping[str, Any]) -> ResultLook:
-    later = ("meaning", "ready", "renamed_from")  # fields that the first records did not have
+    later = (
+        "meaning",
+        "ready",
+        "renamed_from",
+        "time",
+        "epochs",
+        "tuned",
+    )  # fields that the first records did not have
     known = {name: data[name] for name in ResultLook.__dataclass_fields__ if name not in later}
     relative = known["relative"]
     return ResultLook(
@@ -116,10 +134,17 @@ def _result(data: Mapping[str, Any]) -> ResultLook:
             "meaning": str(data.get("meaning", "")),
             "ready": bool(data.get("ready", False)),
             "renamed_from": data.get("renamed_from"),
+            "time": _number(data.get("time")),
+            "epochs": tuple(EpochPart(**part) for part in data.get("epochs", ())),
+            "tuned": _number(data.get("tuned")),
             "relative": None if relative is None else (float(relative[0]), float(relative[1])),
             "sides": {name: SideLook(float(s["z"]), float(s["p_value"])) for name, s in data["sides"].items()},
         }
     )
+
+
+def _number(value: object) -> float | None:
+    return None if value is None else float(str(value))
 
 
 def frozen_caps(history: Sequence[LookRecord]) -> dict[str, float]:

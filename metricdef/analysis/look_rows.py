@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from metricdef.analysis.hypotheses import one_sided_scores, raw_tests
 from metricdef.analysis.look_agreement import disagreement, withheld
+from metricdef.analysis.look_meaning import with_steps
 from metricdef.analysis.look_record import ResultLook, SideLook
+from metricdef.analysis.look_tracks import information_of, track_of
 from metricdef.analysis.readout import EstimateRow, Interval, LookTest, TestRow
 from metricdef.analysis.schedule import LookPoint
 from metricdef.analysis.sequential_design import ANYTIME_UNITS, SequentialDesign
@@ -23,9 +26,9 @@ from metricdef.analysis.sequential_tests import (
     two_sided_tail,
 )
 from metricdef.analysis.settings import Settings
-from metricdef.compiler.plan import MetricPlan
+from metricdef.compiler.plan import MetricPlan, Plan
 from metricdef.errors import NotComputable
-from metricdef.metrics.effect import Effect, ScoreEffect
+from metricdef.metrics.effect import Effect
 
 LOOKS_APART = "looks-apart"  # a guard: the present estimate, or relative interval, is not what all looks leave
 
@@ -39,8 +42,9 @@ class Looking:
         point: Which look it is.
         shares: Of the arms, for the planned units of a pair.
         harm_only: The run is no look: only deterioration is tested, which is valid at any time, and nothing is shown.
-        meanings: By metric and arm, of today's definitions.
+        meanings: By metric and arm, of today's definitions, less the steps of a ramp.
         tests: Not for the days of a series, which only keep the estimators that looks have chosen.
+        plan: What was executed.
     """
 
     design: SequentialDesign
@@ -49,6 +53,17 @@ class Looking:
     harm_only: bool = False
     meanings: Mapping[tuple[str, str], str] = field(default_factory=dict)
     tests: bool = True
+    plan: Plan | None = None
+
+    @property
+    def clustered(self) -> bool:
+        """Whether clusters are the units: the joint law of their looks is not known (semantics.md, section 7)."""
+        return self.plan is not None and self.plan.cluster is not None
+
+    def meaning(self, key: tuple[str, str], as_of: datetime) -> str:
+        """What a look of a metric and arm as of an instant means by today's definitions."""
+        found = self.meanings.get(key, "")
+        return found if self.plan is None else with_steps(found, self.plan, as_of)
 
     def planned_units(self, baseline: str, arm: str) -> float:
         """Units of a pair of arms by the end, or the default size that intervals are tuned to."""
@@ -60,6 +75,11 @@ class Looking:
         """What earlier looks saw of a comparison, each with its fraction of the plan."""
         found = [(record.fraction, record.result(metric, arm)) for record in self.point.earlier]
         return [(fraction, result) for fraction, result in found if result is not None]
+
+    def tuned(self, metric: str, arm: str, baseline: str) -> float:
+        """Units for which a test valid at any time is tightest: fixed by the first look, whatever an amendment says."""
+        known = [result.tuned for _, result in self.earlier(metric, arm)]
+        return next((found for found in known if found is not None), self.planned_units(baseline, arm))
 
     def kept(self, metric: str, arm: str) -> str | None:
         """The estimator that the first look chose."""
@@ -128,13 +148,13 @@ def read(
     earlier = [] if growing else looking.earlier(plan.name, pair[1])
     _check_past(looking, (plan.name, pair[1]), earlier)
     absolute = effect.absolute(settings.level(plan.role))
-    information = _information(effect, absolute.std_error, units)
-    track = _track(looking, earlier, information, units, growing=growing)
-    planned = looking.planned_units(*pair)
+    information = information_of(effect, absolute.std_error, units)
+    time, track = track_of(looking, plan, effect, earlier, information, units, growing=growing)
+    planned = looking.tuned(plan.name, pair[1], pair[0])
     share = 0.0 if growing else looking.design.anytime_share
     level = settings.level(plan.role) / 2
     main = monitor(looking.design.rule, share, level, planned)
-    harm = monitor(None, 1.0, settings.deterioration_alpha, planned)
+    harm = _harm(looking, settings, planned)
     found, untested = raw_tests(plan, effect, settings)
     tests: list[TestRow] = []
     sides: dict[str, SideLook] = {}
@@ -152,12 +172,13 @@ def read(
             )
             for name, score in z.items()
         }
-        tests.append(_tested(test, z, p_values, information))
+        tests.append(_tested(test, z, p_values, information, anytime=is_harm and not looking.clustered))
         sides |= {_side(test, name): SideLook(z[name], p_values[name]) for name in z}
     df = effect.superiority(settings.level(plan.role)).df
     result = ResultLook(
         plan.name, pair[1], sum(units), effect.estimator, information, absolute.estimate, absolute.std_error, df,
-        None, None, None, sides, looking.meanings.get((plan.name, pair[1]), ""), track.ready,
+        None, None, None, sides, _meaning_now(looking, (plan.name, pair[1])), track.ready,
+        time=time, epochs=effect.epochs, tuned=planned,
     )  # fmt: skip
     critical = critical_value(main, track, level)
     return Reading(
@@ -165,55 +186,34 @@ def read(
     )
 
 
+def _harm(looking: Looking, settings: Settings, planned: float) -> Monitor:
+    """Deterioration is tested at every run, by a test valid at any time; of clusters at looks (docs/adr/0041-clusters-at-looks.md)."""
+    if looking.clustered:
+        return monitor(looking.design.rule, 0.0, settings.deterioration_alpha, planned)
+    return monitor(None, 1.0, settings.deterioration_alpha, planned)
+
+
+def _meaning_now(looking: Looking, key: tuple[str, str]) -> str:
+    return looking.meanings.get(key, "") if looking.plan is None else looking.meaning(key, looking.plan.as_of)
+
+
 def _check_past(looking: Looking, key: tuple[str, str], earlier: list[tuple[float | None, ResultLook]]) -> None:
     """Refuse to read looks together that tested something else, and a replay of what was not recorded."""
-    meaning, recorded = looking.meanings.get(key, ""), looking.point.recorded
-    past = [result for _, result in earlier]
+    recorded = looking.point.recorded
+    looks = looking.point.earlier if earlier else ()
     if recorded is not None:
-        again = recorded.result(*key)
-        if again is None:
+        if recorded.result(*key) is None:
             raise NotComputable(
                 "not_recorded", "the look was recorded without it, so later looks would not count its test"
             )
-        past.append(again)
-    if any(result.meaning != meaning for result in past):
-        raise NotComputable(
-            "other_definition", "it was defined otherwise at an earlier look: tests of the two can't be read together"
-        )
-
-
-def _track(
-    looking: Looking,
-    earlier: list[tuple[float | None, ResultLook]],
-    information: float,
-    units: tuple[int, int],
-    *,
-    growing: bool,
-) -> Track:
-    fraction = looking.point.fraction
-    past = [(found, result.information) for found, result in earlier if found is not None]
-    spends = fraction is not None and not looking.harm_only and (looking.point.final or not growing)
-    now = [(fraction, information)] if spends and fraction is not None else []
-    return Track(
-        tuple(value for _, value in (*past, *now)),
-        tuple(found for found, _ in (*past, *now)),
-        spends,
-        sum(units),
-        min(units) >= MIN_UNITS,
-    )
-
-
-def _information(effect: Effect, std_error: float | None, units: tuple[int, int]) -> float:
-    """1 / se^2 of the difference; of the score family with the pooled rate: N0 N1 / (N p (1 - p))."""
-    if std_error is not None:
-        if not std_error > 0:
-            raise NotComputable("zero_variance", "the outcome does not vary")
-        return 1 / std_error**2
-    assert isinstance(effect, ScoreEffect)  # noqa: S101 - the one effect without a standard error
-    rate = (effect.arm_successes + effect.baseline_successes) / sum(units)
-    if not 0 < rate < 1:
-        raise NotComputable("no_variation", "no unit, or every unit, has the outcome: there is nothing to test")
-    return units[0] * units[1] / sum(units) / (rate * (1 - rate))
+        looks = (*looks, recorded)
+    for record in looks:
+        past = record.result(*key)
+        if past is not None and past.meaning != looking.meaning(key, record.as_of):
+            raise NotComputable(
+                "other_definition",
+                "it was defined otherwise at an earlier look: tests of the two can't be read together",
+            )
 
 
 def _one_sided(test: TestRow) -> float:
@@ -231,7 +231,9 @@ def _before(earlier: list[tuple[float | None, ResultLook]], test: TestRow, name:
     return [1.0, *(result.sides[key].p_value for _, result in earlier if key in result.sides)]
 
 
-def _tested(test: TestRow, z: dict[str, float], p_values: dict[str, float], information: float) -> TestRow:
+def _tested(
+    test: TestRow, z: dict[str, float], p_values: dict[str, float], information: float, *, anytime: bool
+) -> TestRow:
     """The test with its p over all looks: two-sided twice the smaller side, equivalence the larger, else its own."""
     direction = None
     if test.hypothesis == "superiority":
@@ -242,7 +244,7 @@ def _tested(test: TestRow, z: dict[str, float], p_values: dict[str, float], info
     return replace(
         test,
         p_value=p_value,
-        kind="anytime" if test.hypothesis == "deterioration" else "sequential",
+        kind="anytime" if anytime else "sequential",
         direction=direction,  # type: ignore[arg-type]  # greater or less
         look=LookTest(z, p_values, information),
     )

@@ -89,7 +89,8 @@ def _at_level(reading: Reading, level: float) -> list[tuple[float | None, float 
     for fraction, result in (*reading.past, (track.fractions[-1] if track.spends else None, reading.result)):
         spends = fraction is not None
         spent += spends
-        part = Track(track.information[:spent], track.fractions[:spent], spends, result.units, result.ready)
+        units = result.units if result.time is None else result.time
+        part = Track(track.information[:spent], track.fractions[:spent], spends, units, result.ready)
         if result.std_error is None:
             return []
         if result.lower is None and result is not reading.result:
@@ -142,27 +143,32 @@ def _headline(row: EstimateRow, main: TestRow, reading: Reading, looking: Lookin
     rule = looking.design.rule if looking.design.method == "group_sequential" else None
     if rule is None or main.hypothesis != "superiority" or main.look is None or not reading.track.spends:
         return None
+    if looking.clustered:
+        return None  # it takes the joint law of the looks itself
     seen = [(fraction, r, r.sides["superiority:greater"].z) for fraction, r in reading.past if fraction is not None]
     seen.append((reading.track.fractions[-1], reading.result, main.look.z["greater"]))
     for level in dict.fromkeys((_level(main), main.alpha / 2)):
         if not level > 0:
             continue
-        bounds = boundaries(rule, [r.information for _, r, _ in seen], level, 1, [f for f, _, _ in seen])
+        bounds = boundaries(rule, reading.track.information, level, 1, [f for f, _, _ in seen])
         crossed = next((j for j, (_, _, z) in enumerate(seen) if abs(z) >= bounds.upper[j]), None)
         if crossed is None and looking.point.final and not main.rejected:
             crossed = len(seen) - 1
         if crossed is not None:
-            return _median_unbiased(row, bounds, crossed, seen[crossed][1].estimate, seen[crossed][2])
+            precisions = [math.sqrt(r.information) for _, r, _ in seen] if reading.result.epochs else None
+            return _median_unbiased(row, bounds, crossed, seen[crossed][1].estimate, seen[crossed][2], precisions)
     return None
 
 
-def _median_unbiased(row: EstimateRow, bounds: Boundaries, look: int, estimate: float, z: float) -> Headline | None:
+def _median_unbiased(
+    row: EstimateRow, bounds: Boundaries, look: int, estimate: float, z: float, precisions: Sequence[float] | None
+) -> Headline | None:
     """By the stage-wise ordering of a test that stops on either side. Tsiatis, Rosner & Mehta (1984)."""
     if not abs(z) > 1e-6:
         return None
     both = replace(bounds, lower=tuple(-c for c in bounds.upper), sided=2, alpha=2 * bounds.alpha)
     try:
-        found = stagewise(both, look, z, estimate / z)
+        found = stagewise(both, look, z, estimate / z, precisions)
     except NotComputable:
         return None
     base = row.baseline_value

@@ -48,17 +48,17 @@ class Track:
     """What a metric's comparison was seen with at the looks so far, this one the last.
 
     Attributes:
-        information: 1 / se^2 at each look that spends.
+        information: 1 / se^2 at each look that spends, or the time that stands for it in the joint law of the looks.
         fractions: Of the plan at each of those.
         spends: Whether this look is one of them.
-        units: In both arms now.
+        units: In both arms now; with a ramp in units of its first epoch.
         ready: Whether both arms are large enough for a test valid at any time.
     """
 
     information: tuple[float, ...]
     fractions: tuple[float, ...]
     spends: bool
-    units: int
+    units: float
     ready: bool
 
 

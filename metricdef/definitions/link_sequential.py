@@ -260,17 +260,21 @@ def _check_design(project: Project, name: str, experiment: Experiment) -> Iterat
                 at,
                 ("use holm, bonferroni, fixed_sequence, graph or by",),
             )
-    if experiment.cluster is not None:
+    sequential = experiment.analysis.sequential
+    assert sequential is not None  # noqa: S101 - asked of sequential designs
+    if experiment.cluster is not None and sequential.method != "group_sequential":
         yield Diagnostic(
             "sequential-cluster",
-            f"experiment `{name}`: a cluster that gains units between looks changes, so bounds at looks do not hold",
-            _place(project, name),
-            ("use a fixed design where clusters are randomised",),
+            f"experiment `{name}`: a cluster that gains units between runs changes, so no test of clusters is valid at any time",
+            _place(project, name, "method"),
+            ("use `method: group_sequential` where clusters are randomised",),
         )
-    if len(experiment.ramp) > 1:
+    design = "clusters" if experiment.cluster is not None else "a ramp" if len(experiment.ramp) > 1 else None
+    if sequential.futility is not None and design is not None:
         yield Diagnostic(
-            "sequential-ramp",
-            f"experiment `{name}`: estimates combined over the epochs of a ramp do not have the joint law of looks",
-            _place(project, name),
-            ("use a fixed design with a ramp, or start the experiment once its shares stand still",),
+            "sequential-futility",
+            f"experiment `{name}`: futility bounds need looks whose joint law follows from the information, and those of "
+            f"{design} do not",
+            _place(project, name, "futility"),
+            ("leave `futility` out",),
         )

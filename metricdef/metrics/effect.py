@@ -15,6 +15,7 @@ import numpy as np
 
 from metricdef.errors import NotComputable
 from metricdef.stats import adjustment, clusters, effects, proportions, quantiles, stratification
+from metricdef.stats.look_times import EpochPart
 from metricdef.stats.moments import EPS
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ class Effect(Protocol):
         """Epochs of a ramp that are too small to take part, in words."""
 
     @property
+    def epochs(self) -> tuple[EpochPart, ...]:
+        """What each epoch of a ramp has in the difference; empty without a ramp."""
+
+    @property
     def values(self) -> tuple[float, float]:
         """Estimated mean, proportion or ratio of the baseline and of the arm."""
 
@@ -83,6 +88,7 @@ class WelchEffect:
     arms: effects.ArmEstimates
     arm: int
     left_out: tuple[str, ...] = ()
+    epochs: tuple[EpochPart, ...] = ()
 
     @property
     def estimator(self) -> str:
@@ -145,6 +151,7 @@ class ScoreEffect:
     dropped: tuple[str, ...] = ()
     variance_reduction: float | None = None
     left_out: tuple[str, ...] = ()
+    epochs: tuple[EpochPart, ...] = ()
 
     @property
     def _table(self) -> tuple[int, int, int, int]:
@@ -287,8 +294,28 @@ def _ramp_effects(
         gone = tuple(f"{x.name} ({x.share:.1%} of units)" for x in result.left_out if x.share > 0)
         shifted = _shifted(result.estimates, [observed.arms[i] for i in group], observed.shift)
         few = _few_clusters(epochs, result) if observed.clustered else {}
-        found += [few.get(i) or few.get(0) or WelchEffect(shifted, i, gone) for i in range(1, len(group))]
+        found += [
+            few.get(i) or few.get(0) or WelchEffect(shifted, i, gone, _epoch_parts(result, i))
+            for i in range(1, len(group))
+        ]
     return found
+
+
+def _epoch_parts(result: stratification.Stratified, arm: int) -> tuple[EpochPart, ...]:
+    """The epochs of a difference, without the scale that a ratio has at this look."""
+    u, v = float(result.scales[arm]), float(result.scales[0])
+    return tuple(
+        EpochPart(
+            name,
+            weight,
+            float(cov[arm, arm]) / u**2,
+            float(cov[0, 0]) / v**2,
+            float(cov[arm, 0]) / (u * v),
+            u,
+            v,
+        )
+        for (name, weight), cov in zip(result.weights, result.within, strict=True)
+    )
 
 
 def _few_clusters(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from metricdef.errors import NotComputable
@@ -26,7 +27,9 @@ class Stagewise:
     alpha: float
 
 
-def stagewise(bounds: Boundaries, look: int, z: float, std_error: float) -> Stagewise:
+def stagewise(
+    bounds: Boundaries, look: int, z: float, std_error: float, precisions: Sequence[float] | None = None
+) -> Stagewise:
     """Inference at the look where the test stopped.
 
     An outcome is more extreme upward if it stopped high earlier, or got as far and has a larger z:
@@ -44,6 +47,8 @@ def stagewise(bounds: Boundaries, look: int, z: float, std_error: float) -> Stag
         look: Where it stopped, from 0.
         z: Statistic there.
         std_error: Of the estimate there; the estimate is z std_error.
+        precisions: 1 / se of each look, any multiple, where the information of the bounds is another time: of an estimator
+            that is not efficient, whose Z_j has the mean theta / se_j.
 
     Raises:
         NotComputable: `not_stopped` at an interim look whose z lies between its bounds.
@@ -58,7 +63,7 @@ def stagewise(bounds: Boundaries, look: int, z: float, std_error: float) -> Stag
 
     def solve(target: float, *, heeded: bool) -> float:
         def excess(drift: float) -> float:
-            return _more_extreme(bounds, look, z, drift, 1, heeded=heeded) - target
+            return _more_extreme(bounds, look, z, drift, 1, precisions, heeded=heeded) - target
 
         low, high = min(z, 0.0) - 8.0, max(z, 0.0) + 8.0
         while excess(low) > 0:
@@ -75,13 +80,27 @@ def stagewise(bounds: Boundaries, look: int, z: float, std_error: float) -> Stag
     return Stagewise(look, p_value, solve(0.5, heeded=True), lower, upper, bounds.alpha)
 
 
-def _more_extreme(bounds: Boundaries, look: int, z: float, drift: float, side: int, *, heeded: bool = True) -> float:
+def _more_extreme(
+    bounds: Boundaries,
+    look: int,
+    z: float,
+    drift: float,
+    side: int,
+    precisions: Sequence[float] | None = None,
+    *,
+    heeded: bool = True,
+) -> float:
     """P of an outcome at least as extreme; `drift` is the mean of Z at this look, `heeded` whether lower bounds stop."""
     information = bounds.looks.information
+    lower, upper = bounds.lower if heeded else (-math.inf,) * len(bounds.lower), bounds.upper
+    if precisions is not None:
+        # Z_j less its mean has no drift; the bounds are as much nearer.
+        means = [drift * value / precisions[look] for value in precisions]
+        lower, upper = (tuple(b - m for b, m in zip(side_, means, strict=False)) for side_ in (lower, upper))
+        z, drift = z - drift, 0.0
     state, total = begin(drift / math.sqrt(information[look])), 0.0
-    lower = bounds.lower if heeded else (-math.inf,) * len(bounds.lower)
-    looks = [j for j in range(look) if math.isfinite(bounds.upper[j]) or math.isfinite(lower[j])]
+    looks = [j for j in range(look) if math.isfinite(upper[j]) or math.isfinite(lower[j])]
     for j, following in zip(looks, [*looks[1:], look], strict=False):
-        total += state.tail(information[j], bounds.upper[j] if side > 0 else lower[j], side)
-        state = state.advance(information[j], lower[j], bounds.upper[j], information[following])
+        total += state.tail(information[j], upper[j] if side > 0 else lower[j], side)
+        state = state.advance(information[j], lower[j], upper[j], information[following])
     return total + state.tail(information[look], z, side)

@@ -49,11 +49,15 @@ class Stratified:
         estimates: Arm means; differences, relative effects and tests as of any `ArmEstimates`.
         weights: Name and weight of every stratum used; they sum to 1. A merged stratum is named "a + b".
         left_out: Strata not used.
+        within: Covariance of the arm means within each stratum used.
+        scales: Of a ratio 1 / mean of the denominator in each arm, which all of `within` has as a factor; else 1.
     """
 
     estimates: ArmEstimates
     weights: tuple[tuple[str, float], ...]
     left_out: tuple[LeftOut, ...]
+    within: tuple[Floats, ...]
+    scales: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +116,24 @@ def stratified(
     if not cells:
         raise NotComputable("too_few_units", "no stratum has at least 2 units in every arm")
     sizes = np.array([sum(m.n for m in members) for members in cells.values()], dtype=np.float64)
-    estimates = _estimates(list(cells.values()), sizes, outcome, covariates, superpopulation, df)
-    return Stratified(estimates, tuple(zip(cells, map(float, sizes / sizes.sum()), strict=True)), gone)
+    members = list(cells.values())
+    estimates, within = _estimates(members, sizes, outcome, covariates, superpopulation, df)
+    weights = sizes / sizes.sum()
+    return Stratified(
+        estimates,
+        tuple(zip(cells, map(float, weights), strict=True)),
+        gone,
+        within,
+        _scales(members, weights, outcome),
+    )
+
+
+def _scales(cells: Sequence[Sequence[Moments]], weights: Floats, outcome: Outcome) -> Floats:
+    if isinstance(outcome, MeanOutcome):
+        return np.ones(len(cells[0]))
+    column = outcome.numerator
+    rows = [(arm, standardised_gradient(arm, weights, outcome)[1]) for arm in zip(*cells, strict=True)]
+    return np.array([row[arm[0].index(column)] for arm, row in rows])
 
 
 def _estimates(
@@ -123,7 +143,7 @@ def _estimates(
     covariates: Sequence[str],
     superpopulation: bool,
     df: DfConvention,
-) -> ArmEstimates:
+) -> tuple[ArmEstimates, tuple[Floats, ...]]:
     total = float(sizes.sum())
     weights = sizes / total
     column, ready = _as_mean(cells, weights, outcome, covariates)
@@ -136,7 +156,7 @@ def _estimates(
     if used:
         plain = [unadjusted(members, MeanOutcome(column)) for members in ready]
         reduction = variance_reduction(cov, _combine(plain, weights, total, superpopulation)[0])
-    return ArmEstimates(
+    estimates = ArmEstimates(
         "stratified",
         means,
         cov,
@@ -147,6 +167,7 @@ def _estimates(
         tuple(c for c in covariates if c not in used and any(c in part.dropped for part in parts)),
         reduction,
     )
+    return estimates, tuple(part.cov for part in parts)
 
 
 def _large_enough(

@@ -76,8 +76,9 @@ RAMP = [
         (group(), {"analysis": {"multiplicity": {"primary": "hommel"}}}, "sequential-correction", "hommel"),
         (group(), {"analysis": {"multiplicity": {"secondary": "bh"}}, "metrics": MORE}, "sequential-correction", "bh"),
         (group(), {"defaults": {"multiplicity": {"secondary": "max_t"}}, "metrics": MORE}, "sequential-correction", "sequential"),
-        (group(), {"cluster": "shop"}, "sequential-cluster", "sequential"),
-        (group(), {"ramp": RAMP, "exposure": {"source": "assignments", "key": "test", "mixed": "first_arm"}}, "sequential-ramp", "sequential"),
+        ({"method": "always_valid", "planned_units": 9}, {"cluster": "shop"}, "sequential-cluster", "method"),
+        (group(planned_units=9, futility=FUTILITY), {"cluster": "shop"}, "sequential-futility", "futility"),
+        (group(planned_units=9, futility=FUTILITY), {"ramp": RAMP, "exposure": {"source": "assignments", "key": "test", "mixed": "first_arm"}}, "sequential-futility", "futility"),
     ],
 )  # fmt: skip
 def test_a_broken_design_is_named_with_its_place_and_a_way_out(tmp_path, sequential, changes, rule, points_at):

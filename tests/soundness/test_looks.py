@@ -188,3 +188,15 @@ def capped(root, primary, secondary, **renamed):
     )
     write_definitions(root, SOURCES, {"metrics": defined}, content, project={**PROJECT, "defaults": {"window": "3d"}})
     return Project(root)
+
+
+def test_what_a_test_is_tuned_to_is_that_of_the_first_look(tmp_path):
+    """An amended number of units, or share, chose another test after results were seen, and its p was read with the first."""
+    design = {"method": "always_valid", "planned_units": 3000}
+    looks = World(n=1500).write(tmp_path, design, secondary=())
+    looks.run("2026-01-15")
+    expected = row(looks.run("2026-01-22", record=False), "buyers").test("superiority")
+    looks.project = World(n=1500).write(tmp_path, {**design, "planned_units": 900}, secondary=()).project
+    found = row(looks.run("2026-01-22"), "buyers").test("superiority")
+    assert found.look.bound == expected.look.bound
+    assert found.p_value == expected.p_value
