@@ -104,6 +104,11 @@ def analyse(
     treatments = [arm.name for arm in plan.arms[1:]]
     decision = decide(found.rows, health, settings, treatments, stage.early, found.evidence, looking)
     rows = found.rows if shown else []
+    beside, others = (
+        compare_analyses(view, settings, rows, dropped, experiment.analysis.sensitivity, looking)
+        if shown and stage.early is None
+        else ((), [])
+    )
     return Readout(
         experiment=plan.experiment,
         label=experiment.label or plan.experiment,
@@ -111,7 +116,9 @@ def analyse(
         status=experiment.status,
         as_of=iso(plan.as_of),
         window={"start": _iso_us(plan.start), "end": _iso_us(plan.end), "planned_end": iso(settings.planned_end)},
-        look=look_row(cells, looking, _named(found.results, renamed), health) if looking and stage.look else None,
+        look=look_row(cells, looking, _named([*found.results, *others], renamed), health)
+        if looking and stage.look
+        else None,
         provenance=_provenance(query, revision),
         arms=arms,
         health=health,
@@ -119,9 +126,7 @@ def analyse(
         decision=decision,
         ledger=error_budget(plan, rows, settings, found.evidence, _untested(stage)),
         excluded_units=_excluded(cells, settings),
-        sensitivity=()
-        if stage.hidden or stage.early or looking
-        else tuple(compare_analyses(view, settings, rows, dropped, experiment.analysis.sensitivity)),
+        sensitivity=beside,
         novelty=tuple(novelty_rows(view, settings, rows)) if shown and not interim else (),
         series=tuple(daily_series(view, settings, project.settings.defaults.timezone, looking)) if shown else (),
         moments=tuple(moment_rows(cells, hidden, with_mixed=with_mixed)) if shown else (),

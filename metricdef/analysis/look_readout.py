@@ -108,9 +108,9 @@ def _caps(cells: Cells) -> dict[str, float]:
 
 def _differences(recorded: LookRecord, results: Sequence[ResultLook]) -> list[dict[str, Any]]:
     """Comparisons that the same data would have given as recorded, and that came out otherwise: late or restated rows."""
-    now = {(r.metric, r.arm): r for r in results}
+    now = {(r.metric, r.arm): r for r in results if not r.analysis}
     found = []
-    for then in recorded.results:
+    for then in (r for r in recorded.results if not r.analysis):
         again = now.get((then.metric, then.arm))
         if (
             again is None

@@ -46,6 +46,7 @@ class ResultLook:
         time: Of the looks' joint law where it is not the information: with a ramp, and of clusters.
         epochs: What each epoch of a ramp had in the estimate.
         tuned: Units of the pair for which tests valid at any time are tightest, as the first look took them.
+        analysis: Of which sensitivity analysis; empty of the main one.
     """
 
     metric: str
@@ -66,6 +67,7 @@ class ResultLook:
     time: float | None = None
     epochs: tuple[EpochPart, ...] = ()
     tuned: float | None = None
+    analysis: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +94,10 @@ class LookRecord:
     readout: str | None = None
     shares: str | None = None
 
-    def result(self, metric: str, arm: str) -> ResultLook | None:
-        """What was seen of one metric and arm."""
-        return next((r for r in self.results if (r.metric, r.arm) == (metric, arm)), None)
+    def result(self, metric: str, arm: str, analysis: str = "") -> ResultLook | None:
+        """What was seen of one metric and arm, in the main analysis or another."""
+        key = (metric, arm, analysis)
+        return next((r for r in self.results if (r.metric, r.arm, r.analysis) == key), None)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `from_dict` gives back the same record."""
@@ -118,14 +121,8 @@ class LookRecord:
 
 
 def _result(data: Mapping[str, Any]) -> ResultLook:
-    later = (
-        "meaning",
-        "ready",
-        "renamed_from",
-        "time",
-        "epochs",
-        "tuned",
-    )  # fields that the first records did not have
+    # Fields that the first records did not have.
+    later = ("meaning", "ready", "renamed_from", "time", "epochs", "tuned", "analysis")
     known = {name: data[name] for name in ResultLook.__dataclass_fields__ if name not in later}
     relative = known["relative"]
     return ResultLook(
@@ -137,6 +134,7 @@ def _result(data: Mapping[str, Any]) -> ResultLook:
             "time": _number(data.get("time")),
             "epochs": tuple(EpochPart(**part) for part in data.get("epochs", ())),
             "tuned": _number(data.get("tuned")),
+            "analysis": str(data.get("analysis", "")),
             "relative": None if relative is None else (float(relative[0]), float(relative[1])),
             "sides": {name: SideLook(float(s["z"]), float(s["p_value"])) for name, s in data["sides"].items()},
         }

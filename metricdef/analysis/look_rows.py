@@ -45,6 +45,7 @@ class Looking:
         meanings: By metric and arm, of today's definitions, less the steps of a ramp.
         tests: Not for the days of a series, which only keep the estimators that looks have chosen.
         plan: What was executed.
+        analysis: Which sensitivity analysis is read; empty for the main one.
     """
 
     design: SequentialDesign
@@ -54,6 +55,7 @@ class Looking:
     meanings: Mapping[tuple[str, str], str] = field(default_factory=dict)
     tests: bool = True
     plan: Plan | None = None
+    analysis: str = ""
 
     @property
     def clustered(self) -> bool:
@@ -73,7 +75,7 @@ class Looking:
 
     def earlier(self, metric: str, arm: str) -> list[tuple[float | None, ResultLook]]:
         """What earlier looks saw of a comparison, each with its fraction of the plan."""
-        found = [(record.fraction, record.result(metric, arm)) for record in self.point.earlier]
+        found = [(record.fraction, record.result(metric, arm, self.analysis)) for record in self.point.earlier]
         return [(fraction, result) for fraction, result in found if result is not None]
 
     def tuned(self, metric: str, arm: str, baseline: str) -> float:
@@ -178,7 +180,7 @@ def read(
     result = ResultLook(
         plan.name, pair[1], sum(units), effect.estimator, information, absolute.estimate, absolute.std_error, df,
         None, None, None, sides, _meaning_now(looking, (plan.name, pair[1])), track.ready,
-        time=time, epochs=effect.epochs, tuned=planned,
+        time=time, epochs=effect.epochs, tuned=planned, analysis=looking.analysis,
     )  # fmt: skip
     critical = critical_value(main, track, level)
     return Reading(
@@ -202,13 +204,13 @@ def _check_past(looking: Looking, key: tuple[str, str], earlier: list[tuple[floa
     recorded = looking.point.recorded
     looks = looking.point.earlier if earlier else ()
     if recorded is not None:
-        if recorded.result(*key) is None:
+        if recorded.result(*key, looking.analysis) is None:
             raise NotComputable(
                 "not_recorded", "the look was recorded without it, so later looks would not count its test"
             )
         looks = (*looks, recorded)
     for record in looks:
-        past = record.result(*key)
+        past = record.result(*key, looking.analysis)
         if past is not None and past.meaning != looking.meaning(key, record.as_of):
             raise NotComputable(
                 "other_definition",

@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from metricdef.analysis.cells import Level
-from metricdef.analysis.estimates import estimate_effects
+from metricdef.analysis.estimates import Estimated, estimate_effects
 from metricdef.analysis.evidence import Evidence
 from metricdef.analysis.families import judge
+from metricdef.analysis.look_record import ResultLook
+from metricdef.analysis.look_rows import Looking
 from metricdef.analysis.observed import View
 from metricdef.analysis.readout import EstimateRow
 from metricdef.analysis.settings import Settings
@@ -27,9 +29,16 @@ class Analysis:
 
 
 def compare_analyses(
-    view: View, settings: Settings, main: Sequence[EstimateRow], dropped: Sequence[EstimateRow], declared: Sequence[str]
-) -> Iterator[dict[str, Any]]:
+    view: View,
+    settings: Settings,
+    main: Sequence[EstimateRow],
+    dropped: Sequence[EstimateRow],
+    declared: Sequence[str],
+    looking: Looking | None = None,
+) -> tuple[tuple[dict[str, Any], ...], list[ResultLook]]:
     """Every comparison that another choice concerns, judged in families as large as the main ones, and whether it agrees.
+
+    At a look each analysis has looks of its own; what they saw is to be recorded beside those of the main one.
 
     Args:
         view: The main analysis's.
@@ -37,22 +46,30 @@ def compare_analyses(
         main: Its judged rows.
         dropped: Rows of metrics that the engine refused, which keep their places.
         declared: `analysis.sensitivity`.
+        looking: The look; None for a fixed design.
     """
     verdicts = {(row.metric, row.arm): row.verdict for row in main}
+    shown: list[dict[str, Any]] = []
+    results: list[ResultLook] = []
     for analysis in _analyses(view, declared):
-        for row in _judged(view, analysis, settings, dropped):
-            if row.metric in analysis.metrics:
-                yield {
-                    "analysis": analysis.name,
-                    "metric": row.metric,
-                    "arm": row.arm,
-                    "units": row.units,
-                    "absolute": asdict(row.absolute) if row.absolute else None,
-                    "p_value": row.p_value,
-                    "verdict": row.verdict,
-                    "agrees": row.verdict == verdicts.get((row.metric, row.arm)),
-                    "reason": row.reason,
-                }
+        rows, seen = _judged(view, analysis, settings, dropped, looking)
+        results += seen
+        shown += [
+            {
+                "analysis": analysis.name,
+                "metric": row.metric,
+                "arm": row.arm,
+                "units": row.units,
+                "absolute": asdict(row.absolute) if row.absolute else None,
+                "p_value": row.p_value,
+                "verdict": row.verdict,
+                "agrees": row.verdict == verdicts.get((row.metric, row.arm)),
+                "reason": row.reason,
+            }
+            for row in rows
+            if row.metric in analysis.metrics
+        ]
+    return tuple(shown), results
 
 
 def _analyses(view: View, declared: Sequence[str]) -> Iterator[Analysis]:
@@ -88,15 +105,23 @@ def _reading(view: View, metrics: dict[str, MetricPlan]) -> View:
     return replace(view, cells=replace(view.cells, plan=changed))
 
 
-def _judged(main: View, analysis: Analysis, settings: Settings, dropped: Sequence[EstimateRow]) -> list[EstimateRow]:
-    """All rows, those of other metrics as in the main analysis: they have their places in the families."""
-    found = [
-        estimated
-        for metric in analysis.view.cells.plan.metrics
-        for estimated in estimate_effects(
-            analysis.view if metric.name in analysis.metrics else main, metric, settings, interim=False
-        )
-    ]
+def _judged(
+    main: View, analysis: Analysis, settings: Settings, dropped: Sequence[EstimateRow], looking: Looking | None
+) -> tuple[list[EstimateRow], list[ResultLook]]:
+    """All rows, those of other metrics as in the main analysis: they have their places in the families.
+
+    And what a look saw of those that the analysis concerns.
+    """
+    found: list[Estimated] = []
+    results: list[ResultLook] = []
+    for metric in analysis.view.cells.plan.metrics:
+        concerned = metric.name in analysis.metrics
+        view = analysis.view if concerned else main
+        own = replace(looking, analysis=analysis.name) if looking is not None and concerned else looking
+        estimated = estimate_effects(view, metric, settings, interim=False, looking=own)
+        found += estimated
+        results += [e.result for e in estimated if concerned and e.result is not None]
     effects = {(e.row.metric, e.row.arm): e.effect for e in found if e.effect is not None}
     rows = [*(e.row for e in found), *dropped]
-    return judge([replace(row, segment=None) for row in rows], settings, Evidence(analysis.view, effects))
+    judged = judge([replace(row, segment=None) for row in rows], settings, Evidence(analysis.view, effects))
+    return judged, results

@@ -47,11 +47,6 @@ def _not_yet(project: Project, kind: Kind, name: str, path: tuple[str | int, ...
 def _experiment_features(experiment: Experiment) -> Iterator[tuple[tuple[str | int, ...], str]]:
     analysis = experiment.analysis
     features: list[tuple[object, tuple[str | int, ...], str]] = [
-        (
-            analysis.sensitivity and analysis.sequential and analysis.sequential.method != "fixed",
-            ("analysis", "sensitivity"),
-            "sensitivity analyses of a sequential design",
-        ),
         (analysis.bayes, ("analysis", "bayes"), "Bayesian read-outs"),
     ]
     for used, path, what in features:

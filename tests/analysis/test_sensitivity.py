@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
+
 import pytest
+from looks import DAYS, World, row
 from projects import SOURCES, TABLES, experiment, write_definitions, write_warehouse
 
 from metricdef.api import Project
@@ -121,3 +124,34 @@ def test_unknown_names_are_refused(root):
     with pytest.raises(DefinitionErrors) as caught:
         run(root, {"sensitivity": ["uncaped"]})
     assert "uncapped" in str(caught.value.diagnostics[0])
+
+
+def test_at_looks_each_analysis_has_looks_of_its_own(tmp_path):
+    """At every look it is what the main analysis with that choice gives, over its own looks."""
+    declared = {"sensitivity": ["unadjusted", "uncapped"], "multiplicity": {"secondary": "none"}}
+    world = World(n=1600)
+    looks = world.write(tmp_path, primary="adjusted", analysis=declared)
+    whole = [looks.run(day) for day in DAYS]
+    assert {r.analysis for r in looks.history[-1].results} == {"", "unadjusted", "uncapped"}
+    plain = world.write(tmp_path, primary="orders_per_user", secondary=())
+    for found, other in zip(whole, [plain.run(day) for day in DAYS], strict=True):
+        (entry,) = [e for e in found.sensitivity if e["analysis"] == "unadjusted"]
+        want = row(other, "orders_per_user")
+        assert (entry["metric"], entry["verdict"]) == ("adjusted", want.verdict)
+        assert entry["p_value"] == want.p_value
+        assert entry["absolute"] == asdict(want.absolute)
+    (capped,) = [e for e in whole[-1].sensitivity if e["analysis"] == "uncapped"]
+    assert capped["metric"] == "revenue"
+    assert capped["p_value"] != row(whole[-1], "revenue").p_value
+    # A look that was recorded without the analysis is one that it did not have.
+    main_only = [replace(r, results=tuple(x for x in r.results if not x.analysis)) for r in looks.history[:3]]
+    looks = world.write(tmp_path, primary="adjusted", analysis=declared)
+    looks.history = main_only
+    last = looks.run(DAYS[3])
+    (late,) = [e for e in last.sensitivity if e["analysis"] == "unadjusted"]
+    test = row(last, "adjusted").test("superiority")
+    assert test.p_value == row(whole[-1], "adjusted").p_value
+    assert (
+        late["absolute"]["lower"]
+        > whole[-1].sensitivity[0]["absolute"]["estimate"] - 1.97 * late["absolute"]["std_error"]
+    )

@@ -36,8 +36,8 @@ FATES = {
     "Multiplicity": {"used": "primary secondary guardrail"},
     "Alphas": {"used": "success non_inferiority deterioration quality"},
     "Analysis": {
-        "used": "confidence alpha covariates sequential multiplicity strata breakdowns novelty",
-        "refused": "sensitivity bayes",
+        "used": "confidence alpha covariates sequential multiplicity strata breakdowns novelty sensitivity",
+        "refused": "bayes",
     },
     "Conditions": {"used": "primary secondary guardrail"},
     "ShipConditions": {"used": "primary secondary guardrail quality"},
