@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
 from metricdef.errors import NotComputable
 from metricdef.stats import exact
-from metricdef.stats.multiplicity import adjust
 
 Share = Fraction | float
 
@@ -125,41 +124,6 @@ def _chosen(n: int, expected: Sequence[Fraction]) -> Method:
 def chi_square(counts: Sequence[int], shares: Sequence[Share]) -> SrmResult:
     """The default test of a fixed design: `fixed_sample` with "auto"."""
     return fixed_sample(counts, shares)
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentSrm:
-    """The test within one segment; `result` is None where it could not be computed, and `reason` says why."""
-
-    segment: str
-    result: SrmResult | None
-    reason: str | None
-    p_adjusted: float | None
-    rejected: bool
-
-
-def by_segment(segments: Mapping[str, Sequence[int]], shares: Sequence[Share], alpha: float) -> tuple[SegmentSrm, ...]:
-    """`fixed_sample` in every segment (or on every day), with Holm's correction over all of them.
-
-    A segment that can't be computed keeps its place in the correction. Holm (1979).
-
-    Args:
-        segments: Counts per arm by segment.
-        shares: Declared shares, the same in each.
-        alpha: Level over all segments.
-    """
-    found: dict[str, SrmResult | NotComputable] = {}
-    for name, counts in segments.items():
-        try:
-            found[name] = fixed_sample(counts, shares)
-        except NotComputable as error:
-            found[name] = error
-    results = {name: None if isinstance(r, NotComputable) else r for name, r in found.items()}
-    holm = adjust([r.p_value if r else None for r in results.values()], "holm", alpha)
-    return tuple(
-        SegmentSrm(name, results[name], r.reason if isinstance(r, NotComputable) else None, p, rejected)
-        for (name, r), p, rejected in zip(found.items(), holm.p_adjusted, holm.rejected, strict=True)
-    )
 
 
 def sequential(counts: Sequence[int], shares: Sequence[Share], k: float) -> SequentialSrm:

@@ -1,11 +1,12 @@
 """Health checks against figures computed from the rows themselves: what is counted, which test, when it warns."""
 
+import copy
 from datetime import timedelta
 
 import numpy as np
 import pytest
 from scipy.stats import chi2_contingency, chisquare, ttest_ind
-from semantics.world import ANY, DAY, HOUR, START, defaults, exposure, order, see
+from semantics.world import ANY, DAY, HOUR, SOURCES, START, defaults, exposure, order, see
 
 EXPOSURE = {"source": "assignments", "key": "test"}
 
@@ -343,3 +344,34 @@ def test_checks_that_would_show_results_wait_for_them(tmp_path):
     held = {row.check for row in see(tmp_path, metric, exposures, validation={"hold": "7d"}, **protocol).readout.health}
     assert shown - held == {"metric_fill", "top_unit"}
     assert "covariate_balance" in held
+
+
+def test_every_exposure_that_does_not_count_is_counted_with_its_reason(tmp_path):
+    """Those of the future and those not loaded yet are no mistake at this as-of; the others point to one."""
+    as_of = START + 10 * DAY
+    rows = [
+        *days_of([(30, 30)]),
+        exposure("early", "control", START - HOUR),
+        exposure("early", "treatment", START - HOUR),
+        exposure("future", "control", as_of + HOUR),
+        exposure("other", "neither"),
+        exposure(None),
+        exposure("timeless", at=None),
+    ]
+    sources = copy.deepcopy(SOURCES)
+    sources["assignments"]["loaded_at"] = "loaded_at"
+    rows.append(exposure("slow", loaded=as_of + DAY))
+    seen = see(tmp_path, ANY, rows, as_of=as_of, sources=sources)
+    found = {
+        name: seen.health(f"exposure_{name}")
+        for name in ("before_start", "after_as_of", "unknown_arm", "null_unit", "null_time", "not_loaded")
+    }
+    assert {name: (row.statistic, row.status) for name, row in found.items()} == {
+        "before_start": (2, "warn"), "after_as_of": (1, "pass"), "unknown_arm": (1, "warn"),
+        "null_unit": (1, "warn"), "null_time": (1, "warn"), "not_loaded": (1, "pass"),
+    }  # fmt: skip
+    after = see(tmp_path, ANY, [*days_of([(3, 3)]), exposure("late", "control", START + 40 * DAY)])
+    assert (after.health("exposure_on_or_after_end").statistic, after.health("exposure_on_or_after_end").status) == (
+        1,
+        "pass",
+    )

@@ -13,7 +13,6 @@ from metricdef.errors import NotComputable
 from metricdef.stats.contingency import add_up, homogeneity, independence
 from metricdef.stats.exact import binomial_two_sided, chi_square_tail, outcomes
 from metricdef.stats.srm import (
-    by_segment,
     chi_square,
     combine,
     fixed_sample,
@@ -112,14 +111,6 @@ def test_logarithms_where_a_double_ends() -> None:
         want = float(special.logsumexp(mass[mass <= mass[x] + 1e-7]))
         assert binomial_two_sided(x, n, Fraction(share)).log_p_value == pytest.approx(want, abs=1e-8)
     assert sequential([10**6, 0], [1, 1], 100).log_p_value < -1e5
-
-
-def test_by_segment() -> None:
-    got = by_segment({"ios": [5000, 5400], "android": [5000, 5010], "web": [0, 0]}, [0.5, 0.5], 0.001)
-    ios, android, web = got
-    assert ios.p_adjusted == pytest.approx(3 * chi_square([5000, 5400], [1, 1]).p_value)
-    assert (ios.rejected, android.rejected) == (True, False)
-    assert (web.result, web.reason, web.p_adjusted, web.rejected) == (None, "no_units", None, False)
 
 
 def test_the_epochs_of_a_ramp_add_up() -> None:
