@@ -16,17 +16,22 @@ def steps(view: View, plan: MetricPlan, row: EstimateRow) -> tuple[dict[str, Any
         return None
     found = []
     for name, column in plan.steps:
-        shares = [_mean(view, plan.block, column, arm) for arm in (row.baseline, row.arm)]
+        shares = [_share(view, plan, column, arm) for arm in (row.baseline, row.arm)]
         found.append({"step": name, "baseline_value": shares[0], "arm_value": shares[1]})
     return tuple(found)
 
 
-def _mean(view: View, block: str, column: str, arm: str) -> float | None:
+def _share(view: View, plan: MetricPlan, column: str, arm: str) -> float | None:
+    """A column's sum over the units; over those in the clusters where rows are clusters."""
     try:
-        m = view.cells.moments(block, [column], arm, with_mixed=view.with_mixed, level=view.level)
+        m, size = (
+            view.cells.moments(plan.block, [name], arm, with_mixed=view.with_mixed, level=view.level)
+            for name in (column, plan.size or column)
+        )
     except NotComputable:
         return None
-    return float(m.mean[0]) if m.n else None
+    units = m.n if plan.size is None else float(size.total[0])
+    return float(m.total[0]) / units if units else None
 
 
 def dilute(view: View, plan: MetricPlan, row: EstimateRow) -> dict[str, Any] | None:

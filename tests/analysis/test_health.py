@@ -83,6 +83,22 @@ def test_a_day_on_which_a_ramp_steps_is_tested_with_the_shares_of_each_part(tmp_
     assert see(tmp_path, ANY, exposures, exposure=sticky).health("srm_by_day").status == "warn"
 
 
+def test_clusters_of_a_ramp_count_on_the_day_of_their_first_unit(tmp_path):
+    """Later days bring units to clusters that are there already, in both epochs: nothing to test, and no reason to fail."""
+    ramp = [
+        {"from": "2026-01-01", "shares": {"control": "50%", "treatment": "50%"}},
+        {"from": "2026-01-03", "shares": {"control": "50%", "treatment": "50%"}},
+    ]
+    exposures = [
+        exposure(f"u{shop}{day}", ("control", "treatment")[shop % 2], START + day * DAY + HOUR, shop=f"s{shop}")
+        for shop in range(40)
+        for day in ((0, 4) if shop < 20 else (2, 4))
+    ]
+    sticky = {**EXPOSURE, "assignment": "sticky"}
+    seen = see(tmp_path, ANY, exposures, ramp=ramp, exposure=sticky, cluster="shop", unit="user")
+    assert seen.health("srm_by_day").status == "pass"
+
+
 def test_every_level_is_tested_with_holm_over_the_levels(tmp_path):
     sizes = {"web": (500, 510), "app": (300, 190), None: (40, 45)}
     exposures = [row for platform, (a, b) in sizes.items() for row in days_of([(a, b)], platform=platform)]

@@ -77,7 +77,7 @@ def test_ratio(tables: Sequence[Table], *, final: bool) -> tuple[float, float, s
     Epochs are independent: chi-squares and their df add up, and so do logarithms of Bayes factors; an epoch in which
     an arm expects few units has an exact p of its own.
     """
-    used = [(counts, shares) for counts, shares in tables if sum(counts) or len(tables) == 1]
+    used = [(counts, shares) for counts, shares in tables if sum(counts)] or tables[:1]
     if final:
         parts = [srm.chi_square(counts, shares) for counts, shares in used]
         if len(parts) == 1:
