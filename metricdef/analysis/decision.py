@@ -11,6 +11,7 @@ from metricdef.analysis.hypotheses import signed_margin
 from metricdef.analysis.look_rows import Looking
 from metricdef.analysis.look_verdicts import is_futile
 from metricdef.analysis.readout import DecisionRow, EstimateRow, HealthRow
+from metricdef.analysis.rounding import equation
 from metricdef.analysis.schedule import iso
 from metricdef.analysis.sequential_design import FUTILITY_BETA
 from metricdef.analysis.settings import Settings
@@ -138,7 +139,7 @@ def _stop_reasons(rows: Sequence[EstimateRow], settings: Settings) -> list[str]:
         reasons, blockers = _conditions(settings.decision.stop, rows, (), lambda _: True)
         return [] if blockers else reasons
     return [
-        f"{row.role} {row.metric} deteriorated (p = {test.p_adjusted:.2g}, one-sided, Holm, at {test.alpha:g})"
+        f"{row.role} {row.metric} deteriorated ({equation('p', test.p_adjusted, test.alpha)}, one-sided, Holm, at {test.alpha:g})"
         for row in rows
         if (test := row.test("deterioration")) and test.rejected and test.p_adjusted is not None
     ]

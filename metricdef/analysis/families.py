@@ -10,6 +10,7 @@ from metricdef.analysis.hypotheses import Hypothesis
 from metricdef.analysis.look_agreement import LOOKS_DISAGREE
 from metricdef.analysis.procedures import NAMES, run_family
 from metricdef.analysis.readout import EstimateRow, Interval, TestRow, Verdict
+from metricdef.analysis.rounding import equation
 from metricdef.analysis.settings import Settings
 from metricdef.definitions.models import ROLES, Correction
 from metricdef.stats.family import IntervalRule
@@ -130,7 +131,7 @@ def selection(row: EstimateRow) -> str | None:
         return None
     return (
         f"the share of units with a value differs between arms ({row.response.baseline:.1%} and "
-        f"{row.response.arm:.1%}, p = {row.response.p_value:.2g}): those left in are not comparable"
+        f"{row.response.arm:.1%}, {equation('p', row.response.p_value, SELECTION_ALPHA)}): those left in are not comparable"
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from metricdef.analysis.readout import EstimateRow, Heterogeneity, Readout
+from metricdef.analysis.rounding import equation
 from metricdef.reports import notes, words
 from metricdef.reports.comparison_table import ComparisonTable
 from metricdef.reports.comparisons import metric_name
 from metricdef.reports.lines import GAP, Pen, visible, wrap
-from metricdef.reports.numbers import equation, number
+from metricdef.reports.numbers import number
 
 MOST_LEVELS = 12  # rows of one metric and arm; all of them in verbose mode
 QUIET = ("inconclusive", "not_computed")

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from metricdef.analysis.readout import EstimateRow
+from metricdef.analysis.rounding import equation, p_text
 from metricdef.reports import notes, words
 from metricdef.reports.lines import GAP, Pen, column_widths, display_width, flow, pad, wrap
-from metricdef.reports.numbers import equation, figures, p_text
+from metricdef.reports.numbers import figures
 
 NUMBERS = ("baseline → arm", "difference", "relative")
 NARROWEST_VERDICT = 11

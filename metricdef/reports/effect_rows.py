@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from metricdef.analysis.readout import EstimateRow, Readout
+from metricdef.analysis.rounding import equation
 from metricdef.reports import deviations, notes, words
 from metricdef.reports.breakdowns import level_notes
 from metricdef.reports.lines import visible
-from metricdef.reports.numbers import equation, figures
+from metricdef.reports.numbers import figures
 from metricdef.reports.plots import NAMES, Bar, Strip, strip_of
 
 Numbered = tuple[int, EstimateRow]  # a row with its place in `estimates`

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from metricdef.analysis.readout import EstimateRow, Readout, TestRow
+from metricdef.analysis.rounding import TINIEST_P, p_text
 from metricdef.reports import words
 from metricdef.reports.comparisons import ROLES
 from metricdef.reports.effect_rows import metric_design
 from metricdef.reports.lines import visible
-from metricdef.reports.numbers import MINUS, count, p_text, percent
+from metricdef.reports.numbers import MINUS, count, percent
 
 MOST_ROWS = 200  # of one table; the document has all
 LONGEST_SQL = 150_000  # characters
@@ -87,7 +88,7 @@ def _tests(place: int, row: EstimateRow) -> Iterator[dict[str, Any]]:
             "null": figure(test.null) + (" (relative)" if test.null_kind == "relative" else ""),
             "statistic": figure(test.statistic),
             "df": figure(test.df),
-            "p": p_text(test.p_value, test.alpha),
+            "p": p_text(test.p_value, test.alpha, TINIEST_P),
             "adjusted": _adjusted(test),
             "alpha": f"{test.alpha:g}",
             "shown": "shown" if test.rejected else "not shown",
@@ -97,7 +98,7 @@ def _tests(place: int, row: EstimateRow) -> Iterator[dict[str, Any]]:
 def _adjusted(test: TestRow) -> str:
     if test.procedure == "none" or test.p_adjusted is None:
         return ""
-    return f"{p_text(test.p_adjusted, test.alpha)} ({words.procedure(test.procedure)})"
+    return f"{p_text(test.p_adjusted, test.alpha, TINIEST_P)} ({words.procedure(test.procedure)})"
 
 
 def _moments(place: int, block: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -49,11 +49,12 @@ def _duration(readout: Readout) -> Iterator[str]:
     metrics = (readout.design or {}).get("metrics") or {}
     windows = dict.fromkeys(w for metric in metrics.values() for w in metric["windows"])
     if windows:
-        named = ", ".join(window_words(text) for text in windows)
+        since = "the trigger" if (readout.design or {}).get("trigger") else "first exposure"
+        named = ", ".join(window_words(text, since) for text in windows)
         yield f"Outcomes are counted {named}. What happens later is not in these numbers: an effect may fade or grow."
 
 
-def window_words(text: str) -> str:
+def window_words(text: str, since: str) -> str:
     """`up to 7 days after first exposure`."""
     if text == "experiment":
         return "until the experiment ends"
@@ -61,8 +62,8 @@ def window_words(text: str) -> str:
         return f"over the last {_duration_words(text.removeprefix('last '))}"
     first, dots, second = text.partition("..")
     if dots:
-        return f"from {_duration_words(first)} to {_duration_words(second)} after first exposure"
-    return f"up to {_duration_words(text)} after first exposure"
+        return f"from {_duration_words(first)} to {_duration_words(second)} after {since}"
+    return f"up to {_duration_words(text)} after {since}"
 
 
 def _duration_words(text: str) -> str:

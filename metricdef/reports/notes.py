@@ -5,21 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from metricdef.analysis.readout import EstimateRow, TestRow
+from metricdef.analysis.rounding import TINIEST_P, equation, significant_decimals
 from metricdef.reports import looks, words
 from metricdef.reports.lines import visible
-from metricdef.reports.numbers import (
-    MINUS,
-    PERCENT,
-    Unit,
-    count,
-    decimals_for,
-    equation,
-    estimate_text,
-    number,
-    significant_decimals,
-    span,
-    unit_of,
-)
+from metricdef.reports.numbers import MINUS, PERCENT, Unit, count, decimals_for, estimate_text, number, span, unit_of
 
 UNEVEN = 0.001  # p below which a cap is said to cut arms unevenly
 SELECTION = 0.01  # p below which arms differ in who has a value at all
@@ -262,11 +251,9 @@ def _test(test: TestRow, unit: Unit) -> str:
     statistic = f"z = {number(test.statistic, 2)}"
     if test.df is not None:
         statistic = f"t = {number(test.statistic, 2)} with {number(test.df, 1)} df"
-    text = (
-        f"{name}{_null(test, unit)}: {statistic}, {visible(test.sidedness)} {equation('p', test.p_value, test.alpha)}"
-    )
+    text = f"{name}{_null(test, unit)}: {statistic}, {visible(test.sidedness)} {equation('p', test.p_value, test.alpha, TINIEST_P)}"
     if test.procedure != "none" and test.p_adjusted is not None:
-        text += f", by {words.procedure(test.procedure)} {equation('p', test.p_adjusted, test.alpha)}"
+        text += f", by {words.procedure(test.procedure)} {equation('p', test.p_adjusted, test.alpha, TINIEST_P)}"
     if test.joint is not None:
         text += f", {_joint(test.joint)}"
     return f"{text}; {'shown' if test.rejected else 'not shown'} at {test.alpha:g}"

@@ -6,20 +6,21 @@ from collections.abc import Iterator
 from typing import Any
 
 from metricdef.analysis.readout import EstimateRow, Readout
+from metricdef.analysis.rounding import equation
 from metricdef.reports import words
 from metricdef.reports.lines import visible
-from metricdef.reports.numbers import decimals_for, equation, estimate_text, span, unit_of
+from metricdef.reports.numbers import decimals_for, estimate_text, span, unit_of
 
 _COURSES = {"grows": "it grows", "fades": "it fades"}
 
 
 def render_novelty(readout: Readout) -> Iterator[str]:
-    """A sentence per comparison: `Over the 14 days since exposure, revenue, new: ...`."""
+    """A sentence per comparison: `Over the 14 days since exposure, Revenue, new: ...`."""
     rows = {(row.metric, row.arm): row for row in readout.estimates if row.segment is None}
     for found in readout.novelty:
         row = rows.get((found["metric"], found["arm"]))
         if row is not None:
-            start = f"Over the {found['days']} days since exposure, {visible(row.metric)}, {visible(row.arm)}"
+            start = f"Over the {found['days']} days since exposure, {visible(row.label)}, {visible(row.arm)}"
             yield f"{start}: {_slope(row, found)}."
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from metricdef.analysis.readout import EstimateRow, RelativeInterval
+from metricdef.analysis.rounding import significant_decimals
 from metricdef.reports.lines import visible
 
 MINUS = "−"
 DASH = "-"
-SMALLEST_P = 1e-15
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +59,6 @@ def _told_apart(a: float, b: float, decimals: int) -> bool:
     return a == b or round(a, decimals) != round(b, decimals)
 
 
-def significant_decimals(value: float, digits: int) -> int:
-    """Decimals at which `value` has that many significant digits."""
-    if value == 0 or not math.isfinite(value):
-        return 0
-    # The exponent after rounding: 0.0996 has two digits at two decimals, as 0.10.
-    return digits - 1 - int(f"{abs(value):.{digits - 1}e}".partition("e")[2])
-
-
 def number(value: float, decimals: int, signed: bool = False) -> str:
     """A number with thousands separators. What rounds to 0 has no sign: it may be the noise of a sum."""
     if not math.isfinite(value):
@@ -91,30 +83,6 @@ def percent(share: float, digits: int = 2) -> str:
     value = share * 100
     text = number(value, max(0, significant_decimals(value, digits)))
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text}%"
-
-
-def p_text(p: float, alpha: float | None = None) -> str:
-    """Two significant digits, more where rounding would put p on the other side of alpha."""
-    if p < SMALLEST_P:
-        return f"< {SMALLEST_P:.0e}"
-    if p >= 0.995:
-        return "1.0" if p >= 1 else "> 0.99"
-    for digits in range(2, 7):
-        text = f"{p:.{significant_decimals(p, digits)}f}" if p >= 1e-4 else _scientific(p, digits)
-        if alpha is None or (float(text) <= alpha) == (p <= alpha):
-            return text
-    return text
-
-
-def _scientific(p: float, digits: int) -> str:
-    mantissa, _, exponent = f"{p:.{digits - 1}e}".partition("e")
-    return f"{mantissa}e{int(exponent)}"
-
-
-def equation(name: str, p: float, alpha: float | None = None) -> str:
-    """`p = 0.012`, or `p < 1e-15`."""
-    text = p_text(p, alpha)
-    return f"{name} {text}" if text[0] in "<>" else f"{name} = {text}"
 
 
 def span(limits: tuple[float, float], unit: Unit, decimals: int, suffix: str = "") -> str:
@@ -184,9 +152,9 @@ def _relative(row: EstimateRow) -> tuple[str, str]:
 
 
 def estimate_text(value: float, decimals: int) -> str:
-    """An estimate at its interval's digits, and at two of its own where a wide interval would change it by a fifth."""
+    """An estimate at its interval's digits, and at one more where a wide interval would change it by a fifth."""
     if abs(value) > NOISE and abs(round(value, decimals) - value) > abs(value) / 5:
-        decimals = max(decimals, min(significant_decimals(value, 2), decimals + 3))
+        decimals += 1
     return number(value, decimals, signed=True)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from metricdef.analysis.readout import HealthRow, Readout
+from metricdef.analysis.rounding import equation
 from metricdef.reports import deviations, looks, remarks, words
 from metricdef.reports.comparisons import ROLES, interval_words, testing_words
 from metricdef.reports.effect_rows import EffectGroup, effect_groups
@@ -14,7 +15,7 @@ from metricdef.reports.lead import headline, lead
 from metricdef.reports.limits import limits
 from metricdef.reports.lines import visible
 from metricdef.reports.novelty import render_novelty
-from metricdef.reports.numbers import count, equation
+from metricdef.reports.numbers import count
 from metricdef.reports.page_days import day_figures, days_left_out
 from metricdef.reports.page_levels import breakdowns
 from metricdef.reports.pages import page_template

@@ -52,8 +52,7 @@ def _dimension(
         "title": ", ".join(map(visible, names)),
         "holds": f"{holds(everything, dimensions)} {ONE_AT_A_TIME}",
         "groups": shown,
-        "more": f"{count(more)} more comparisons are not drawn here, those without a clear level and of secondary "
-        "metrics first; the JSON document has all levels."
+        "more": f"{count(more)} more comparisons are not drawn here, whose levels say least; the JSON document has them."
         if more
         else "",
     }

@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator
 
 from metricdef.analysis.readout import EstimateRow, Readout
+from metricdef.analysis.rounding import p_text
 from metricdef.reports import deviations, looks, notes, remarks, words
 from metricdef.reports.breakdowns import QUIET
 from metricdef.reports.comparisons import ROLES, interval_words
 from metricdef.reports.effect_rows import SHAPES, UNTESTED
 from metricdef.reports.lead import headline, lead
 from metricdef.reports.lines import visible
-from metricdef.reports.numbers import count, figures, p_text
+from metricdef.reports.numbers import count, figures
 
 MOST_ROWS = 40  # of the table; a comment has a longest length
 MOST_REASONS = 3
@@ -54,7 +55,8 @@ def _table(readout: Readout) -> Iterator[str]:
     """Primary metrics and guardrails; of the others those that say something."""
     rows = [row for row in readout.estimates if row.segment is None]
     rows.sort(key=lambda row: ROLES.index(row.role) if row.role in ROLES else len(ROLES))
-    shown = [row for row in rows if row.role != "secondary" or row.verdict not in QUIET][:MOST_ROWS]
+    telling = [row for row in rows if row.role != "secondary" or row.verdict not in QUIET]
+    shown = telling[:MOST_ROWS]
     if not rows:
         return
     tested = any(map(notes.shown_p, rows))
@@ -64,9 +66,10 @@ def _table(readout: Readout) -> Iterator[str]:
         yield f"|{'---|' * len(head)}"
     for row in shown:
         yield f"| {' | '.join(escaped(cell) for cell in _cells(row, tested=tested))} |"
-    if more := len(rows) - len(shown):
+    left_out = [(len(telling) - len(shown), "that did not fit"), (len(rows) - len(telling), "of secondary metrics without a clear difference")]  # fmt: skip
+    if named := [f"{count(n)} comparison{'s' if n > 1 else ''} {which}" for n, which in left_out if n]:
         yield ""
-        yield f"{count(more)} more comparison{'s are' if more > 1 else ' is'} in the readout, secondary ones without a clear difference first."
+        yield f"Not in this table: {'; '.join(named)}."
 
 
 def _cells(row: EstimateRow, *, tested: bool) -> list[str]:

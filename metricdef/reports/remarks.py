@@ -9,9 +9,11 @@ from typing import Any
 
 from metricdef.analysis.health import SRM_CHECKS
 from metricdef.analysis.readout import HealthRow, Readout
+from metricdef.analysis.rounding import equation
 from metricdef.reports import words
 from metricdef.reports.lines import visible
-from metricdef.reports.numbers import equation, percent
+from metricdef.reports.numbers import percent
+from metricdef.review.phrases import listed
 
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?Z")
 
@@ -31,9 +33,20 @@ def recommendation(readout: Readout) -> tuple[str, str]:
         return "INVALID", "the experiment can't be trusted, and so no estimate of it"
     if not readout.estimates:
         return "HOLD", "results are held back, only health is shown"
+    return "HOLD", f"{_why_hold(readout)}{_stopped_arms(readout)}"
+
+
+def _why_hold(readout: Readout) -> str:
     if readout.look is not None and not readout.look["final"]:
-        return "HOLD", "no rule is met at this look"
-    return "HOLD", "too early to decide" if words.is_early(readout) else "the rule for shipping is not met"
+        return "no rule is met at this look"
+    return "too early to decide" if words.is_early(readout) else "the rule for shipping is not met"
+
+
+def _stopped_arms(readout: Readout) -> str:
+    """What a hold of the whole does not say: an arm that does harm."""
+    arms = [visible(arm) for arm, what in readout.decision.by_arm.items() if what == "stop"]
+    verb = "are" if len(arms) > 1 else "is"
+    return f"; {listed(arms)} {verb} to be stopped, the others go on" if arms else ""
 
 
 def reason(text: str) -> str:
@@ -45,12 +58,16 @@ def reason(text: str) -> str:
 
 
 def rollback(readout: Readout) -> list[str]:
-    """`To roll back: flag checkout (openfeature) to off`, where an arm is to be stopped and the protocol names its flag."""
-    flag = (readout.alert or {}).get("flag")
+    """`To roll back: flag checkout (openfeature) to off`, where the protocol names its flag and everything is to be stopped."""
+    alert = readout.alert or {}
+    flag = alert.get("flag")
     if not flag:
         return []
+    named = f"flag {visible(flag['key'])} ({visible(flag['provider'])})"
+    if not alert["whole_experiment"]:
+        return [f"To stop: take {listed([visible(arm) for arm in alert['arms']])} out of {named}"]
     state = f" to {visible(flag['rollback'])}" if flag.get("rollback") else ""
-    return [f"To roll back: flag {visible(flag['key'])} ({visible(flag['provider'])}){state}"]
+    return [f"To roll back: {named}{state}"]
 
 
 def health_counts(rows: Sequence[HealthRow]) -> str:
@@ -96,4 +113,4 @@ def sensitivity(readout: Readout) -> Iterator[str]:
 def _change(entry: dict[str, Any], readout: Readout) -> str:
     row = next(r for r in readout.estimates if (r.metric, r.arm) == (entry["metric"], entry["arm"]))
     there = replace(row, verdict=entry["verdict"], reason=entry.get("reason"))
-    return f"{visible(row.metric)}, {visible(row.arm)}: {words.verdict(there)} instead of {words.verdict(row)}"
+    return f"{visible(row.label)}, {visible(row.arm)}: {words.verdict(there)} instead of {words.verdict(row)}"

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from metricdef.analysis.readout import ArmRow, HealthRow, Readout
+from metricdef.analysis.rounding import equation
 from metricdef.reports import deviations, looks, remarks, words
 from metricdef.reports.breakdowns import render_breakdowns
 from metricdef.reports.comparisons import render_estimates
 from metricdef.reports.lines import GAP, Pen, flow, table, visible, wrap
 from metricdef.reports.novelty import render_novelty
-from metricdef.reports.numbers import count, equation
+from metricdef.reports.numbers import count
 from metricdef.reports.series import render_series
 
 NARROWEST = 24

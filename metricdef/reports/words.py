@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 from metricdef.analysis.procedures import NAMES
 from metricdef.analysis.readout import EstimateRow, Readout
+from metricdef.analysis.rounding import significant_decimals
 from metricdef.reports.lines import visible
-from metricdef.reports.numbers import Unit, number, percent, significant_decimals
+from metricdef.reports.numbers import Unit, number, percent
 
 NOT_YET = "before_planned_end"
 NOT_CROSSED = "bound_not_crossed"

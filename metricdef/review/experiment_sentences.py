@@ -162,11 +162,18 @@ def _tests(project: Project, experiment: Experiment) -> Iterator[str]:
     success = (alphas and alphas.success) or half
     margin = (alphas and alphas.non_inferiority) or half
     harm = (alphas and alphas.deterioration) or DETERIORATION_ALPHA
-    yield (
-        f"Primary and secondary metrics two-sided at {percent(2 * success)}, guardrails one-sided against their margins at "
-        f"{percent(margin)}, harm to a primary metric or guardrail one-sided at {percent(harm)} by Holm."
-    )
-    roles = {role for role, _ in experiment_metrics(project, experiment).values()}
+    named = experiment_metrics(project, experiment).values()
+    roles = {role for role, _ in named}
+    two_sided = [role for role in ROLES if role in roles and role != "guardrail"]
+    parts = [f"{listed(two_sided)} metrics two-sided at {percent(2 * success)}"] if two_sided else []
+    if any(target.margin is not None for _, target in named):
+        against = "guardrails one-sided against their margins" if "guardrail" in roles else "margins one-sided"
+        parts.append(f"{against} at {percent(margin)}")
+    harmed = [f"a {_ROLE_NAMES[role]}" for role in ROLES if role in roles and role != "secondary"]
+    if harmed:
+        parts.append(f"harm to {listed(harmed, 'or')} one-sided at {percent(harm)} by Holm")
+    if parts:
+        yield f"{parts[0][0].upper()}{', '.join(parts)[1:]}."
     told = [f"{role} {_correction(project, experiment, role)}" for role in ROLES if role in roles]
     if told:
         yield f"Correction: {'; '.join(told)}."
@@ -260,7 +267,7 @@ def _decision(experiment: Experiment) -> Iterator[str]:
     if decision.ship is None:
         yield "Ship if any primary metric is superior, every guardrail is within its margin, and nothing is harmed."
     else:
-        quality = [f"quality {decision.ship.quality.replace('_', ' ')}"] if decision.ship.quality else []
+        quality = ["every check of health passes"] if decision.ship.quality else []
         yield f"Ship if {listed([*_conditions(decision.ship), *quality]) or 'nothing stands against it'}."
     if decision.stop is None:
         yield "Stop if any primary metric or guardrail is harmed."
@@ -274,6 +281,13 @@ def _decision(experiment: Experiment) -> Iterator[str]:
 
 
 def _conditions(found: Conditions) -> list[str]:
-    """`primary any superior`: what must hold, by role."""
+    """`any primary metric is superior`: what must hold, by role."""
     stated = ((role, getattr(found, role)) for role in ROLES)
-    return [f"{role} {condition.replace('_', ' ')}" for role, condition in stated if condition]
+    return [_condition(role, condition) for role, condition in stated if condition]
+
+
+def _condition(role: Role, condition: str) -> str:
+    """`any_superior` or `all_non_inferior`, in words."""
+    how, _, what = condition.partition("_")
+    shown = {"non_inferior": "within its margin"}.get(what, what.replace("_", " "))
+    return f"{'every' if how == 'all' else how} {_ROLE_NAMES[role]} is {shown}"

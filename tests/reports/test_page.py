@@ -10,6 +10,7 @@ import pytest
 import metricdef.api  # noqa: F401 - lets readouts show themselves
 from metricdef.analysis.readout import DecisionRow, Headline, Interval, RelativeInterval
 from metricdef.errors import UsageError
+from metricdef.reports import remarks
 from metricdef.reports.lead import lead
 from metricdef.reports.limits import limits, window_words
 from metricdef.reports.page import render_page
@@ -88,8 +89,48 @@ def test_the_lead_names_harm_and_what_is_not_known():
 
 
 def test_after_a_stop_the_lead_has_the_estimate_to_quote():
-    said = " ".join(lead(readout(row(headline=Headline("median_unbiased", 0.0085, 0.085)))))
+    quoted = row(headline=Headline("median_unbiased", 0.0085, 0.085))
+    said = " ".join(lead(readout(quoted, decision=DecisionRow("ship", "new", (), {"new": "ship"}))))
     assert "To quote, now that the test has stopped: +0.85 percentage points; an early stop overstates." in said
+    assert "To quote" not in " ".join(lead(readout(quoted)))  # the experiment goes on
+
+
+def test_harm_names_its_arms_and_what_is_not_equivalent_says_so():
+    test = outcome_of("equivalence", 0.2, rejected=False, procedure="none", null=0.02)
+    same = row(verdict="inconclusive", tests=(test,), equivalence="2pp")
+    found = [
+        replace(r, arm=arm, verdict=verdict)
+        for arm, verdict in (("new", "inferior"), ("newer", "inconclusive"))
+        for r in (REFUNDS,)
+    ]
+    said = list(
+        lead(
+            readout(
+                same,
+                replace(same, arm="newer"),
+                *found,
+                decision=DecisionRow("hold", None, (), {"new": "stop", "newer": "hold"}),
+            )
+        )
+    )
+    assert said[0].startswith(
+        "conversion with new: no clear difference, and not shown to be equivalent within ±2 percentage points. From"
+    )
+    assert said[2:] == ["Worse: Refund rate with new.", "Harm is not ruled out on: Refund rate with newer."]
+
+
+def test_stopping_one_arm_rolls_nothing_else_back():
+    """The page said to turn the flag off, which would have ended the other arms as well."""
+    alert = {
+        "arms": ["new"],
+        "whole_experiment": False,
+        "flag": {"provider": "openfeature", "key": "one_page", "rollback": "off"},
+    }
+    found = readout(decision=DecisionRow("hold", None, (), {"new": "stop", "newer": "hold"}), alert=alert)
+    assert remarks.rollback(found) == ["To stop: take new out of flag one_page (openfeature)"]
+    assert (
+        remarks.recommendation(found)[1] == "the rule for shipping is not met; new is to be stopped, the others go on"
+    )
 
 
 def test_a_stop_names_the_flag_to_roll_back():
@@ -136,7 +177,7 @@ def test_limits_say_what_was_not_tested():
     ],
 )
 def test_windows_in_words(window, words):
-    assert window_words(window) == words
+    assert window_words(window, "first exposure") == words
 
 
 # --- names from definitions and data ----------------------------------------------------------------------------------

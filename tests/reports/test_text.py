@@ -15,6 +15,7 @@ from metricdef.analysis.readout import (
     RelativeInterval,
     Response,
 )
+from metricdef.analysis.rounding import p_text
 from metricdef.reports.lines import display_width
 from metricdef.reports.text import render_text
 from tests.reports import sample
@@ -185,7 +186,7 @@ def test_failed_checks_come_first():
     text = one(health=FAILED)
     assert "Health: 1 failed, 1 to look at, 1 skipped, 1 passed" in text
     assert (
-        text.index("FAIL  srm_analysed (p = 7.3e-11, limit 0.0005)")
+        text.index("FAIL  srm_analysed (p < 0.0001, limit 0.0005)")
         < text.index("warn  exposure_null_unit")
         < text.index("skip  mixed_units")
     )
@@ -230,9 +231,13 @@ def test_rounding_does_not_move_p_across_alpha():
     )
 
 
-@pytest.mark.parametrize(("p", "says"), [(0.0, "< 1e-15"), (1e-200, "< 1e-15"), (3.14e-9, "3.1e-9"), (0.00123, "0.0012"), (0.5, "0.50"), (0.999, "> 0.99"), (1.0, "1.0")])  # fmt: skip
+@pytest.mark.parametrize(("p", "says"), [(0.0, "< 0.0001"), (3.14e-9, "< 0.0001"), (0.00123, "0.0012"), (0.5, "0.50"), (0.999, "> 0.99"), (1.0, "1.0")])  # fmt: skip
 def test_p(p, says):
     assert f"  {says}  better" in one(row(p_adjusted=p, tests=(outcome_of(p=p),)))
+
+
+def test_a_p_held_against_a_smaller_level_is_written_out():
+    assert [p_text(p, 1e-6) for p in (3.14e-9, 1e-200)] == ["3.1e-9", "< 1e-15"]
 
 
 @pytest.mark.parametrize(
@@ -338,7 +343,7 @@ def test_before_the_planned_end_nothing_is_tested():
 def test_sensitivity_and_deviations():
     text = render_text(several_arms(), 200)
     assert (
-        "Sensitivity, mixed units kept in their first arm: another verdict in 1 of 4 comparisons: revenue, newer: better instead of no clear difference."
+        "Sensitivity, mixed units kept in their first arm: another verdict in 1 of 4 comparisons: Revenue per user, newer: better instead of no clear difference."
         in text
     )
     assert "Deviation from the protocol (2026-09-10, ana): end moved to 2026-09-29. Reason: a holiday" in text

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from metricdef.analysis.portfolio import Finding, Portfolio, reasons
-from metricdef.reports.numbers import decimals_for, estimate_text, number, p_text, percent
+from metricdef.analysis.rounding import p_text
+from metricdef.reports.numbers import decimals_for, estimate_text, number, percent
 
 SCALE = (
     "Effects are shares of the baseline's value, which is taken as known, with the sign by which more is better. "
@@ -106,7 +107,7 @@ def _overstated(portfolio: Portfolio) -> Iterator[str]:
     tau = shrinkage.tau2**0.5
     method = (
         f"Paule–Mandel over {len(shrinkage.estimates)} comparisons of the first primary metrics: common mean "
-        f"{_effect(shrinkage.mean, shrinkage.mean_std_error)}, true effects vary by {number(tau * 100, 2)}% around it"
+        f"{_effect(shrinkage.mean, shrinkage.mean_std_error)}, true effects vary around it with a standard deviation of {_spread(tau, few=shrinkage.few)}"
     )
     if winners:
         naive = sum(f.effect or 0.0 for f in winners) / len(winners)
@@ -151,6 +152,11 @@ def _effect(value: float, error: float | None) -> str:
     """`+2.1%`: as many digits as its standard error supports."""
     half = 1.96 * (error or abs(value) / 4)
     return estimate_text(value * 100, decimals_for((value - half) * 100, (value + half) * 100)) + "%"
+
+
+def _spread(tau: float, *, few: bool) -> str:
+    """`about 6%`: one digit of what few comparisons hardly show, else two."""
+    return f"about {percent(tau, 1 if few else 2)}"
 
 
 def _error(error: float) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metricdef.analysis.readout import EstimateRow, HealthRow, Readout
+from metricdef.analysis.rounding import p_text
 from metricdef.reports import remarks, words
 from metricdef.reports.notes import shown_p
-from metricdef.reports.numbers import figures, p_text
+from metricdef.reports.numbers import figures
 
 _STYLES = {"ship": "good", "stop": "bad", "invalid": "bad"}
 _VERDICTS = {"green": "good", "red": "bad"}
