@@ -126,10 +126,12 @@ class AlphaSpending:
             bound = self.bounds(until, math.exp(log_level), symmetric)[look]
             return max(-60.0, min(60.0, bound - z))
 
-        def spent_less(log_level: float) -> float:
-            return max(_LOWEST, self.log_increments(until, math.exp(log_level))[look]) - nominal
-
         low = max(_LOWEST, nominal)
+
+        def spent_less(log_level: float) -> float:
+            # -inf becomes a number, below `nominal` whatever that is: beyond z = 37 it is less than `_LOWEST`.
+            return max(2 * nominal - 1.0, self.log_increments(until, math.exp(log_level))[look]) - nominal
+
         if low >= top:
             return 1.0
         high = top

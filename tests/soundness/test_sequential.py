@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy.special import ndtri_exp
 from scipy.stats import multivariate_normal, norm
 
 from metricdef.stats.futility import futility_design
 from metricdef.stats.group_sequential import AlphaSpending, boundaries
 from metricdef.stats.looks import realised_fractions
-from metricdef.stats.repeated import repeated_interval, repeated_p
+from metricdef.stats.repeated import repeated_interval, repeated_p, sequential_p
 from metricdef.stats.spending import Spending
 from metricdef.stats.stagewise import stagewise
 from metricdef.stats.true_bounds import HaybittlePeto
@@ -123,3 +124,17 @@ def test_repeated_inference_holds_for_those_who_go_on_below_binding_futility():
     p = repeated_p(bounds, 4, bounds.upper[4])
     assert p > 0.025
     assert p == pytest.approx(repeated_p(free, 4, bounds.upper[4]))
+
+
+@pytest.mark.parametrize("sided", [1, 2])
+@pytest.mark.parametrize("z", [36.0, 37.4, 45.0])
+def test_an_overwhelming_first_look_is_not_just_significant(sided, z):
+    """Beyond z = 37.2, where p is below the smallest double, the repeated p of an interim look was alpha itself."""
+    of = AlphaSpending(Spending("obrien_fleming"))
+    for share in (0.2, 0.5):
+        bounds = boundaries(of, [share, 1.0], 0.05, sided)
+        # 2 (1 - Phi(z_{a/2} / sqrt t)) = 1 - Phi(z), on the log scale.
+        quantile = -ndtri_exp(np.log(0.5) + norm.logsf(z))
+        want = np.log(2 * sided) + norm.logsf(quantile * share**0.5)
+        assert np.log(repeated_p(bounds, 0, z)) == pytest.approx(want, rel=1e-8)
+        assert sequential_p(bounds, [z, 0.0])[1] == repeated_p(bounds, 0, z)
