@@ -193,7 +193,7 @@ def _conditions(
         else:
             wanting = [row.metric for row in members if row not in good]
             blockers.append(
-                f"{role} {', '.join(wanting)} not {words}"
+                f"{role} {', '.join(wanting)} not shown to be {words}"
                 if quantifier == "all"
                 else f"no {role} metric {words}: {', '.join(wanting)}"
             )

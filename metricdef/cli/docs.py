@@ -6,13 +6,16 @@ import argparse
 import json
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from metricdef.analysis.metric_tests import CaseResult
 from metricdef.api import Project, revision
 from metricdef.cli.output import Progress
 from metricdef.definitions.project import Project as Definitions
 from metricdef.errors import UsageError
+from metricdef.governance.git import log_of_commits
 from metricdef.reports.site.build import build_site
 from metricdef.reports.site.folder import refuse_foreign, write_site
 from metricdef.reports.site.metric_sql import MetricSql
@@ -37,7 +40,8 @@ def run(options: argparse.Namespace) -> int:
     progress = Progress(quiet=options.quiet)
     progress("building the site")
     stored = read_stored(project.definitions, readouts)
-    count = write_site(folder, build_site(project.definitions, stored, revision(project.root)))
+    tested = project.test() if options.tests else None
+    count = write_site(folder, build_site(project.definitions, stored, revision(project.root), tested=tested))
     progress.done()
     for problem in stored.problems:
         print(f"left out: {problem}", file=sys.stderr)
@@ -55,6 +59,7 @@ class _Held:
 
     project: Definitions | None = None
     sql: dict[str, MetricSql | str] = field(default_factory=dict)
+    tested: Sequence[CaseResult] | None = None
     state: Seen | None = None
 
 
@@ -63,18 +68,21 @@ def _serve(root: Path, readouts: Path, options: argparse.Namespace) -> int:
         # Readouts come often and definitions rarely: what is made of those alone is kept while they stay as they are.
         state = watched(root / "metrics")
         if held.state != state:
-            held.project, held.sql, held.state = Project(root).definitions, {}, state
+            project = Project(root)
+            held.project, held.sql, held.state = project.definitions, {}, state
+            held.tested = project.test() if options.tests else None
         assert held.project is not None  # noqa: S101 - just loaded
         stored = read_stored(held.project, readouts)
-        pages = build_site(held.project, stored, revision(root), live=True, known=held.sql)
+        pages = build_site(held.project, stored, revision(root), live=True, known=held.sql, tested=held.tested)
         return {path: text.encode("utf-8") for path, text in pages}
 
     def look() -> dict[str, tuple[int, int]]:
-        return dict(watched(root / "metrics", readouts))
+        return dict(watched(root / "metrics", readouts, *([commits] if commits else [])))
 
     def told(site: Site) -> None:
         print(f"· {site.problem or 'built anew'}", file=sys.stderr, flush=True)
 
+    commits = log_of_commits(root)
     held, site, seen = _Held(), Site(), look()
     if not site.rebuild(build):
         Project(root).definitions  # noqa: B018 - raises with every place and its help

@@ -334,6 +334,7 @@ def _add_explain(verb: argparse.ArgumentParser) -> None:
 def _add_docs(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("-o", "--output", metavar="DIR", help="folder to write the site to (default: target/docs)")
     verb.add_argument("--readouts", metavar="DIR", help="folder with readouts (default: readouts in the project)")
+    verb.add_argument("--tests", action="store_true", help="run the unit tests of metrics, and show what they give")
     verb.add_argument("--serve", action="store_true", help="serve it on 127.0.0.1 instead, and follow changes")
     verb.add_argument("--port", type=_port, metavar="N", help="with --serve (default: 8000)")
 

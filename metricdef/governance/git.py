@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from pathlib import Path
 
 _WHERE = ("GIT_DIR", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_IMPLICIT_WORK_TREE")
 
@@ -14,3 +16,19 @@ def git_environment() -> dict[str, str]:
     """
     keep = "GIT_WORK_TREE" in os.environ
     return {name: value for name, value in os.environ.items() if keep or name not in _WHERE}
+
+
+def log_of_commits(root: Path) -> Path | None:
+    """The file that git appends to whenever the commit checked out changes; None outside a repository."""
+    try:
+        found = subprocess.run(  # noqa: S603 - fixed arguments
+            ["git", "-C", str(root), "rev-parse", "--git-path", "logs/HEAD"],  # noqa: S607
+            capture_output=True,
+            env=git_environment(),
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return root / found.stdout.rstrip("\n") if found.returncode == 0 else None

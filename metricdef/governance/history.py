@@ -14,7 +14,7 @@ import yaml
 from metricdef.definitions.files import SUFFIXES
 from metricdef.governance.git import git_environment
 
-KINDS = ("metrics", "experiments", "sources")
+KINDS = ("metrics", "experiments", "sources", "segments", "metric_sets")
 COMMITS = 1000  # the last ones that touched a file of definitions
 _Loader: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)  # all scalars are text, as written
 
@@ -50,7 +50,7 @@ class _Commit:
 
 
 def read_history(root: Path) -> dict[Key, tuple[Revision, ...]]:
-    """Revisions of every metric, experiment and source of the project at `root`, the latest first.
+    """Revisions of every definition of KINDS of the project at `root`, the latest first.
 
     A change is one of what a definition says: comments and layout are none, nor is a move to another file. Empty where the
     project is in no git repository. A file that could not be read at some commit counts as unchanged there.

@@ -36,6 +36,7 @@ class EffectRow:
     relative_interval: str
     p: str
     unadjusted: str
+    unadjusted_p: str
     bar: Bar | None
     beside: Bar | None
 
@@ -56,6 +57,8 @@ class EffectGroup:
     notes: tuple[str, ...]
     deviations: tuple[str, ...]
     differ: str = ""  # of levels: whether they differ at all
+    step_arms: tuple[str, ...] = ()  # of a funnel: the columns of its steps
+    steps: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 def effect_groups(readout: Readout, role: str) -> list[EffectGroup]:
@@ -76,7 +79,10 @@ def group_of(readout: Readout, members: Sequence[Numbered], name: Any, differ: s
     beside = strip.beside if strip else [None] * len(rows)
     # What stands in the columns of a terminal's table has columns here as well.
     extra = [""] * len(rows)
-    said = level_notes(rows, extra, verbose=False) if differ else notes.of_metric(rows, extra, verbose=False)
+    said = (
+        level_notes(rows, extra, verbose=False) if differ else notes.of_metric(rows, extra, verbose=False, steps=False)
+    )
+    arms, steps = notes.step_shares(rows) if not differ else ([], {})
     return EffectGroup(
         metric=visible(first.metric),
         label=visible(first.label) or visible(first.metric),
@@ -90,6 +96,8 @@ def group_of(readout: Readout, members: Sequence[Numbered], name: Any, differ: s
         notes=tuple(said),
         deviations=tuple(deviations.of_metric(readout, first.metric)) if not differ else (),
         differ=differ,
+        step_arms=tuple(arms),
+        steps=tuple((step, tuple(values)) for step, values in steps.items()),
     )
 
 
@@ -100,18 +108,19 @@ def metric_design(readout: Readout, metric: str) -> dict[str, Any]:
 
 
 def _sizes(sizes: Mapping[str, Mapping[str, Any]], strip: Strip | None) -> Iterator[tuple[str, str, bool]]:
-    """`margin of equivalence ±1% (relative)`."""
-    drawn = {mark.kind for mark in strip.marks} if strip else set()
+    """`margin of equivalence ±1% (relative)`; of a planned effect that the axis needs in its own unit, how much that is."""
+    drawn = {mark.kind: mark.text for mark in strip.marks} if strip else {}
     for kind, size in sizes.items():
         text = visible(size["text"])
         relative = " (relative)" if size["kind"] == "relative" else ""
         name = NAMES.get(kind) or words.spelled(kind)
-        yield kind, f"{name} {'±' if kind == 'equivalence' else ''}{text}{relative}", kind in drawn
+        here = f", here about {drawn[kind]}" if drawn.get(kind) else ""
+        yield kind, f"{name} {'±' if kind == 'equivalence' else ''}{text}{relative}{here}", kind in drawn
 
 
 def _row(place: int, row: EstimateRow, name: str, bar: Bar | None, beside: Bar | None) -> EffectRow:
     found, p, untested = figures(row), notes.shown_p(row), row.verdict == "not_computed"
-    verdict = words.verdict(row)
+    verdict, (unadjusted, unadjusted_p) = words.verdict(row), notes.unadjusted_words(row)
     has_values = row.baseline_value is not None or row.arm_value is not None
     return EffectRow(
         place=place,
@@ -125,7 +134,8 @@ def _row(place: int, row: EstimateRow, name: str, bar: Bar | None, beside: Bar |
         relative="" if found.relative == "-" else found.relative,
         relative_interval=found.relative_interval,
         p=equation("p", *p).removeprefix("p = ").removeprefix("p ") if p else "",
-        unadjusted=notes.unadjusted_words(row),
+        unadjusted=unadjusted,
+        unadjusted_p=unadjusted_p,
         bar=bar,
         beside=beside,
     )

@@ -26,10 +26,14 @@ def shown_p(row: EstimateRow) -> tuple[float, float | None] | None:
     return None if p is None else (p, test.alpha if test else None)
 
 
-def of_metric(rows: Sequence[EstimateRow], extra: Sequence[str], verbose: bool) -> Iterator[str]:
-    """Notes on all arms of one metric; `extra` is one more per row. What several arms share is said once."""
+def of_metric(rows: Sequence[EstimateRow], extra: Sequence[str], verbose: bool, *, steps: bool = True) -> Iterator[str]:
+    """Notes on all arms of one metric; `extra` is one more per row. What several arms share is said once.
+
+    Without `steps` those of a funnel are left out, for a table of them.
+    """
     yield from _estimators(rows)
-    yield from _steps(rows)
+    if steps:
+        yield from _steps(rows)
     yield from _responses(rows)
     yield from _caps(rows)
     found: dict[str, list[str]] = {}
@@ -114,8 +118,10 @@ def _estimators(rows: Sequence[EstimateRow]) -> Iterator[str]:
     for text, members in groups.items():
         changes = [(visible(r.arm), _variance(r.estimator.variance_reduction)) for r in members
                    if r.estimator and r.estimator.variance_reduction is not None]  # fmt: skip
-        same = len({change for _, change in changes}) == 1
-        shown = [changes[0][1]] if same else [f"{change} ({arm})" for arm, change in changes]
+        arms: dict[str, list[str]] = {}
+        for arm, change in changes:
+            arms.setdefault(change, []).append(arm)
+        shown = list(arms) if len(arms) == 1 else [f"{change} ({', '.join(found)})" for change, found in arms.items()]
         who = "" if len(members) == len(rows) else f"{', '.join(visible(r.arm) for r in members)}: "
         yield f"{who}{text}, variance {', '.join(shown)}" if shown else f"{who}{text}"
 
@@ -143,17 +149,21 @@ def _variance(reduction: float) -> str:
 
 def _steps(rows: Sequence[EstimateRow]) -> Iterator[str]:
     """`steps reached (control / new): cart 41% / 40%, paid 10% / 9.6%`: shares of all units, not adjusted."""
+    arms, shares = step_shares(rows)
+    if shares:
+        each = (f"{name} {' / '.join(values)}" for name, values in shares.items())
+        yield f"steps reached ({' / '.join(arms)}): {', '.join(each)}"
+
+
+def step_shares(rows: Sequence[EstimateRow]) -> tuple[list[str], dict[str, list[str]]]:
+    """The arms, the baseline first, and the share of units that came through each step in each of them."""
     told = [row for row in rows if row.steps]
-    if not told:
-        return
-    shares: dict[str, list[object]] = {}
+    shares: dict[str, list[str]] = {}
     for i, row in enumerate(told):
         for step in row.steps or ():
-            values = shares.setdefault(visible(step["step"]), [step["baseline_value"]] if i == 0 else [])
-            values.append(step["arm_value"])
-    arms = " / ".join([visible(told[0].baseline), *(visible(row.arm) for row in told)])
-    each = (f"{name} {' / '.join(map(_rate, values))}" for name, values in shares.items())
-    yield f"steps reached ({arms}): {', '.join(each)}"
+            values = shares.setdefault(visible(step["step"]), [_rate(step["baseline_value"])] if i == 0 else [])
+            values.append(_rate(step["arm_value"]))
+    return [visible(told[0].baseline), *(visible(row.arm) for row in told)] if told else [], shares
 
 
 def _rate(share: object) -> str:
@@ -228,9 +238,14 @@ def _verbose(row: EstimateRow) -> Iterator[str]:
         yield _test(test, unit)
 
 
-def unadjusted_words(row: EstimateRow) -> str:
-    """The same comparison without covariates; empty where nothing was adjusted."""
-    return _beside(row, row.unadjusted, "").strip() if row.unadjusted else ""
+def unadjusted_words(row: EstimateRow) -> tuple[str, str]:
+    """The same comparison without covariates, and its p, which no correction has touched; empty where nothing was adjusted."""
+    if not row.unadjusted:
+        return "", ""
+    text, _, p = _beside(row, row.unadjusted, "").strip().partition(", ")
+    test = main_test(row)
+    corrected = test is not None and test.procedure != "none"
+    return text, f"{p}, not corrected for the number of tests" if p and corrected else p
 
 
 def _beside(row: EstimateRow, plain: dict[str, object], word: str) -> str:

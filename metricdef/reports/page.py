@@ -16,7 +16,7 @@ from metricdef.reports.limits import limits
 from metricdef.reports.lines import visible
 from metricdef.reports.novelty import render_novelty
 from metricdef.reports.numbers import count
-from metricdef.reports.page_days import day_figures, days_left_out
+from metricdef.reports.page_days import day_figures, days_left_out, days_words
 from metricdef.reports.page_levels import breakdowns
 from metricdef.reports.pages import page_template
 
@@ -69,9 +69,13 @@ def page_of(readout: Readout) -> dict[str, Any]:
         "roles": list(_roles(readout)),
         "no_estimates": not any(row.segment is None for row in readout.estimates),
         "days": list(day_figures(readout)),
+        "days_said": days_words(readout),
         "days_left_out": list(days_left_out(readout)),
         "breakdowns": breakdowns(readout),
         "arms": _arms(readout),
+        "arms_said": "Shares are of units. Clusters were randomised, and the sample ratio is that of clusters: large ones move the shares."
+        if any(arm.clusters is not None for arm in readout.arms)
+        else "",
         "look": " · ".join(looks.describe(readout)),
         "look_changes": list(looks.changes(readout)),
         "all_deviations": list(deviations.all_of(readout)),

@@ -19,7 +19,7 @@ from metricdef.reports.series import day_effect
 MOST_DAYS = 92  # drawn in one figure; of more, some are left out evenly
 MOST_FIGURES = 16
 HEIGHT = 160.0
-WIDEST = 5  # times the usual interval: first days are too wide to be drawn whole
+WIDEST = 2.5  # times the usual interval: first days are too wide to be drawn whole
 
 
 Span = tuple[float, float]  # the ends of the axis, in the unit shown
@@ -97,7 +97,7 @@ def _figure(readout: Readout, row: EstimateRow, days: Sequence[tuple[int, dict[s
     )
     return DayFigure(
         title=f"{metric_name(row)} · {visible(row.arm)}",
-        caption=_caption([day for _, day in shown], step, readout, bool(looks), row),
+        caption=f"One day in {step} is drawn." if step > 1 else "",
         zero=_down(0.0, span),
         margin=None if margin is None else _down(margin, span),
         ticks=tuple(_ticks(span, unit.difference_suffix)),
@@ -115,27 +115,31 @@ def _margin(readout: Readout, row: EstimateRow, factor: float) -> float | None:
     return float(size["value"]) * factor * (1 if row.direction == "decrease" else -1)
 
 
-def _caption(days: Sequence[Mapping[str, Any]], step: int, readout: Readout, looked: bool, row: EstimateRow) -> str:
-    aside = "its margin" if row.role == "guardrail" else "0"
+def days_words(readout: Readout) -> str:
+    """What the intervals of days are, and how they go with the readout's; said once for all figures."""
+    days = [day for day in readout.series if day["day"] and day["absolute"]]
+    if not days:
+        return ""
+    guarded = any(row.role == "guardrail" for row in readout.estimates)
+    crossed = f"one that leaves 0{', of a guardrail its margin,' if guarded else ''} aside has crossed"
     said = ["Each line is the interval of all data up to the end of that day, the dot its estimate."]
-    if step > 1:
-        said.append(f"One day in {step} is drawn.")
     anytime = [day["interval_kind"] == "anytime" for day in days]
     if all(anytime):
-        said.append(
-            f"These intervals hold at any time: one that leaves {aside} aside has crossed a boundary that holds on all days together."
-        )
+        said.append(f"These intervals hold at any time: {crossed} a boundary that holds on all days together.")
     elif any(anytime):
         said.append(
-            f"Before the planned end they hold at any time, and are wider for it: one that leaves {aside} aside has crossed a "
+            f"Before the planned end they hold at any time, and are wider for it: {crossed} a "
             "boundary that holds on all days together. From the planned end on they are those of the readout."
         )
     if any(anytime):
         said.append("No day decides: tests are made " + ("at looks." if readout.look else "at the planned end."))
-    if looked:
+    if readout.look and readout.look["record"]:
+        said.append(f"Brackets are the intervals at the recorded looks; {crossed} that look's boundary.")
         said.append(
-            f"Brackets are the intervals at the recorded looks; one that leaves {aside} aside has crossed that look's boundary."
+            "The interval of a day knows that day alone, and not the plan: the readout's own, which is what those of all looks "
+            "share, differs from the last day's."
         )
+    said.append("A line that ends at the edge goes on beyond it.")
     return " ".join(said)
 
 

@@ -39,23 +39,29 @@ def _dimension(
     room: int,
 ) -> dict[str, Any]:
     ranked = sorted(groups.values(), key=_rank)
-    shown: list[EffectGroup] = []
+    shown: list[tuple[EffectGroup, bool]] = []
     for members in ranked:
         group = _group(readout, members)
         if shown and len(group.rows) > room:
             break
-        shown.append(group)
+        shown.append((group, _is_quiet(members)))
         room -= len(group.rows)
     everything = [row for members in groups.values() for _, row in members]
     more = len(ranked) - len(shown)
     return {
         "title": ", ".join(map(visible, names)),
         "holds": f"{holds(everything, dimensions)} {ONE_AT_A_TIME}",
-        "groups": shown,
+        "groups": [group for group, quiet in shown if not quiet],
+        "quiet": [group for group, quiet in shown if quiet],
         "more": f"{count(more)} more comparisons are not drawn here, whose levels say least; the JSON document has them."
         if more
         else "",
     }
+
+
+def _is_quiet(members: list[Numbered]) -> bool:
+    """Whether the plot may wait until somebody asks for it: not a primary metric, and no level says anything."""
+    return all(row.verdict in QUIET and row.role != "primary" for _, row in members)
 
 
 def _rank(members: list[Numbered]) -> tuple[bool, int]:

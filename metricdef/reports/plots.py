@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from metricdef.analysis.readout import EstimateRow
+from metricdef.analysis.rounding import significant_decimals
 from metricdef.reports.numbers import PERCENT, Unit, number, unit_of
 
 ROOM = 1.08  # of the axis beyond what it must hold
@@ -37,6 +38,7 @@ class Mark:
 
     kind: str
     at: float
+    text: str = ""  # of one that was declared in another unit: its size on this axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +83,14 @@ def strip_of(rows: Sequence[EstimateRow], sizes: Mapping[str, Mapping[str, Any]]
     usual = median(reach) if reach else 0.0
     declared = list(_declared(shown[0], sizes, unit, relative=relative))
     widest = min(max(reach, default=0.0), WIDEST * usual)
-    near = [(kind, x) for kind, x in declared if kind == "margin" or abs(x) <= FURTHEST * widest or not widest]
-    half = ROOM * max([widest, *(abs(x) for _, x in near)]) or 1.0
+    near = [found for found in declared if found[0] == "margin" or abs(found[1]) <= FURTHEST * widest or not widest]
+    half = ROOM * max([widest, *(abs(x) for _, x, _ in near)]) or 1.0
     outer = [None if relative else _simultaneous(row, unit) for row in rows]
     return Strip(
         relative,
         half,
         tuple(_ticks(half, unit.difference_suffix)),
-        tuple(Mark(kind, _place(x, half)) for kind, x in near),
+        tuple(Mark(kind, _place(x, half), text) for kind, x, text in near),
         tuple(_bar(f, half, o) for f, o in zip(found, outer, strict=True)),
         tuple(_bar(f, half) for f in plain),
     )
@@ -130,20 +132,27 @@ def _simultaneous(row: EstimateRow, unit: Unit) -> tuple[float, float] | None:
 
 def _declared(
     row: EstimateRow, sizes: Mapping[str, Mapping[str, Any]], unit: Unit, *, relative: bool
-) -> Iterable[tuple[str, float]]:
-    """Declared sizes of the axis' kind, each on the side that its role gives it."""
+) -> Iterable[tuple[str, float, str]]:
+    """Declared sizes of the axis' kind, each on the side that its role gives it.
+
+    A planned effect, against which nothing is tested, is drawn in the other kind too, by the baseline's value as estimated.
+    """
     for kind, size in sizes.items():
-        if kind not in NAMES or (size["kind"] == "relative") != relative:
+        same, baseline, text = (size["kind"] == "relative") == relative, abs(row.baseline_value or 0.0), ""
+        if kind not in NAMES or not (same or (kind == "mde" and baseline)):
             continue
-        value = float(size["value"]) * unit.factor
+        value = float(size["value"])
+        if not same:
+            value = value / baseline if relative else value * baseline
+            scaled = value * unit.factor
+            text = number(scaled, max(0, significant_decimals(scaled, 2))) + unit.difference_suffix
+        value *= unit.factor
         better = -1.0 if row.direction == "decrease" else 1.0
         if kind == "equivalence":
-            yield kind, -value
-            yield kind, value
-        elif kind == "margin":
-            yield kind, -better * value
+            yield kind, -value, text
+            yield kind, value, text
         else:
-            yield kind, better * value
+            yield kind, (-better if kind == "margin" else better) * value, text
 
 
 def _place(value: float, half: float) -> float:

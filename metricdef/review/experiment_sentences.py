@@ -73,7 +73,7 @@ def _population(project: Project, name: str, experiment: Experiment) -> Iterator
     yield f"{plural(unit).capitalize()} with their first exposure in {rows}, under the key {exposure.key or name}."
     for segment in experiment.population:
         if segment in project.segments:
-            yield f"Only those in {segment}: {_segment(project, project.segments[segment])}."
+            yield f"Only those in {segment}: {segment_words(project, project.segments[segment])}."
     if exposure.trigger is not None:
         trigger = rows_of(project, exposure.trigger.source, exposure.trigger.filter)
         yield f"From the first of the {trigger} on: units that never get there are left out."
@@ -93,7 +93,8 @@ def _population(project: Project, name: str, experiment: Experiment) -> Iterator
         yield f"Randomised by {experiment.cluster}, so that variance is that between {plural(experiment.cluster)}; {whole}."
 
 
-def _segment(project: Project, segment: Segment) -> str:
+def segment_words(project: Project, segment: Segment) -> str:
+    """`rows of users where age >= 18, as of first exposure`: what holds of its units."""
     source = project.sources.get(segment.source)
     rows = rows_of(project, segment.source, segment.filter)
     if segment.lookback is not None:

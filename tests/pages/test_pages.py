@@ -105,6 +105,7 @@ def test_intervals_are_drawn_where_the_axis_says(browser, page):
     browser.size("laptop")
     browser.open(path)
     show(browser, "full")
+    browser.run("for (const e of document.querySelectorAll('details')) e.open = true")
     browser.run("for (const e of document.querySelectorAll('.effect')) e.style.contentVisibility = 'visible'")
     drawn = browser.run("""
         const middle = e => { const b = e.getBoundingClientRect(); return b.left + b.width / 2; };

@@ -22,7 +22,7 @@ PAGES = [
     "index.html", "experiments/index.html", "metrics/index.html", "sources/index.html", "owners/index.html", "tags/index.html",
     *(page_path("experiments", name) for name in ("looking", "early", "won", "planned")),
     *(page_path("metrics", name) for name in ("buyers", "revenue", "order_value", "orders_per_user", "steps", "unused")),
-    page_path("sources", "orders"), page_path("owners", OWNERS[0]), page_path("tags", HOSTILE), page_path("tags", EMOJI),
+    page_path("segments", "on_the_web"), page_path("sets", "money_back"), page_path("sources", "orders"), page_path("owners", OWNERS[0]), page_path("tags", HOSTILE), page_path("tags", EMOJI),
 ]  # fmt: skip
 
 

@@ -66,9 +66,14 @@ def definitions() -> tuple[dict[str, object], ...]:
         **_one("won", "decided", outcome={"decided": "2026-03-01", "arm": "treatment", "note": f"It sells. {HOSTILE}"}),
         **_one("kept", "decided", "orders_per_user", outcome={"decided": "2026-03-02", "arm": "control"}),
         **_one("unread", "decided", outcome={"decided": "2026-02-20", "arm": "control"}),
-        **_one("planned", "draft", description=HOSTILE),
+        **_one("planned", "draft", description=HOSTILE, population=["on_the_web"],
+               metrics={"primary": {"buyers": {"mde": "5%"}}, "secondary": {"revenue": None, "order_value": None}, "sets": ["money_back"]}),
     }  # fmt: skip
-    return SOURCES, {"metrics": metrics}, {"experiments": experiments}, TESTS
+    shared = {
+        "segments": {"on_the_web": {"source": "assignments", "filter": "platform = 'web'", "description": HOSTILE}},
+        "metric_sets": {"money_back": {"description": HOSTILE, "guardrail": {"refunds": {"margin": "1pp"}}}},
+    }
+    return SOURCES, {"metrics": metrics}, {"experiments": experiments}, TESTS, shared
 
 
 def write_project(root: Path) -> Project:

@@ -13,12 +13,25 @@ from metricdef.errors import UsageError
 from metricdef.reports import remarks
 from metricdef.reports.lead import lead
 from metricdef.reports.limits import limits, window_words
-from metricdef.reports.page import render_page
+from metricdef.reports.page import page_of, render_page
 from metricdef.reports.plot_file import plot_bytes, render_svg
 from metricdef.reports.plots import round_step, strip_of
 from metricdef.reports.readout_markdown import escaped, render_markdown
 from metricdef.reports.text import render_text
-from tests.reports.sample import FAILED, LATENCY, PLAIN, REFUNDS, REVENUE, levels, outcome_of, readout, row
+from tests.reports.sample import (
+    ALIKE,
+    DIFFERS,
+    FAILED,
+    FUNNEL,
+    LATENCY,
+    PLAIN,
+    REFUNDS,
+    REVENUE,
+    levels,
+    outcome_of,
+    readout,
+    row,
+)
 from tests.reports.test_text import broken_down, clustered, interim, invalid, several_arms, triggered
 
 READOUTS = {
@@ -180,6 +193,39 @@ def test_windows_in_words(window, words):
     assert window_words(window, "first exposure") == words
 
 
+def test_a_planned_effect_in_another_unit_is_drawn_by_the_baseline():
+    sizes = {
+        "practical": {"text": "1pp", "kind": "points", "value": 0.01},
+        "mde": {"text": "5%", "kind": "relative", "value": 0.05},
+    }
+    strip = strip_of([row()], sizes)
+    drawn = {mark.kind: (mark.text, value_at(strip, mark.at)) for mark in strip.marks}
+    assert drawn["practical"] == ("", pytest.approx(1.0, abs=1e-3))
+    assert drawn["mde"] == ("0.50pp", pytest.approx(0.5, abs=1e-3))  # 5% of 10%
+    page = render_page(
+        readout(row(), design={"metrics": {"conversion": {"type": "proportion", "windows": [], "sizes": sizes}}})
+    )
+    assert "planned effect (MDE) 5% (relative), here about 0.50pp" in page
+
+
+def test_steps_of_a_funnel_are_a_table():
+    text, _ = read(render_page(readout(FUNNEL, replace(FUNNEL, arm="newer"))))
+    assert re.search(
+        r"reached\s+control\s+new\s+newer\s+cart\s+52\.0%\s+51\.3%\s+51\.3%\s+paid\s+10\.4%\s+9\.5%\s+9\.5%", text
+    )
+    assert "steps reached" not in text
+
+
+def test_plots_of_levels_wait_unless_they_say_something_or_are_of_a_primary_metric():
+    """46 plots without a clear level hid the two with one."""
+    clear = levels("clear", DIFFERS, ("web", 0.001, "superior"), ("app", 0.6, "inconclusive"), role="secondary")
+    quiet = levels("quiet", ALIKE, ("web", 0.6, "inconclusive"), ("app", 0.9, "inconclusive"), role="secondary")
+    primary = levels("first", ALIKE, ("web", 0.6, "inconclusive"), ("app", 0.9, "inconclusive"))
+    found = page_of(readout(row(), *clear, *quiet, *primary))["breakdowns"][0]
+    assert [group.metric for group in found["groups"]] == ["clear", "first"]
+    assert [group.metric for group in found["quiet"]] == ["quiet"]
+
+
 # --- names from definitions and data ----------------------------------------------------------------------------------
 
 
@@ -338,7 +384,7 @@ def test_days_of_a_guardrail_are_held_against_its_margin():
     design = {"metrics": {"refund_rate": {"type": "proportion", "windows": [], "sizes": SHARE}}}
     page = render_page(readout(REFUNDS, series=(day,), design=design))
     assert (
-        "leaves its margin aside has crossed a boundary that holds on all days together. No day decides: tests are made at the planned end."
+        "leaves 0, of a guardrail its margin, aside has crossed a boundary that holds on all days together. No day decides: tests are made at the planned end."
         in page
     )
     at_end = {**day, "interval_kind": "marginal", "day": "2026-09-02", "as_of": "2026-09-03T00:00:00Z"}

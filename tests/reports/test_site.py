@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import PurePosixPath
 from urllib.parse import unquote
@@ -18,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metricdef.analysis.health import outcomes
+from metricdef.analysis.metric_tests import Difference
 from metricdef.api import Project
 from metricdef.compiler.dialects import DIALECTS
 from metricdef.reports.site.build import build_site
@@ -282,6 +284,34 @@ def test_a_metric_has_its_experiments_tests_and_lineage(pages):
     assert "as no experiment uses it" in unused
     assert "largest (amount) of rows of orders" in unused
     assert all(dialect in unused for dialect in DIALECTS)
+
+
+def test_a_segment_and_a_metric_set_have_pages(site, pages):
+    segment, money = pages[page_path("segments", "on_the_web")], pages[page_path("sets", "money_back")]
+    assert "Units with rows of assignments where platform = 'web', at first exposure." in segment.words
+    assert "refunds guardrail margin 1pp" in money.words
+    for page in (segment, money):
+        assert f"../{page_path('experiments', 'planned')}" in page.links
+        assert "2026-01-01 added" in page.words
+        assert HOSTILE in page.words
+    assert f"../{page_path('segments', 'on_the_web')}" in pages[page_path("sources", "assignments")].links
+    assert '["metric set", "money_back"' in site["assets/index.js"]
+
+
+def test_unit_tests_say_whether_they_ran_and_what_they_gave(root, pages):
+    path = page_path("metrics", "orders_per_user")
+    assert "As they are defined, not run" in pages[path].words
+    project = Project(root)
+    (passed,) = project.test()
+    other = Difference("arm", "control", "sum", 1.0, 2.0, passed.place, "expect", 0)
+    stored = read_stored(project.definitions, root / "nowhere")
+    for result, said in (
+        (passed, "passed counts_orders"),
+        (replace(passed, status="failed", differences=(other,)), "failed counts_orders"),
+    ):
+        page = Page(dict(build_site(project.definitions, stored, tested=[result]))[path]).words
+        assert said in page and "not run" not in page
+        assert ("arm control sum 1 2" in page) == (result.status == "failed")
 
 
 def test_history_comes_from_git(pages):

@@ -13,6 +13,7 @@ from projects import METRICS, SOURCES, experiment, write_definitions
 
 from metricdef.errors import UsageError
 from metricdef.reports.site.server import STATE, Site, make_server, watched
+from tests.reports.site_project import commit, git
 
 FILES = {"index.html": b"<h1>home</h1>", "metrics/a.html": b"a", "assets/search.js": b"1"}
 
@@ -104,6 +105,8 @@ def test_changes_are_seen(tmp_path):
 
 def test_the_command_follows_the_files(tmp_path):
     write_definitions(tmp_path, SOURCES, METRICS, experiment())
+    git(tmp_path, "init", "-q")
+    commit(tmp_path, "first", 1)
     command = [sys.executable, "-m", "metricdef", "--project", str(tmp_path), "docs", "--serve", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -119,6 +122,8 @@ def test_the_command_follows_the_files(tmp_path):
             assert b"It works better." in ask(port, "/experiments/test.html")[1]
             path.write_text(good)
             assert state(port, 3)["problem"] is None
+            git(tmp_path, "commit", "-q", "--allow-empty", "-m", "no file changes")
+            assert state(port, 4)["version"] == 4
         finally:
             process.send_signal(signal.SIGINT)
             process.communicate(timeout=30)

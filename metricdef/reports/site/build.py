@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from metricdef import __version__
+from metricdef.analysis.metric_tests import CaseResult
 from metricdef.definitions.project import Project
 from metricdef.reports import words
 from metricdef.reports.lines import visible
@@ -14,8 +15,8 @@ from metricdef.reports.page import render_page
 from metricdef.reports.site import readout_words
 from metricdef.reports.site.catalogue import Catalogue, gather
 from metricdef.reports.site.experiment_page import experiment_context
-from metricdef.reports.site.listings import NUMBERS, WIDE, listings
-from metricdef.reports.site.metric_page import metric_context
+from metricdef.reports.site.listings import NUMBERS, PEOPLE, WIDE, listings
+from metricdef.reports.site.metric_page import metric_context, target_words
 from metricdef.reports.site.metric_sql import MetricSql, metric_sql, texts
 from metricdef.reports.site.portfolio_page import portfolio_context
 from metricdef.reports.site.rendering import asset, site_environment
@@ -33,6 +34,7 @@ def build_site(
     *,
     live: bool = False,
     known: dict[str, MetricSql | str] | None = None,
+    tested: Sequence[CaseResult] | None = None,
 ) -> Iterator[Page]:
     """Every file of the site of a valid project: its path from the site's root, and its text.
 
@@ -44,9 +46,10 @@ def build_site(
         revision: What the pages say they were built from.
         live: For the server: pages ask whether there is a newer state.
         known: The SQL of metrics, where it was written for the same definitions before; what is written now is added.
+        tested: What its unit tests gave; None where they did not run, which pages say.
     """
-    catalogue = gather(project, stored)
-    shared = {"project": catalogue.name, "version": __version__, "revision": revision, "live": live}
+    catalogue = gather(project, stored, tested or ())
+    shared = {"project": catalogue.name, "version": __version__, "revision": revision, "live": live, "ran": tested is not None}  # fmt: skip
     yield from _assets(catalogue, live=live)
     for path, template, context in _pages(project, catalogue, {} if known is None else known):
         section = path if path == "index.html" else f"{path.split('/')[0]}/index.html"
@@ -94,6 +97,12 @@ def _index(catalogue: Catalogue) -> Iterator[tuple[str, str, str, str, str]]:
     for name, s in catalogue.sources.items():
         text = " ".join([s.source.description or "", *s.tables, *s.source.measures, *s.source.dimensions])
         yield "source", name, "", text, page_path("sources", name)
+    for name, segment in catalogue.segments.items():
+        text = " ".join([segment.sentence, segment.segment.description or ""])
+        yield "segment", name, "", text, page_path("segments", name)
+    for name, found in catalogue.sets.items():
+        text = " ".join([found.metric_set.description or "", *(metric for metric, _, _ in found.metrics)])
+        yield "metric set", name, "", text, page_path("sets", name)
     for owner, (metrics, experiments) in catalogue.owners.items():
         yield "owner", owner, "", f"{len(metrics)} metrics, {len(experiments)} experiments", page_path("owners", owner)
     for tag, names in catalogue.tags.items():
@@ -109,7 +118,7 @@ def _pages(
         yield (
             f"{found.kind}/index.html",
             "list",
-            {"title": found.title, "list": found, "wide": WIDE, "numbers": NUMBERS},
+            {"title": found.title, "list": found, "wide": WIDE, "people": PEOPLE, "numbers": NUMBERS},
         )
     for name, e in catalogue.experiments.items():
         title = e.experiment.label or name
@@ -121,12 +130,17 @@ def _pages(
         title = m.metric.label or name
         yield page_path("metrics", name), "metric", {"title": title, "sql": known[name], **metric_context(catalogue, m)}
     for name, s in catalogue.sources.items():
-        segments = [(segment, project.segments[segment]) for segment in s.segments]
+        segments = [catalogue.segments[segment] for segment in s.segments]
         yield (
             page_path("sources", name),
             "source",
             {"title": name, "s": s, "facts": source_facts(s.source), "segments": segments},
         )
+    for name, segment in catalogue.segments.items():
+        yield page_path("segments", name), "segment", {"title": name, "s": segment}
+    for name, found_set in catalogue.sets.items():
+        declared = [(metric, role, target_words(target)) for metric, role, target in found_set.metrics]
+        yield page_path("sets", name), "set", {"title": name, "s": found_set, "metrics": declared}
     for owner, (metrics, experiments) in catalogue.owners.items():
         yield page_path("owners", owner), "group", _group(catalogue, "owners", owner, metrics, experiments)
     for tag, metrics in catalogue.tags.items():

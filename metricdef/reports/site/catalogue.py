@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
+from metricdef.analysis.metric_tests import CaseResult
 from metricdef.analysis.portfolio import Portfolio, summarise
 from metricdef.analysis.readout import EstimateRow, Readout
 from metricdef.definitions.models import Experiment, MetricTest, Role, Source, Target
-from metricdef.definitions.project import Kind, Project
+from metricdef.definitions.project import Project
 from metricdef.definitions.used import experiment_metrics, metric_closure, unit_of, used_by
 from metricdef.errors import Diagnostic, Place, RecordBroken
 from metricdef.governance.deviations import deviations
@@ -23,6 +23,7 @@ from metricdef.governance.protocol import digest, read_protocol
 from metricdef.metrics import Metric
 from metricdef.reports.site.formulas import comparison, formula
 from metricdef.reports.site.lineage import Chain, lineage, tables_read
+from metricdef.reports.site.shared_parts import SegmentPage, SetPage, place_of, segment_pages, set_pages
 from metricdef.reports.site.stored_readouts import Stored
 from metricdef.review.experiment_sentences import Topic, experiment_topics
 from metricdef.review.metric_sentences import metric_sentence
@@ -52,6 +53,7 @@ class MetricPage:
     parts: tuple[str, ...]  # metrics that it is made of
     part_of: tuple[str, ...]
     tests: Mapping[str, MetricTest]
+    results: Mapping[str, CaseResult]  # of the tests that ran
     history: tuple[Revision, ...]
     place: Place
 
@@ -108,6 +110,8 @@ class Catalogue:
     metrics: Mapping[str, MetricPage]
     experiments: Mapping[str, ExperimentPage]
     sources: Mapping[str, SourcePage]
+    segments: Mapping[str, SegmentPage]
+    sets: Mapping[str, SetPage]
     owners: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]  # metrics and experiments of each
     tags: Mapping[str, tuple[str, ...]]  # metrics that have each
     portfolio: Portfolio
@@ -116,8 +120,8 @@ class Catalogue:
     problems: tuple[str, ...]  # files in the folder of readouts that hold none
 
 
-def gather(project: Project, stored: Stored) -> Catalogue:
-    """The catalogue of a valid project."""
+def gather(project: Project, stored: Stored, tested: Sequence[CaseResult] = ()) -> Catalogue:
+    """The catalogue of a valid project; `tested`: results of its unit tests, as far as they ran."""
     history = read_history(project.root)
     experiments = {name: _experiment(project, name, stored, history) for name in sorted(project.experiments)}
     uses = _uses(project, experiments)
@@ -125,7 +129,12 @@ def gather(project: Project, stored: Stored) -> Catalogue:
     tests: dict[str, dict[str, MetricTest]] = defaultdict(dict)
     for test_name, test in project.tests.items():
         tests[test.metric][test_name] = test
-    metrics = {m: _metric(project, m, parts, uses.get(m, ()), tests.get(m, {}), history) for m in parts}
+    results: dict[str, dict[str, CaseResult]] = defaultdict(dict)
+    for result in tested:
+        results[result.metric][result.test] = result
+    metrics = {
+        m: _metric(project, m, parts, uses.get(m, ()), (tests.get(m, {}), results.get(m, {})), history) for m in parts
+    }
     decided = [e for e in experiments.values() if e.experiment.status == "decided"]
     invalid = [e.name for e in decided if e.results and e.results.decision.recommendation == "invalid"]
     summarised = [e.results for e in decided if e.results and e.name not in invalid]
@@ -134,6 +143,8 @@ def gather(project: Project, stored: Stored) -> Catalogue:
         metrics,
         experiments,
         {name: _source(project, name, metrics, experiments, history) for name in sorted(project.sources)},
+        segment_pages(project, history),
+        set_pages(project, history),
         _owners(project),
         _tags(project),
         summarise(summarised, round(1 - project.settings.defaults.confidence, 12)),
@@ -148,7 +159,7 @@ def _metric(
     name: str,
     parts: Mapping[str, tuple[str, ...]],
     uses: Sequence[Use],
-    tests: Mapping[str, MetricTest],
+    tests: tuple[Mapping[str, MetricTest], Mapping[str, CaseResult]],
     history: Mapping[Key, tuple[Revision, ...]],
 ) -> MetricPage:
     metric = project.metrics[name]
@@ -162,9 +173,9 @@ def _metric(
         tuple(uses),
         parts[name],
         tuple(other for other, inside in parts.items() if name in inside),
-        tests,
+        *tests,
         history.get(("metrics", name), ()),
-        _place(project, "metrics", name),
+        place_of(project, "metrics", name),
     )
 
 
@@ -212,7 +223,7 @@ def _experiment(
         stored.count(name),
         used_by(project, experiment).sources,
         history.get(("experiments", name), ()),
-        _place(project, "experiments", name),
+        place_of(project, "experiments", name),
     )
 
 
@@ -248,17 +259,8 @@ def _source(
         tuple(e for e, page in experiments.items() if name in page.sources),
         tuple(sorted(s for s, segment in project.segments.items() if segment.source == name)),
         history.get(("sources", name), ()),
-        _place(project, "sources", name),
+        place_of(project, "sources", name),
     )
-
-
-def _place(project: Project, kind: Kind, name: str) -> Place:
-    """Where it stands, in the project's folder: from wherever the site is built."""
-    place = project.place(kind, name, key=True)
-    inside = (Path.cwd() / place.file).resolve()
-    if inside.is_relative_to(project.root):
-        return replace(place, file=inside.relative_to(project.root).as_posix())
-    return place
 
 
 def _owners(project: Project) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:

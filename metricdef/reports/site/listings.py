@@ -10,6 +10,7 @@ from metricdef.reports.site import readout_words
 from metricdef.reports.site.catalogue import Catalogue
 
 WIDE = ("What it measures", "Description")  # columns of sentences
+PEOPLE = ("Owner", "Owners", "Tags")  # columns of names that people chose
 NUMBERS = ("Experiments", "Metrics", "Tests")  # columns of counts
 
 Row = dict[str, Any]
@@ -34,6 +35,16 @@ def listings(catalogue: Catalogue) -> Iterator[Listing]:
     yield Listing(
         "sources", "Sources", ("Source", "Kind", "Reads", "Description", "Metrics"), tuple(_sources(catalogue))
     )
+    segments = [
+        _row("segments", name, None, _links("sources", (s.segment.source,)), s.sentence, str(len(s.experiments)))
+        for name, s in catalogue.segments.items()
+    ]
+    yield Listing("segments", "Segments", ("Segment", "Source", "Description", "Experiments"), tuple(segments))
+    sets = [
+        _row("sets", name, None, s.metric_set.description or "", str(len(s.metrics)), str(len(s.experiments)))
+        for name, s in catalogue.sets.items()
+    ]
+    yield Listing("sets", "Metric sets", ("Metric set", "Description", "Metrics", "Experiments"), tuple(sets))
     owners = [_row("owners", name, None, str(len(m)), str(len(e))) for name, (m, e) in catalogue.owners.items()]
     yield Listing("owners", "Owners", ("Owner", "Metrics", "Experiments"), tuple(owners))
     tags = [_row("tags", name, None, str(len(metrics))) for name, metrics in catalogue.tags.items()]

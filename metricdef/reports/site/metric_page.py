@@ -7,7 +7,9 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from metricdef.analysis.metric_tests import CaseResult
 from metricdef.definitions.models import Target
+from metricdef.reports.metric_tests import figure
 from metricdef.reports.site.catalogue import Catalogue, MetricPage, Use
 from metricdef.reports.site.readout_words import result_line
 
@@ -22,6 +24,7 @@ def metric_context(catalogue: Catalogue, page: MetricPage) -> dict[str, Any]:
         "exposed": lambda test: table_of([_exposure(e) for e in test.exposures]),
         "given_rows": given_table,
         "table_of": table_of,
+        "differing": differing,
     }
 
 
@@ -72,6 +75,12 @@ def table_of(rows: Sequence[Mapping[str, Any]]) -> Table:
     """A head and a line for each map; what a map lacks stays empty."""
     heads = list(dict.fromkeys(key for row in rows for key in row))
     return [heads, *([_cell(row[key]) if key in row else "" for key in heads] for row in rows)]
+
+
+def differing(result: CaseResult) -> Table:
+    """Every figure of a test that is not as expected."""
+    rows = [[f"{d.kind} {d.name}", d.figure, figure(d.expected), figure(d.actual)] for d in result.differences]
+    return [["of", "figure", "expected", "actual"], *rows]
 
 
 def _cell(value: object) -> str:

@@ -66,10 +66,10 @@ def _words(error: MetricdefError) -> str:
 
 
 def watched(*folders: Path) -> Seen:
-    """Size and time of change of every file below the folders."""
+    """Size and time of change of every file below the folders; one of them may be a file itself."""
     found = {}
     for folder in folders:
-        for path in sorted(folder.rglob("*")):
+        for path in (folder, *sorted(folder.rglob("*"))):
             try:
                 state = path.stat()
             except OSError:  # gone meanwhile
