@@ -114,7 +114,7 @@ def _sizes(sizes: Mapping[str, Mapping[str, Any]], strip: Strip | None) -> Itera
         text = visible(size["text"])
         relative = " (relative)" if size["kind"] == "relative" else ""
         name = NAMES.get(kind) or words.spelled(kind)
-        here = f", here about {drawn[kind]}" if drawn.get(kind) else ""
+        here = f" ≈ {drawn[kind]}" if drawn.get(kind) else ""
         yield kind, f"{name} {'±' if kind == 'equivalence' else ''}{text}{relative}{here}", kind in drawn
 
 

@@ -41,7 +41,8 @@ def render_svg(readout: Readout) -> str:
             break
         axis = top + HEAD + ROW * len(group.rows)
         names = tuple(_short(row.name) for row in group.rows)
-        title = " · ".join(part for part in (_short(group.label), group.role, group.better) if part)
+        kind = "relative to the baseline" if group.strip and group.strip.relative else "difference"
+        title = " · ".join(part for part in (_short(group.label), group.role, group.better, kind) if part)
         placed.append(Placed(group, top, title, names, axis))
         top = axis + AXIS + GAP
     if not placed:

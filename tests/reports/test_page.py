@@ -205,7 +205,7 @@ def test_a_planned_effect_in_another_unit_is_drawn_by_the_baseline():
     page = render_page(
         readout(row(), design={"metrics": {"conversion": {"type": "proportion", "windows": [], "sizes": sizes}}})
     )
-    assert "planned effect (MDE) 5% (relative), here about 0.50pp" in page
+    assert "planned effect (MDE) 5% (relative) ≈ 0.50pp" in page
 
 
 def test_steps_of_a_funnel_are_a_table():
@@ -320,6 +320,8 @@ def test_steps_are_round(size, step):
 
 def test_a_picture_says_the_numbers_of_its_axis():
     shown = render_svg(readout(row(), replace(REVENUE, estimator=PLAIN)))
+    assert "conversion · primary · higher is better · difference" in shown
+    assert "higher is better · relative to the baseline" in shown
     assert "+1.00pp (+0.30 to +1.70)" in shown
     assert "+1.4% (+0.1 to +2.7)" in shown  # relative, as drawn
 

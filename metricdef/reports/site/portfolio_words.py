@@ -90,7 +90,7 @@ def _discoveries(portfolio: Portfolio) -> str:
     size, kept = len(portfolio.findings), sum(f.discovery for f in portfolio.findings)
     return (
         f"Taken together, at a false discovery rate of {percent(portfolio.alpha)} (Benjamini–Hochberg over all {size}), {kept} "
-        f"{_are(kept)} discoveries: on average at most {percent(portfolio.alpha)} of such are chance, if the comparisons of one "
+        f"{'is a discovery' if kept == 1 else 'are discoveries'}: on average at most {percent(portfolio.alpha)} of such are chance, if the comparisons of one "
         "experiment are not negatively dependent."
     )
 

@@ -67,13 +67,22 @@ def result_line(experiment: str, title: str, row: EstimateRow) -> ResultLine:
 
 
 def recommendation(readout: Readout) -> str:
-    """`ship treatment`, `hold`."""
+    """`ship treatment`, `hold`, `hold, stop one_page`."""
     decision = readout.decision
+    stopping = _stopping(readout)
+    if decision.recommendation == "hold" and stopping:
+        return f"hold, stop {', '.join(stopping)}"
     return f"{decision.recommendation} {decision.arm}" if decision.arm else decision.recommendation
+
+
+def _stopping(readout: Readout) -> list[str]:
+    return [arm for arm, what in readout.decision.by_arm.items() if what == "stop"]
 
 
 def recommendation_style(readout: Readout) -> str:
     """The class of its badge."""
+    if readout.decision.recommendation == "hold" and _stopping(readout):
+        return _STYLES["stop"]
     return _STYLES.get(readout.decision.recommendation, "")
 
 
