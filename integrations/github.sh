@@ -10,6 +10,7 @@ plan() {
   local options=(--project "$PROJECT" --format markdown --quiet --fail-on "${FAIL_ON:-blocked}")
   [[ -z ${BASE:-} ]] || options+=("--base=$BASE")
   [[ -z ${PROFILE:-} ]] || options+=("--profile=$PROFILE")
+  [[ -z ${SAMPLE:-} ]] || options+=("--sample=$SAMPLE")
   [[ -z ${AS_OF:-} ]] || options+=("--as-of=$AS_OF")
   if [[ ${DIFF:-} == affected ]]; then
     options+=(--diff)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from fnmatch import fnmatchcase
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from metricdef.definitions.project import Loaded
 from metricdef.definitions.project import Project as Definitions
 from metricdef.errors import DefinitionErrors, Diagnostic, MetricdefError, UsageError, suggest
 from metricdef.governance.git import git_environment
+from metricdef.metrics.fields import parse_share
 from metricdef.reports.shown import show_readouts
 from metricdef.warehouses import Profile, Session, Warehouse, connect, resolve_profile
 from metricdef.warehouses.profile import profile_type
@@ -175,10 +177,13 @@ class Project:
         profile: str | None = None,
         as_of: str | datetime | None = None,
         progress: Progress = _silent,
+        *,
+        sample: str | None = None,
     ) -> tuple[Numbers, ...]:
         """Numbers of experiments as they are defined at a commit and now, from the same data and as of the same instant.
 
-        Nothing is recorded, and nothing is shown that `run` would hide under either state. Both are executed with the
+        `sample`: a share such as `10%` of the units, the same ones for both, to read; verdicts and decisions are left out
+        then. Nothing is recorded, and nothing is shown that `run` would hide under either state. Both are executed with the
         profile as it is now. Raises as `review` and `run` do; UsageError where one of the states has errors.
         """
         from metricdef.review.numbers import compare_numbers
@@ -188,6 +193,7 @@ class Project:
         instant = read_as_of(as_of, project.settings.defaults.timezone)
         refuse_future(instant)
         resolved = self._profile(profile)
+        share = read_sample(sample)
         names = list(experiments)
         for name in names:
             project.experiment(name)
@@ -210,6 +216,7 @@ class Project:
                         self._recorded_looks(name),
                         progress,
                         revision.shown,
+                        share,
                     )
                     for name in names
                 )
@@ -542,6 +549,21 @@ def read_readout(path: str | Path) -> Readout:
     return read_document(Path(path).read_text(encoding="utf-8"), str(path))
 
 
+def read_sample(value: str | None) -> Fraction | None:
+    """A share of units such as `10%` or `1/20`. Raises UsageError."""
+    if value is None:
+        return None
+    try:
+        share = parse_share(value)
+    except ValueError as error:
+        raise UsageError(f"--sample: {error}") from None
+    if not 0 < share < 1:
+        raise UsageError(
+            f"--sample: {value} is no part of the units", ["write for example 10%, or leave it out for all"]
+        )
+    return share
+
+
 def revision(root: Path) -> str | None:
     """The git commit of the project's folder, None outside a repository."""
     try:
@@ -559,4 +581,4 @@ def revision(root: Path) -> str | None:
     return found.stdout.strip() or None if found.returncode == 0 else None
 
 
-__all__ = ["MetricdefError", "Project", "read_as_of", "read_readout"]
+__all__ = ["MetricdefError", "Project", "read_as_of", "read_readout", "read_sample"]

@@ -14,7 +14,9 @@ def run(options: argparse.Namespace) -> int:
     """Print units, estimates and verdicts of both; 1 where `--fail-on` is met."""
     project = Project(options.project or ".")
     progress = Progress(quiet=options.quiet)
-    (found,) = project.diff([options.experiment], options.base, options.profile, options.as_of, progress)
+    (found,) = project.diff(
+        [options.experiment], options.base, options.profile, options.as_of, progress, sample=options.sample
+    )
     progress.done()
     if options.format == "json":
         print(numbers_json([found]), end="")

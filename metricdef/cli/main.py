@@ -343,10 +343,16 @@ def _add_base(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--base", metavar="REV", help="revision of git to compare with (default: origin/main, else main)")
 
 
+def _add_sample(verb: argparse.ArgumentParser, prefix: str = "") -> None:
+    what = f"{prefix}compute from this share of the units, such as 10%%, always the same ones; without verdicts"
+    verb.add_argument("--sample", metavar="SHARE", help=what)
+
+
 def _add_diff(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("experiment", metavar="EXPERIMENT")
     _add_base(verb)
     verb.add_argument("--as-of", metavar="INSTANT", help="rows at or after it do not count (default: now)")
+    _add_sample(verb)
     verb.add_argument(
         "--fail-on", choices=("changed",), action="append", default=[], help="exit code 1 where anything changes"
     )
@@ -361,6 +367,7 @@ def _add_plan(verb: argparse.ArgumentParser) -> None:
         help="also the numbers of experiments before and now; without names of all that are reached and no drafts",
     )
     verb.add_argument("--as-of", metavar="INSTANT", help="with --diff: rows at or after it do not count (default: now)")
+    _add_sample(verb, "with --diff: ")
     verb.add_argument(
         "--fail-on",
         choices=("blocked", "changed", "never"),

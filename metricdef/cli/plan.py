@@ -40,12 +40,14 @@ def run(options: argparse.Namespace) -> int:
 def _numbers(project: Project, review: Review, options: argparse.Namespace, progress: Progress) -> tuple[Numbers, ...]:
     """Of the experiments named, or of all that are reached, have results and can be run under both states."""
     if options.diff is None:
-        if options.as_of:
-            raise UsageError("`--as-of` goes with `--diff`")
+        if options.as_of or options.sample:
+            raise UsageError(f"`{'--as-of' if options.as_of else '--sample'}` goes with `--diff`")
         return ()
     reached = [e.experiment for e in review.experiments if e.is_live and e.change != "breaking"]
     names = options.diff or ([] if review.errors or project.loaded.errors else reached)
-    return project.diff(names, options.base, options.profile, options.as_of, progress) if names else ()
+    if not names:
+        return ()
+    return project.diff(names, options.base, options.profile, options.as_of, progress, sample=options.sample)
 
 
 def exit_code(review: Review, fail_on: str) -> int:

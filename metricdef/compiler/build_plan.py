@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from fractions import Fraction
 from itertools import combinations_with_replacement
 from typing import Any, Literal
 
@@ -69,19 +70,21 @@ def build_plan(
     without: Mapping[str, str] | None = None,
     is_open: bool = False,
     frozen: Mapping[str, float] | None = None,
+    sample: Fraction | None = None,
 ) -> Plan:
     """Plan experiment `name` as seen at `as_of` (with a zone).
 
     `daily`: with the cumulative moments of every day. `without`: metrics to leave out, each with the reason, which the
     readout repeats. `is_open`: the SQL learns its as-of when it runs; `as_of` is one that it can be. `frozen`: limits of
-    percentile caps that an earlier look has fixed, by `Percentile.keys`. Raises UsageError for an unknown experiment and
-    DefinitionErrors for what cannot be computed.
+    percentile caps that an earlier look has fixed, by `Percentile.keys`. `sample`: the share of units to
+    read. Raises UsageError for an unknown experiment and DefinitionErrors for what cannot be computed.
     """
     experiment = project.experiment(name)
     refused = refuse(project, name)
     if refused:
         raise DefinitionErrors(refused)
-    return _Builder(project, name, experiment, as_of, daily, dict(without or {}), is_open, dict(frozen or {})).build()
+    builder = _Builder(project, name, experiment, as_of, daily, dict(without or {}), is_open, dict(frozen or {}))
+    return replace(builder.build(), sample=sample)
 
 
 @dataclass

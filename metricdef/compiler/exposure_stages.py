@@ -30,6 +30,8 @@ def exposure_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
     conditions = [
         f"({sql.condition(text, plan.exposure_source, source)})" for text in (*source.filter, *plan.exposure_filter)
     ]
+    if plan.sample is not None:
+        conditions.append(sql.sampled(sql.text(sql.name(source.entities[plan.unit])), plan.sample))
     loaded = loaded_conditions(plan, sql, source)
     arms = sorted(plan.arms, key=lambda arm: arm.code)
     columns = [{"name": f"e_{c.name}", "sql": sql.column(c.expression, c.source, source)} for c in carried]

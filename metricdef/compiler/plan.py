@@ -282,6 +282,7 @@ class Plan:
     sources: Mapping[str, Source]  # those used, by name
     fingerprint: str
     state: State | None = None
+    sample: Fraction | None = None  # the share of units that are read, always the same ones; None: all
     open_until: int | None = None  # as-of is known when the SQL runs only, and then before this; None: it is `as_of`
 
     @property

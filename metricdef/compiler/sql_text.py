@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Literal
 
 from sqlglot import exp, tokenize
@@ -192,6 +193,14 @@ class SqlText:
     def number(self, value: float) -> str:
         """A double literal that reads back as the same double."""
         return (self.dialect.number or self.dialect.double).format(x=repr(float(value)))
+
+    def sampled(self, text: str, share: Fraction) -> str:
+        """Whether what a text names is among a share of all, the same on every engine: by 32 bits of a hash.
+
+        The text has a beginning in front that no assignment to arms has.
+        """
+        digits = self.dialect.md5.format(x=f"{self.literal('metricdef sample ')} || {text}")
+        return f"SUBSTR({digits}, 1, 8) < {self.literal(f'{int(share * 2**32):08x}')}"
 
     def remainder(self, integer: str, of: object) -> str:
         """The remainder of a positive integer."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from fractions import Fraction
 from typing import Any
 
 from metricdef.analysis.readout import DecisionRow, EstimateRow
@@ -14,7 +15,7 @@ from metricdef.reports.lines import GAP, Pen, visible, wrap
 from metricdef.reports.markdown import code, table
 from metricdef.reports.numbers import count, figures
 from metricdef.reports.review_words import counted
-from metricdef.review.numbers import Numbers, Pair
+from metricdef.review.numbers import SAMPLED, Numbers, Pair
 
 SCHEMA = "metricdef/diff/1"
 NOTHING = "-"
@@ -28,6 +29,8 @@ def render_numbers(found: Numbers, width: int, color: bool = False) -> str:
 def _lines(found: Numbers, width: int, pen: Pen) -> Iterator[str]:
     yield pen(f"{visible(found.experiment)}: {summary(found)}", "bold", "yellow" if found.is_changed else "green")
     yield f"before is {visible(found.base)}, now the work tree; both as of {words.instant(found.as_of)}"
+    if found.sample:
+        yield f"{sample_words(found.sample)}: the same units before and now, no verdict and no decision"
     yield from wrap(
         f"units      {'; '.join(f'{visible(arm)} {change}' for arm, change in _unit_changes(found))}",
         width,
@@ -56,7 +59,8 @@ def _row(row: EstimateRow | None) -> str:
     shown = figures(row)
     values = f"{shown.baseline} → {shown.arm}, " if row.baseline_value is not None else ""
     units = f", {count(row.units[0])} and {count(row.units[1])} units" if row.units else ""
-    return f"{values}{joined(shown.difference, shown.interval) or NOTHING}: {words.verdict(row)}{units}"
+    verdict = "" if row.reason == SAMPLED else f": {words.verdict(row)}"
+    return f"{values}{joined(shown.difference, shown.interval) or NOTHING}{verdict}{units}"
 
 
 def summary(found: Numbers) -> str:
@@ -70,6 +74,11 @@ def summary(found: Numbers) -> str:
     if changed:
         return f"{counted(changed, 'comparison')} of {len(found.pairs)} {'changes' if changed == 1 else 'change'}, no verdict"
     return "numbers change" if found.is_changed else "the same numbers"
+
+
+def sample_words(share: Fraction) -> str:
+    """`on 10% of the units`."""
+    return f"on {float(100 * share):.6g}% of the units"
 
 
 def decision_change(found: Numbers) -> str:
@@ -92,6 +101,8 @@ def numbers_markdown(found: Numbers, limit: int = 12) -> list[str]:
     """Lines of a table, those that change first, `limit` of them; a line says what is hidden."""
     units = ", ".join(f"{code(arm)} {change}" for arm, change in _unit_changes(found))
     head = f"**Numbers of {code(found.experiment)}**: {summary(found)}. Units: {units}."
+    if found.sample:
+        head += f" Computed {sample_words(found.sample)}, the same before and now: no verdict."
     if found.hidden is not None:
         return ["", head, f"Estimates are not shown: {code(found.hidden)}"]
     decided = f" Decision: {code(decision_change(found))}." if found.decisions else ""
@@ -104,7 +115,7 @@ def numbers_markdown(found: Numbers, limit: int = 12) -> list[str]:
 
 def _markdown_row(pair: Pair) -> Sequence[str]:
     shown = [_markdown_figures(row) for row in (pair.before, pair.after)]
-    one, two = (words.verdict(row) if row else "not there" for row in (pair.before, pair.after))
+    one, two = (_verdict(row) if row else "not there" for row in (pair.before, pair.after))
     verdict = code(one) if one == two else f"{code(one)} → **{code(two)}**"
     return (
         code(f"{pair.metric} ({pair.role})"),
@@ -113,6 +124,10 @@ def _markdown_row(pair: Pair) -> Sequence[str]:
         "same" if not pair.is_changed else shown[1],
         verdict,
     )
+
+
+def _verdict(row: EstimateRow) -> str:
+    return NOTHING if row.reason == SAMPLED else words.verdict(row)
 
 
 def _markdown_figures(row: EstimateRow | None) -> str:
@@ -136,6 +151,7 @@ def numbers_dict(found: Numbers) -> dict[str, Any]:
         "experiment": found.experiment,
         "base": found.base,
         "as_of": found.as_of,
+        "sample": float(found.sample) if found.sample else None,
         "hidden": found.hidden,
         "changed": found.is_changed,
         "same_sql": found.same_sql,

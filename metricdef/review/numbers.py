@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from fractions import Fraction
 
 from metricdef.analysis.analyse import analyse
 from metricdef.analysis.look_record import LookRecord, before, carried_over, frozen_caps
@@ -24,6 +25,7 @@ from metricdef.governance.findings import check_protocol
 from metricdef.warehouses import Profile, Warehouse
 from metricdef.warehouses.isolate import Run, execute_isolated
 
+SAMPLED = "sampled"  # the reason why a row of a sample has no verdict
 SAME = 1e-9  # relative to the size of a number and its standard error: engines add in any order
 
 
@@ -63,6 +65,7 @@ class Numbers:
         pairs: Every comparison; empty where they are hidden.
         decisions: Before and now; None where they are hidden.
         same_sql: Whether both states compile to the same SQL.
+        sample: The share of units that both were computed from; None: all. Of a sample nothing is a verdict.
     """
 
     experiment: str
@@ -73,6 +76,7 @@ class Numbers:
     pairs: tuple[Pair, ...]
     decisions: tuple[DecisionRow, DecisionRow] | None
     same_sql: bool
+    sample: Fraction | None = None
 
     @property
     def flips(self) -> tuple[Pair, ...]:
@@ -96,6 +100,7 @@ def compare_numbers(
     history: Sequence[LookRecord],
     progress: Callable[[str], None],
     name: str,
+    sample: Fraction | None = None,
 ) -> Numbers:
     """Both states, run on one connection.
 
@@ -109,16 +114,20 @@ def compare_numbers(
         history: Recorded looks.
         progress: Told what starts.
         name: What the base is called.
+        sample: The share of units to read, the same ones for both.
 
     Raises MetricdefError where a state can't be run.
     """
-    hidden = _refused(base, experiment) or hidden_because(base, head, experiment, as_of, history)
+    hidden = _refused(base, experiment) or hidden_because(
+        base, head, experiment, as_of, history, is_sample=bool(sample)
+    )
     readouts = []
     for word, project in (("before", base), ("now", head)):
         progress(f"computing {experiment} as it is defined {word}")
         frozen = frozen_caps(before(carried_over(history, renamed_metrics(project)), as_of))
-        query, table = execute_isolated(Run(project, experiment, as_of, warehouse, profile, False, progress, frozen))
-        readouts.append(analyse(project, query, table, None, history))
+        run = Run(project, experiment, as_of, warehouse, profile, False, progress, frozen, sample)
+        readout = analyse(project, *execute_isolated(run), None, () if sample else history)
+        readouts.append(_without_verdicts(readout) if sample else readout)
     one, two = readouts
     return Numbers(
         experiment,
@@ -127,9 +136,21 @@ def compare_numbers(
         hidden,
         _units(one, two),
         () if hidden else tuple(_pairs(one, two, renamed_metrics(head))),
-        None if hidden else (one.decision, two.decision),
+        None if hidden or sample else (one.decision, two.decision),
         _body(one) == _body(two),
+        sample,
     )
+
+
+def _without_verdicts(readout: Readout) -> Readout:
+    """Estimates and intervals alone: a sample has less power than was planned, and its tests are nobody's."""
+    rows = [
+        replace(
+            row, verdict="not_computed", reason=row.reason or SAMPLED, p_value=None, p_adjusted=None, tests=(), also=()
+        )
+        for row in readout.estimates
+    ]
+    return replace(readout, estimates=tuple(rows))
 
 
 def _refused(base: Project, experiment: str) -> str | None:
@@ -141,7 +162,13 @@ def _refused(base: Project, experiment: str) -> str | None:
 
 
 def hidden_because(
-    base: Project, head: Project, experiment: str, as_of: datetime, history: Sequence[LookRecord]
+    base: Project,
+    head: Project,
+    experiment: str,
+    as_of: datetime,
+    history: Sequence[LookRecord],
+    *,
+    is_sample: bool = False,
 ) -> str | None:
     """Why estimates must not be shown; None where a run may show them under both states."""
     stages = []
@@ -161,6 +188,8 @@ def hidden_because(
             and (stage.look is None or stage.look.recorded is None)
         ):
             return f"as defined {word}, this is a look that is not recorded: `metricdef run` takes and records it"
+        if design is not None and is_sample:
+            return f"as defined {word}, bounds are for all units of a look: there are none for a sample"
         stages.append(stage)
     if stages[0].early and not stages[1].early:
         return f"as defined before, nothing is tested yet: {stages[0].early}"

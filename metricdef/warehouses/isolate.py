@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from metricdef.compiler.build_plan import build_plan
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """An experiment to be executed as of an instant; `frozen` are limits of caps that an earlier look has fixed."""
+    """An experiment to be executed as of an instant.
+
+    `frozen`: limits of caps that an earlier look has fixed. `sample`: the share of its units to read; None: all.
+    """
 
     project: Project
     experiment: str
@@ -36,11 +40,18 @@ class Run:
     daily: bool
     progress: Callable[[str], None]
     frozen: Mapping[str, float] = field(default_factory=dict)
+    sample: Fraction | None = None
 
     def plan(self, without: dict[str, str]) -> Plan:
         """What is asked of the warehouse without some metrics."""
         return build_plan(
-            self.project, self.experiment, self.as_of, daily=self.daily, without=without, frozen=self.frozen
+            self.project,
+            self.experiment,
+            self.as_of,
+            daily=self.daily,
+            without=without,
+            frozen=self.frozen,
+            sample=self.sample,
         )
 
     def query(self, without: dict[str, str]) -> Query:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from datetime import date, datetime
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -83,3 +85,16 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(right, str | date | datetime):
         return bool(left == right)
     return math.isclose(float(left), float(right), rel_tol=1e-12)
+
+
+def test_a_sample_has_the_same_units_everywhere(filled: Engine) -> None:
+    """By the first four bytes of MD5, which Python's own library says too."""
+    with connect(filled.profile()) as warehouse:
+        sql = SqlText(dialect_table(warehouse.dialect))
+        drawn = sql.sampled(sql.text(sql.name("s")), Fraction(1, 3))
+        query = f"SELECT id, CASE WHEN {drawn} THEN 1 ELSE 0 END AS drawn FROM samples ORDER BY id"
+        found = {int(row["id"]): int(row["drawn"]) for row in warehouse.execute([query]).to_pylist()}
+    for n, row in enumerate(ROWS):
+        text = row[4]
+        digest = hashlib.md5(f"metricdef sample {text}".encode(), usedforsecurity=False).hexdigest()
+        assert found[n] == (text is not None and int(digest[:8], 16) < 2**32 // 3)

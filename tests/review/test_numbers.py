@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 
@@ -271,3 +272,49 @@ def test_plan_with_numbers(repository, capsys):
     assert main([*arguments, "--format", "markdown"]) == 0
     assert "**Numbers of `banner`**: 1 comparison of 2 changes, no verdict." in capsys.readouterr().out
     assert main(["plan", "--project", str(repository), "--quiet", "--as-of", LATER]) == 2
+
+
+# --- samples --------------------------------------------------------------------------------------------------------------
+
+
+def drawn(user):
+    """Whether a unit is among a quarter of all, as documented: by the first four bytes of a hash."""
+    return int(hashlib.md5(f"metricdef sample {user}".encode()).hexdigest()[:8], 16) < 2**30
+
+
+def test_a_sample_has_the_same_units_under_both_states_and_no_verdict(repository, capsys):
+    change = Change(repository).edit("project.yml", "  covariates: {lookback: 14d}\n", "  covariates: off\n")
+    git(repository, "commit", "--quiet", "-am", "without covariates")
+    git(repository, "branch", "--force", "main", "change")
+    change.edit(
+        SHOP, "source: visits, agg: count, direction", "source: visits, filter: seconds > 60, agg: count, direction"
+    )
+    (found,) = Project(repository).diff(["banner"], as_of=LATER, sample="25%")
+    with duckdb.connect(str(repository / "shop.duckdb"), read_only=True) as connection:
+        rows = connection.execute(
+            """select a.user_id, arm = 'banner', count(seconds), count(case when seconds > 60 then 1 end)
+            from assignments a left join sessions s on s.user_id = a.user_id and not is_bot
+              and started_at >= assigned_at and started_at < assigned_at + interval 14 day
+            where experiment = 'banner' and assigned_at < timestamp '2025-12-01' group by all"""
+        ).fetchall()
+    sampled = np.array([row[1:] for row in rows if drawn(row[0])], dtype=float)
+    one_arm, other = sampled[sampled[:, 0] == 1], sampled[sampled[:, 0] == 0]
+    assert found.units == (("control", len(other), len(other)), ("banner", len(one_arm), len(one_arm)))
+    shown = pair(found, "page_views", "banner")
+    for row, column in ((shown.before, 1), (shown.after, 2)):
+        assert row.absolute.estimate == pytest.approx(one_arm[:, column].mean() - other[:, column].mean(), rel=1e-12)
+        assert (row.verdict, row.p_value, row.tests) == ("not_computed", None, ())
+    assert (found.decisions, found.flips, found.is_changed) == (None, (), True)
+    arguments = ["diff", "banner", "--project", str(repository), "--as-of", LATER, "--quiet", "--sample", "25%"]
+    assert main(arguments) == 0
+    text = capsys.readouterr().out
+    assert "on 25% of the units: the same units before and now, no verdict and no decision" in text
+    assert not any(word in text for word in ("better", "worse", "no clear difference", "decision  "))
+    assert main([*arguments[:-1], "0%"]) == 2
+
+
+def test_a_sample_is_no_look(repository):
+    project = Project(repository)
+    project.run("ranking", as_of="2026-01-22")
+    (found,) = project.diff(["ranking"], as_of="2026-01-22", sample="1/2")
+    assert "for all units of a look" in found.hidden

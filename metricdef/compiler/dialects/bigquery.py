@@ -21,6 +21,7 @@ BIGQUERY = DialectTable(
     text="CAST({x} AS STRING)",
     numbered="{x}",  # GROUP BY would take a number of that name for the unit
     integer="CAST({x} AS INT64)",
+    md5="TO_HEX(MD5({x}))",
     remainder="MOD({x}, {y})",
     quantile=None,  # PERCENTILE_CONT is no aggregate
     smallest="MIN({x})",

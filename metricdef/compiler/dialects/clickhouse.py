@@ -27,6 +27,7 @@ CLICKHOUSE = DialectTable(
     text="CAST({x} AS Nullable(String))",
     numbered="CAST(ROW_NUMBER() OVER () AS Int64)",
     integer="CAST({x} AS Nullable(Int64))",
+    md5="lower(hex(MD5({x})))",
     quantile="quantileExactInclusive({q})({x})",
     smallest="MIN({x})",
     # MAX passes over what is not a number.

@@ -51,6 +51,7 @@ class DialectTable:
     kept_table: str | None = "CREATE TABLE IF NOT EXISTS {name}"  # creates a table that stays; None: no jobs for it
     begin: str = "BEGIN"  # of a transaction that sees one state of the tables throughout
     transactions: bool = True  # DELETE and INSERT between BEGIN and COMMIT take effect together
+    md5: str = "MD5({x})"  # of a text, as hexadecimal digits in lower case
     number: str | None = None  # the literal of a double, {x} as Python writes it; None: a number like any other
     date: str = "CAST('{x}' AS DATE)"  # the literal of a day, {x} as YYYY-MM-DD, beside a column of days or timestamps
     remainder: str = "{x} % {y}"  # of positive integers

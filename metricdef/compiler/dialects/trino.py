@@ -25,6 +25,7 @@ TRINO = DialectTable(
     text="CAST({x} AS VARCHAR)",
     numbered="{x}",  # a CTE is computed anew for every reader: it must give the same each time
     integer="CAST({x} AS BIGINT)",
+    md5="LOWER(TO_HEX(MD5(TO_UTF8({x}))))",
     quantile=None,  # APPROX_PERCENTILE is all there is
     smallest="MIN({x})",
     largest="MAX_BY({x}, CASE WHEN IS_NAN({x}) THEN INFINITY() ELSE {x} END)",
