@@ -21,9 +21,11 @@ from typing import Any
 
 import pyarrow as pa
 import uvicorn
+from fakesnow import transforms
 from fakesnow.fakes import FakeSnowflakeConnection
 from fakesnow.server import login_request, query_request, routes, shared_fs, to_token
 from fakesnow.server import sessions as connections
+from sqlglot import exp
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -40,6 +42,15 @@ NO_WAREHOUSE = ("000606", "57P03", "No active warehouse selected in the current 
 CANCELLED = ("000604", "57014", "SQL execution canceled")
 TOO_LONG = ("000630", "57014", "Statement reached its statement or warehouse timeout of {} second(s) and was canceled.")
 
+cast_sums = transforms.numeric_agg_implicit_cast
+
+
+def cast_plain_sums(tree: exp.Expression) -> exp.Expression:
+    """Of SUM(DISTINCT x) fakesnow would make SUM(CAST(DISTINCT x AS DOUBLE)), which is no SQL."""
+    return tree if isinstance(tree.this, exp.Distinct) else cast_sums(tree)
+
+
+transforms.numeric_agg_implicit_cast = cast_plain_sums
 received: dict[str, list[Any]] = {"logins": [], "statements": [], "aborted": []}
 
 
