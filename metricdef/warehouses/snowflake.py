@@ -138,14 +138,16 @@ class SnowflakeWarehouse:
         self._stop.set()
 
     def _run(self, statements: Sequence[str], stop: threading.Event) -> pa.Table:
+        from snowflake.connector.errors import Error
+
         with self._connection.cursor() as cursor:
             for statement in statements:
                 # A call that blocks until the statement is done could not be stopped.
                 query = str(cursor.execute_async(statement)["queryId"])
                 try:
                     failed = self._wait(query, stop)
-                except WarehouseTimeout:
-                    self._abort(query)
+                except (WarehouseTimeout, WarehouseUnavailable, Error):
+                    self._abort(query)  # also where nobody says how it goes: it may go on
                     raise
                 if failed:
                     cursor.query_result(query)  # raises with the reason

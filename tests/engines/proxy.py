@@ -6,14 +6,21 @@ import socket
 import threading
 from contextlib import suppress
 
+FAILURE = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
 
 class Proxy:
-    """Passes bytes on in both directions until `cut`; from `mute` on it takes connections and says nothing."""
+    """Passes bytes on in both directions until `cut`; from `mute` on it takes connections and says nothing.
+
+    Requests of HTTP whose first line holds one of the words in `failing` are answered by an error of the server's.
+    """
 
     def __init__(self, port: int) -> None:
         self._target = port
         self._open: list[socket.socket] = []
         self.mute = False
+        self.failing: tuple[bytes, ...] = ()
+        self.failed = 0  # requests
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -33,6 +40,11 @@ class Proxy:
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
+                if any(word in data.partition(b"\r\n")[0] for word in self.failing):
+                    self.failed += 1
+                    source.sendall(FAILURE)
+                    source.shutdown(socket.SHUT_RDWR)
+                    return
                 target.sendall(data)
 
     def cut(self) -> None:

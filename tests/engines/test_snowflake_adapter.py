@@ -18,14 +18,17 @@ from oracle.reading import Table
 from projects import METRICS, PROJECT, SOURCES, experiment, write_definitions
 
 from metricdef.api import Project
+from metricdef.cli.main import main
 from metricdef.compiler.dialects import dialect_table
 from metricdef.definitions.expressions import SqlProblem, parse_expression
 from metricdef.errors import UsageError, WarehouseError, WarehouseTimeout, WarehouseUnavailable
 from metricdef.warehouses import Session, connect
+from metricdef.warehouses import snowflake as adapter
 from metricdef.warehouses.snowflake import SETTINGS
 
 from . import snowflake
 from .conftest import REQUIRED
+from .proxy import Proxy
 from .snowflake import Snowflake
 
 SLOW = "SELECT COUNT(*) AS n FROM many AS a CROSS JOIN many AS b CROSS JOIN many AS c CROSS JOIN many AS d"
@@ -297,6 +300,53 @@ def test_a_statement_that_the_service_stops_is_no_metric_s_fault(server):
         warehouse.execute(["ALTER SESSION SET STATEMENT_TIMEOUT_IN_SECONDS = 1"])
         with pytest.raises(WarehouseTimeout, match="timeout of 1 second"):
             warehouse.execute([SLOW])
+
+
+# --- a service that fails -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def proxy(server, monkeypatch) -> Iterator[Proxy]:
+    """The connector would try again for half a minute."""
+    complete = adapter._arguments
+    monkeypatch.setattr(adapter, "_arguments", lambda *given: {**complete(*given), "retry_max_attempts": 2})
+    made = Proxy(server.port)
+    yield made
+    made.stop()
+
+
+def test_a_service_that_fails_while_a_query_runs(server, proxy, tmp_path, monkeypatch, capsys):
+    """It answers 500 to whoever asks how the query goes: exit code 3, no file, no secret, and the query is aborted."""
+    monkeypatch.setenv("SNOWFLAKE_PASSWORD", server.password)
+    project = {**PROJECT, "profiles": {"p": {**written(server), "port": proxy.port}}}
+    write_definitions(tmp_path, slow_sources(), METRICS, experiment(), project=project)
+    proxy.failing = (b"/monitoring/",)
+    readout = tmp_path / "readout.json"
+    words = ["--project", str(tmp_path), "run", "test", "--as-of", "2026-03-01", "-o", str(readout)]
+    assert main(words) == 3
+    out, err = capsys.readouterr()
+    assert proxy.failed
+    assert "the connection to Snowflake was lost" in err
+    assert "nothing was kept; run again" in err
+    assert server.password not in out + err
+    assert not readout.exists()
+    assert len(server.received()["aborted"]) == 1
+
+
+def test_a_service_that_fails_before_a_job_is_committed(server, proxy):
+    """Others see the rows of before: neither none nor half of the new ones."""
+    with connect(server.profile()) as reader:
+        for statement in ("CREATE OR REPLACE TABLE kept (x INT)", "INSERT INTO kept VALUES (1), (2)"):
+            reader.execute([statement])
+        with connect(server.profile(port=proxy.port)) as writer:
+            for statement in ("BEGIN", "DELETE FROM kept", "INSERT INTO kept VALUES (3), (4), (5)"):
+                writer.execute([statement])
+            proxy.failing = (b"/queries/v1/query-request",)
+            with pytest.raises(WarehouseUnavailable) as error:
+                writer.execute(["COMMIT"])
+        assert "run again" in said(error)
+        assert server.password not in said(error)
+        assert reader.execute(["SELECT x FROM kept ORDER BY x"]).to_pylist() == [{"x": 1}, {"x": 2}]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
