@@ -10,11 +10,12 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokens import Token
+
+from metricdef.definitions.own_functions import parse_tokens
 
 READ_DIALECT = "duckdb"  # in which portable expressions are read
 
@@ -121,7 +122,7 @@ def parse_expression(text: str, dialect: str | None = None) -> exp.Expr:
     tokens = _tokenize(text, dialect)
     _refuse_comments_and_statements(text, tokens)
     try:
-        parsed = _dialect(dialect).parser().parse(tokens, text)
+        parsed = parse_tokens(tokens, text, _dialect(dialect), is_own=dialect is not None)
     except (ParseError, TokenError) as error:
         raise _parse_problem(text, error) from None
     tree = parsed[0] if len(parsed) == 1 else None
@@ -149,7 +150,11 @@ def parse_query(text: str, dialect: str | None = None) -> exp.Query:
         text.rstrip().rstrip(";"), tokens[:-1] if tokens and tokens[-1].text == ";" else tokens, comments=False
     )
     try:
-        parsed = [tree for tree in sqlglot.parse(text, read=dialect or READ_DIALECT) if tree is not None]
+        parsed = [
+            tree
+            for tree in parse_tokens(tokens, text, _dialect(dialect), is_own=dialect is not None)
+            if tree is not None
+        ]
     except (ParseError, TokenError) as error:
         raise _parse_problem(text, error) from None
     if len(parsed) != 1 or not isinstance(parsed[0], exp.Query):

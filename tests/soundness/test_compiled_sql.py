@@ -257,3 +257,22 @@ def test_rows_that_are_not_known_to_be_true_are_read_too(tmp_path):
     write_definitions(tmp_path, sources, {"metrics": metrics}, experiment(metrics=BUYERS))
     text = Project(tmp_path).compile("test", dialect="snowflake", as_of="2026-03-01").text
     assert text.count("NOT COALESCE(amount > 5, FALSE)") == text.count("amount > 5") == 2
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text", "wanted"),
+    [
+        ("clickhouse", "rand() % 4", "rand() % 4"),  # was randCanonical(), a double below 1: all rows gave 0
+        ("clickhouse", "toStartOfHour(x)", "toStartOfHour(x)"),
+        ("spark", "log(x) + log10(x)", "LOG(x) + LOG10(x)"),
+        ("snowflake", "nvl(a / b, dateadd(day, 1, x))", "NVL(a / NULLIF(b, 0), DATEADD(DAY, 1, x))"),
+    ],
+)
+def test_functions_of_a_source_s_own_dialect_are_those_that_it_calls(dialect, text, wanted):
+    table = DIALECTS[dialect]
+    written = {"table": "t", "timestamp": "at", "entities": {"user": "id"}, "dialect": table.sqlglot}
+    source = Source.model_validate({**written, "dimensions": {"d": text}})
+    query = Source.model_validate({**written, "table": None, "sql": f"SELECT ANY_VALUE(y) AS y, {text} AS d FROM t"})
+    sql = SqlText(table)
+    assert sql.column(text, "s", source) == wanted
+    assert wanted in sql.relation("s", query).replace("NULLIF(b, 0)", "b").replace("a / b", "a / NULLIF(b, 0)")
