@@ -44,6 +44,7 @@ def homogeneity(hits: Sequence[int], totals: Sequence[int]) -> Homogeneity:
     Raises:
         NotComputable: `too_few_arms` with fewer than 2 arms; `no_variation` when no unit or every unit has it.
     """
+    exact.check_counts((*hits, *totals))
     pairs = [(hit, total) for hit, total in zip(hits, totals, strict=True) if total > 0]
     if len(pairs) < 2:
         raise NotComputable("too_few_arms", "comparing rates needs at least 2 arms with units")
@@ -85,6 +86,7 @@ def independence(table: Sequence[Sequence[int]]) -> Homogeneity:
     Raises:
         NotComputable: `too_few_rows` or `too_few_arms` with fewer than 2 of them.
     """
+    exact.check_counts(units for row in table for units in row)
     arms = [a for a, units in enumerate(zip(*table, strict=True)) if sum(units)]
     rows = [[row[a] for a in arms] for row in table if sum(row)]
     if len(rows) < 2:

@@ -28,8 +28,8 @@ def test_contrast(est: ArmEstimates, weights: Sequence[float], alpha: float) -> 
         NotComputable: `too_few_units` for an arm with weight that has no variance estimate; `zero_variance`.
     """
     w = np.array(weights, dtype=np.float64)
-    if w.shape != est.means.shape or not np.any(w != 0):
-        raise ValueError(f"a contrast needs one weight per arm, not all 0: {list(weights)}")
+    if w.shape != est.means.shape or not np.any(w != 0) or not np.isfinite(w).all():
+        raise ValueError(f"a contrast needs one weight per arm, finite and not all 0: {list(weights)}")
     used = w != 0
     if not np.all(est.arm_df[used] > 0):
         raise NotComputable("too_few_units", "an arm has too few units for a variance (at least 2 are needed)")

@@ -220,6 +220,8 @@ def satterthwaite(variances: ArrayLike, df: ArrayLike) -> float:
     """
     v, f = np.asarray(variances, dtype=np.float64), np.asarray(df, dtype=np.float64)
     total = float(v.sum())
+    if not np.isfinite(v).all():
+        raise ValueError(f"variances must be finite: {v.tolist()}")
     if total <= 0.0:
         raise _no_variance()
     share = v / total  # as shares: squares of tiny variances would underflow

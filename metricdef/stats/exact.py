@@ -25,6 +25,13 @@ class Tail:
     log_p_value: float
 
 
+def check_counts(counts: Iterable[float]) -> None:
+    """ValueError unless all are whole numbers and none is negative: a NaN must not become a p of 1."""
+    given = list(counts)
+    if not all(0 <= count < math.inf and count == int(count) for count in given):
+        raise ValueError(f"counts must be whole and not negative: {given}")
+
+
 def stirling_rest(z: float) -> float:
     """gammaln(z) - [(z - 1/2) ln z - z + ln(2 pi) / 2], accurate also where both are huge.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,8 +31,8 @@ def cochran_q(estimates: Sequence[float], std_errors: Sequence[float]) -> Cochra
     """
     from scipy.special import chdtrc
 
-    if any(not se > 0 for se in std_errors):
-        raise ValueError("standard errors must be above 0")
+    if not all(0 < se < math.inf for se in std_errors) or not all(map(math.isfinite, estimates)):
+        raise ValueError("estimates must be finite, and standard errors finite and above 0")
     if len(estimates) < 2:
         return None
     # About the first estimate and in units of the smallest error: no squares of large or tiny numbers.

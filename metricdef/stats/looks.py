@@ -94,8 +94,8 @@ def realised_fractions(information: Sequence[float], planned: float, *, final: b
         planned: Maximum of the plan, fixed in advance.
         final: Whether the last look ends the experiment whatever its information.
     """
-    if not planned > 0:
-        raise ValueError(f"the planned information must be positive: {planned}")
+    if not 0 < planned < math.inf:
+        raise ValueError(f"the planned information must be positive and finite: {planned}")
     if not all(0 <= value < math.inf for value in information):
         raise ValueError(f"information must be finite and not negative: {list(information)}")
     shares = tuple(min(value / planned, 1.0) for value in accumulate(information, max))

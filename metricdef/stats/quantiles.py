@@ -15,6 +15,7 @@ import numpy as np
 from metricdef.errors import NotComputable
 from metricdef.stats.effects import ArmEstimates, unadjusted_ratio
 from metricdef.stats.moments import EPS, Floats, SecondMoments
+from metricdef.stats.tails import check_alpha
 
 RANK_Z = 1.959963984540054  # half width of the rank band in standard errors, whatever the level of the test
 
@@ -181,6 +182,7 @@ def binomial_ranks(n: int, q: float, alpha: float) -> BinomialRanks:
     from scipy.special import bdtr, bdtrik
 
     _check(q)
+    check_alpha(alpha)
     if n < 1:
         raise NotComputable("too_few_units", "an arm has no values")
 
@@ -211,6 +213,8 @@ def sample_quantile(ordered: Sequence[float] | Floats, p: float, kind: int = 7) 
     if not 0 <= p <= 1:
         raise ValueError(f"a fraction lies between 0 and 1: {p}")
     n = len(ordered)
+    if not np.isfinite(ordered).all():
+        raise ValueError("the values of a sample quantile must be finite")
     if n == 0:
         raise NotComputable("too_few_units", "no values have no quantile")
     if kind in _POSITIONS:

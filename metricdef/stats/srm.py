@@ -50,8 +50,7 @@ def _arms(counts: Sequence[int], shares: Sequence[Share]) -> tuple[list[int], li
     """Counts and shares (exact, summing to 1) of the arms with a share; refuses impossible data."""
     if len(counts) != len(shares):
         raise ValueError(f"{len(counts)} counts but {len(shares)} shares")
-    if any(count < 0 or count != int(count) for count in counts):
-        raise ValueError(f"counts must be whole and not negative: {list(counts)}")
+    exact.check_counts(counts)
     if not all(0 <= share < math.inf for share in shares):
         raise ValueError(f"shares must be finite and not negative: {list(map(float, shares))}")
     declared = [Fraction(share) for share in shares]

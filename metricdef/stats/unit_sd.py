@@ -119,8 +119,8 @@ def stratified_sd(shares: Sequence[float], sds: Sequence[float]) -> float:
 
 def adjusted_sd(sd: float, r_squared: float) -> float:
     """Left by covariates that explain R^2 of the variance: sd sqrt(1 - R^2). Deng, Xu, Kohavi & Walker (2013)."""
-    if not 0 <= r_squared < 1:
-        raise ValueError(f"R^2 must be at least 0 and below 1: {r_squared}")
+    if not 0 <= sd < math.inf or not 0 <= r_squared < 1:
+        raise ValueError(f"an sd not negative, R^2 at least 0 and below 1: {sd}, {r_squared}")
     return sd * math.sqrt(1 - r_squared)
 
 
@@ -134,7 +134,7 @@ def design_effect(mean_size: float, icc: float, cv: float = 0.0) -> float:
         icc: Intra-cluster correlation.
         cv: Coefficient of variation of the clusters' sizes.
     """
-    if not (mean_size >= 1 and 0 <= icc <= 1 and 0 <= cv < math.inf):
+    if not (1 <= mean_size < math.inf and 0 <= icc <= 1 and 0 <= cv < math.inf):
         raise ValueError(f"sizes from 1, a correlation in [0, 1], cv not negative: {mean_size}, {icc}, {cv}")
     return 1 + ((1 + cv * cv) * mean_size - 1) * icc
 
@@ -145,11 +145,13 @@ def cluster_sd(sd: float, mean_size: float, icc: float, cv: float = 0.0) -> floa
     Take the test "welch" below some 40 clusters an arm: its df are those of the clusters, however many units are in
     them. Donner & Klar (2000).
     """
-    return sd * math.sqrt(design_effect(mean_size, icc, cv) / mean_size)
+    return clustered_sd(sd, mean_size, icc, cv) / math.sqrt(mean_size)
 
 
 def clustered_sd(sd: float, mean_size: float, icc: float, cv: float = 0.0) -> float:
     """sd sqrt(deff): with it, sample sizes are units in clusters; see `design_effect`. Eldridge, Ashby & Kerry (2006)."""
+    if not 0 <= sd < math.inf:
+        raise ValueError(f"an sd must be finite and not negative: {sd}")
     return sd * math.sqrt(design_effect(mean_size, icc, cv))
 
 

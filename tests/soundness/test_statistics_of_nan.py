@@ -8,25 +8,30 @@ import pytest
 from metricdef.errors import NotComputable
 from metricdef.stats import effects
 from metricdef.stats.anytime import confidence_sequence, log_e_value, mixture_test, one_sided_sequence
+from metricdef.stats.contingency import homogeneity, independence
+from metricdef.stats.contrast import test_contrast as run_contrast
 from metricdef.stats.effects import ArmEstimates, difference, unadjusted_mean
 from metricdef.stats.family import IntervalRule, compatible_bounds, limits
 from metricdef.stats.graph import holm
 from metricdef.stats.group_sequential import AlphaSpending, boundaries
+from metricdef.stats.heterogeneity import cochran_q
 from metricdef.stats.hybrid import hybrid_look, hybrid_plan
 from metricdef.stats.joint import normal_p
 from metricdef.stats.lift import log_lift
+from metricdef.stats.looks import realised_fractions
 from metricdef.stats.moments import from_rows
 from metricdef.stats.power import Level, mde, power, power_of_noncentrality, sample_size
 from metricdef.stats.power_anytime import mde_anytime, power_anytime, power_hybrid
 from metricdef.stats.power_equivalence import power_equivalence
 from metricdef.stats.power_score import power_non_inferiority
 from metricdef.stats.power_sequential import mde_group_sequential, power_group_sequential
+from metricdef.stats.quantiles import binomial_ranks, sample_quantile
 from metricdef.stats.repeated import conditional_power, repeated_interval
 from metricdef.stats.spending import Spending
-from metricdef.stats.srm import sequential
+from metricdef.stats.srm import chi_square, sequential
 from metricdef.stats.tails import t_quantile, t_tail, z_quantile, z_tail
 from metricdef.stats.true_bounds import PowerShape
-from metricdef.stats.unit_sd import quantile_sd, stratified_sd
+from metricdef.stats.unit_sd import adjusted_sd, cluster_sd, quantile_sd, stratified_sd
 
 pytestmark = pytest.mark.soundness
 
@@ -64,6 +69,19 @@ CALLS = {
     "a margin of equivalence": lambda v: power_equivalence(0.0, 1.0, 100, 100, -0.1, v, Level(0.05, 1)),
     "a density": lambda v: quantile_sd(0.5, v),
     "the sd of a stratum": lambda v: stratified_sd([0.5, 0.5], [1.0, v]),
+    "hits": lambda v: homogeneity([v, 5], [10, 10]),
+    "units": lambda v: homogeneity([5, 5], [v, 10]),
+    "a count": lambda v: independence([[50, 60], [50, v]]),
+    "a count of a ratio": lambda v: chi_square([50, v], [0.5, 0.5]),
+    "one of several effects": lambda v: cochran_q([1.0, v], [0.1, 0.1]),
+    "the error of one of several effects": lambda v: cochran_q([1.0, 2.0], [0.1, v]),
+    "a variance": lambda v: effects.satterthwaite([1.0, v], [3.0, 4.0]),
+    "a weight": lambda v: run_contrast(EST, [1.0, v], 0.05),
+    "a planned information": lambda v: realised_fractions([0.5, 0.8], v, final=False),
+    "the least value": lambda v: sample_quantile([v, 2.0, 3.0], 0.5),
+    "the level of ranks": lambda v: binomial_ranks(100, 0.5, v),
+    "an sd before adjustment": lambda v: adjusted_sd(v, 0.5),
+    "an sd within clusters": lambda v: cluster_sd(v, 10.0, 0.1),
 }
 
 
