@@ -75,8 +75,12 @@ def stagewise(
     up = _more_extreme(bounds, look, z, 0.0, 1, heeded=bounds.binding)
     p_value = min(1.0, 2 * min(up, _more_extreme(bounds, look, z, 0.0, -1))) if bounds.sided == 2 else min(1.0, up)
     lower, upper = solve(bounds.level, heeded=bounds.binding), solve(1 - bounds.level, heeded=True)
-    if bounds.sided == 1 and not final and not bounds.rejects(look, z):
+    # Futility bounds apart, only the last digits can differ from the comparison with the bound.
+    if bounds.rejects(look, z):
+        p_value = min(p_value, bounds.alpha)
+    else:
         p_value, lower = max(p_value, math.nextafter(bounds.alpha, 1.0)), min(lower, 0.0)
+        upper = max(upper, 0.0) if bounds.sided == 2 else upper
     return Stagewise(look, p_value, solve(0.5, heeded=True), lower, upper, bounds.alpha)
 
 

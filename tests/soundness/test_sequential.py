@@ -40,6 +40,18 @@ def test_the_p_after_a_stop_agrees_with_the_test_whatever_futility_bounds_do(bin
             assert (found.lower > 0) == bounds.rejects(look, z)
 
 
+@pytest.mark.parametrize("sided", [1, 2])
+def test_the_p_after_a_stop_agrees_with_the_bound_to_the_last_digit(sided):
+    """On the bound itself the p was alpha and some 1e-14."""
+    for name in ("obrien_fleming", "pocock"):
+        bounds = boundaries(AlphaSpending(Spending(name)), [0.2, 0.45, 0.7, 1.0], 0.05, sided)
+        last = bounds.upper[-1]
+        for z in (last, np.nextafter(last, 0), np.nextafter(last, 9)):
+            found = stagewise(bounds, 3, float(z), 0.1)
+            assert (found.p_value <= 0.05) == bounds.rejects(3, float(z))
+            assert found.lower <= 0 or bounds.rejects(3, float(z))
+
+
 def test_the_p_after_futility_bounds_that_were_overruled_holds_its_level():
     """Paths of the null that ignore the lower bounds: P(p <= 0.05) is 0.05, not more."""
     information = np.array([0.2, 0.4, 0.6, 0.8, 1.0])
