@@ -61,7 +61,7 @@ class Linearised:
 
 
 def unadjusted(arms: Sequence[SecondMoments], outcome: Outcome) -> ArmEstimates:
-    """The unadjusted estimator of either kind of outcome; see `unadjusted_mean` and `unadjusted_ratio`."""
+    """The unadjusted estimator of either kind of outcome: `unadjusted_mean`, `unadjusted_ratio`; references there."""
     if isinstance(outcome, RatioOutcome):
         return unadjusted_ratio(arms, outcome.numerator, outcome.denominator)
     return unadjusted_mean(arms, outcome.column)

@@ -164,7 +164,7 @@ def contrast_covariance(est: ArmEstimates, contrasts: ArrayLike) -> Floats:
     """Joint covariance C V C' of several contrasts of the arm estimates, for simultaneous inference.
 
     For differences to one baseline of independent arms the off-diagonal is the baseline's variance; for adjusted or
-    stratified estimates it has the shared terms of `est.cov` too.
+    stratified estimates it has the shared terms of `est.cov` too. Hothorn, Bretz & Westfall (2008).
 
     Args:
         est: The arm estimates.

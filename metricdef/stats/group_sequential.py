@@ -247,7 +247,10 @@ def characteristics(bounds: Boundaries, power: float, theta: float | None = None
 
 
 def expected_fraction(bounds: Boundaries, theta: float) -> float:
-    """Expected information at the stop over the maximum: sum t_j P(stop at j), the rest at the last look."""
+    """Expected information at the stop over the maximum: sum t_j P(stop at j), the rest at the last look.
+
+    Jennison & Turnbull (2000).
+    """
     last = bounds.looks.information[-1]
     early = bounds.crossing(theta).stop[:-1]
     shares = [value / last for value in bounds.looks.information[:-1]]

@@ -15,7 +15,7 @@ def with_indicators(whole: Moments, cells: Mapping[str, tuple[int, Floats]], ind
     A unit lies in exactly one cell. With n_k of the arm's n units in cell k and p_k = n_k / n: mean p_k,
     comoments n (p_k 1{k = l} - p_k p_l) and n_k (m_y,k - m_y) with a column y, third n p_k (1 - p_k)(1 - 2 p_k).
     Exact: nothing is estimated. With Lin's estimator on these indicators (all cells but one) the adjusted difference is
-    that of post-stratification.
+    that of post-stratification. Miratrix, Sekhon & Yu (2013); Lin (2013).
 
     Args:
         whole: Moments of the arm.

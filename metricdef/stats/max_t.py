@@ -98,6 +98,8 @@ def contrast_correlation(arms: Sequence[Moments], contrasts: Sequence[Contrast])
 def covariance(arms: Sequence[Moments], influence: Sequence[Sequence[Floats]]) -> Floats:
     """Cov_kl = sum_g n_g v_gk' S_g v_gl of estimates whose units in arm g move them by v_g'(row - arm mean).
 
+    Lin (2013); Deng, Knoblich & Lu (2018).
+
     Args:
         arms: Moments per arm.
         influence: v of every estimate, per arm.

@@ -44,6 +44,7 @@ def noncentral_tail(c: float, df: float, mean: float) -> float:
 
     scipy's noncentral t is NaN or loses its digits in the tail away from the mean and for many degrees of freedom.
     The log density of x is -df (e^2x - 1 - 2x) / 2; the grid ends where it has fallen by 40 or more.
+    Johnson, Kotz & Balakrishnan (1995), chapter 31.
     """
     from scipy.special import ndtr
 
@@ -55,7 +56,7 @@ def between(c: float, df: float, below: float, above: float) -> float:
     """E of max(0, P(below + c s < Z < above - c s)), s = chi_df / sqrt(df): that two one-sided t tests both reject.
 
     Z standard normal; below and above are the margins less the effect, in standard errors. Error about 1e-7: the
-    integrand has a corner.
+    integrand has a corner. Phillips (1990).
     """
     from scipy.special import ndtr
 
@@ -93,7 +94,10 @@ def welch_tail(one_sided: float, df: WelchDf, mean: float) -> float:
 
 
 def welch_between(one_sided: float, df: WelchDf, below: float, above: float) -> float:
-    """That both one-sided Welch tests of an equivalence reject: `between`, averaged as in `welch_tail`."""
+    """That both one-sided Welch tests of an equivalence reject: `between`, averaged as in `welch_tail`.
+
+    Moser, Stevens & Watts (1989); Phillips (1990).
+    """
     total = df.treatment + df.control
     return min(1.0, sum(w * between(q, total, below, above) for w, q in zip(*_critical(one_sided, df), strict=True)))
 

@@ -96,6 +96,8 @@ def sample_size_arms(
 ) -> tuple[float, ...]:
     """Units per arm, control first, with which `power_arms` reaches a power: a root in the size of the control.
 
+    Assumptions as there. Horn & Vollandt (1998).
+
     Args:
         differences: True effects, not 0.
         allocation: Units of each arm, control first, at any scale.

@@ -69,6 +69,8 @@ def sample_size_equivalence(
 ) -> SampleSize:
     """Units with which both one-sided tests reject with a given probability: a root of `power_equivalence`.
 
+    Assumptions as there. Phillips (1990).
+
     Args:
         difference: True effect, between the margins.
         sd: As in `power_equivalence`, as are the others.
@@ -110,6 +112,7 @@ def smallest_equivalence_margin(
     """The m for which equivalence between -m and m is shown with a power: a root of `power_equivalence`.
 
     With normal quantiles it lies between |d| + (c + z_w) se and |d| + (c + z_{(1 + w) / 2}) se, w the power.
+    Phillips (1990).
 
     Args:
         difference: True effect.

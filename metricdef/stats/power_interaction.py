@@ -10,7 +10,7 @@ Cells = tuple[tuple[float, float], tuple[float, float]]
 
 
 def interaction_error(sd: float | Cells, units: Cells) -> float:
-    """Standard error of (mu_11 - mu_01) - (mu_10 - mu_00): sqrt(sum s_ab^2 / n_ab).
+    """Standard error of (mu_11 - mu_01) - (mu_10 - mu_00): sqrt(sum s_ab^2 / n_ab). Cox (1958).
 
     Args:
         sd: Of a unit, in all cells or per cell.
@@ -43,7 +43,7 @@ def power_interaction(interaction: float, sd: float | Cells, units: Cells, level
 
 
 def mde_interaction(sd: float | Cells, units: Cells, level: Level, wanted: float) -> float:
-    """Smallest interaction seen with a power: (c + z_power) se.
+    """Smallest interaction seen with a power: (c + z_power) se. Cox (1958); Bloom (1995).
 
     Args:
         sd: As in `power_interaction`, as are the others.
@@ -59,7 +59,7 @@ def sample_size_interaction(
 ) -> float:
     """Units in all four cells for a power, with independent randomisation: n_ab = n times the product of the shares.
 
-    n = sum s_ab^2 / share_ab (c + z_power)^2 / interaction^2.
+    n = sum s_ab^2 / share_ab (c + z_power)^2 / interaction^2. Cox (1958); Lachin (1981).
 
     Args:
         interaction: As in `power_interaction`, as are the others.

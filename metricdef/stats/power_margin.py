@@ -78,6 +78,8 @@ def sample_size_relative_margin(
 ) -> SampleSize:
     """Units for a power of `power_relative_margin`: the formula of `sample_size` for its contrast, with "welch" a root.
 
+    Assumptions as there. Laster & Johnson (2003).
+
     Args:
         margin: As in `power_relative_margin`, as are the others.
         mean: Of the baseline.
@@ -121,6 +123,8 @@ def smallest_relative_margin(
     test: Reference = "z",
 ) -> float:
     """The smallest margin that is shown with a power: a root of `power_relative_margin` in the margin.
+
+    Assumptions as there. Laster & Johnson (2003).
 
     Args:
         mean: As in `power_relative_margin`, as are the others.

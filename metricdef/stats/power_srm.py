@@ -31,7 +31,7 @@ def power_srm(units: float, true_shares: Sequence[Share], shares: Sequence[Share
 
 
 def sample_size_srm(true_shares: Sequence[Share], shares: Sequence[Share], alpha: float, wanted: float) -> float:
-    """Units in all arms with which shares that are not the declared ones are seen: a root of `power_srm`.
+    """Units in all arms with which shares that are not the declared ones are seen: a root of `power_srm`. Cohen (1988).
 
     Args:
         true_shares: As in `power_srm`, as are the others.
@@ -50,7 +50,7 @@ def sample_size_srm(true_shares: Sequence[Share], shares: Sequence[Share], alpha
 
 
 def smallest_loss(units: float, shares: Sequence[Share], arm: int, alpha: float, wanted: float) -> float:
-    """The share of an arm's units that must be lost to be seen with a power: a root of `power_srm`.
+    """The share of an arm's units that must be lost to be seen with a power: a root of `power_srm`. Cohen (1988).
 
     Args:
         units: In all arms before any loss.

@@ -121,7 +121,7 @@ def _chosen(n: int, expected: Sequence[Fraction]) -> Method:
 
 
 def chi_square(counts: Sequence[int], shares: Sequence[Share]) -> SrmResult:
-    """The default test of a fixed design: `fixed_sample` with "auto"."""
+    """The default test of a fixed design: `fixed_sample` with "auto". Pearson (1900)."""
     return fixed_sample(counts, shares)
 
 
