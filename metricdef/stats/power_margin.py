@@ -42,7 +42,7 @@ def power_relative_margin(
 
     Args:
         margin: 0.01 is one per cent.
-        mean: Of the baseline.
+        mean: Of the baseline; where lower is better with its sign turned.
         sd: Of a unit, treatment and (unless given) control.
         n_treatment: Units.
         n_control: Units.
@@ -55,7 +55,7 @@ def power_relative_margin(
         NotComputable: `baseline_zero`.
     """
     other = sd if sd_control is None else sd_control
-    gap, control = _contrast(margin, mean, lift, other)
+    gap, control = _contrast(margin, mean, lift, other, level)
     se = standard_error(sd, n_treatment, n_control, control)
     df = freedom(test, sd, n_treatment, n_control, control)
     if isinstance(df, WelchDf):
@@ -96,7 +96,7 @@ def sample_size_relative_margin(
         NotComputable: `baseline_zero`.
     """
     other = sd if sd_control is None else sd_control
-    gap, control = _contrast(margin, mean, lift, other)
+    gap, control = _contrast(margin, mean, lift, other, level)
     if test != "welch":
         return sample_size(gap, sd, level, wanted, sd_control=control, allocation=allocation, arms=arms, test=test)
     needed_noncentrality(level, wanted)  # refuses what is no power
@@ -158,8 +158,10 @@ def smallest_relative_margin(
     return low if excess(low) >= 0 else float(brentq(excess, low, high, xtol=1e-14))
 
 
-def _contrast(margin: float, mean: float, lift: float, sd_control: float) -> tuple[float, float]:
+def _contrast(margin: float, mean: float, lift: float, sd_control: float, level: Level) -> tuple[float, float]:
     """Expectation of the contrast and the sd of the control's term."""
+    if level.sided != 1:
+        raise ValueError("non-inferiority is a one-sided test")
     if not 0 < margin < 1:
         raise ValueError(f"a relative margin lies between 0 and 1: {margin}")
     if mean == 0 or not math.isfinite(mean):

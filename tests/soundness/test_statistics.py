@@ -10,6 +10,7 @@ from metricdef.stats.moments import from_rows
 from metricdef.stats.power import Level, power
 from metricdef.stats.power_arms import power_arms
 from metricdef.stats.power_equivalence import power_equivalence
+from metricdef.stats.power_margin import power_relative_margin
 from metricdef.stats.proportions import score_difference, score_ratio, score_test
 from metricdef.stats.tails import t_quantile
 
@@ -96,3 +97,11 @@ def test_a_power_is_no_more_than_1(n, test):
         found = power_arms([5.0, 6.0], [n, *units], Level(0.02, 2), 1.0)
         assert max(found.each) <= 1
         assert 1 - 1e-9 < found.all <= found.any <= 1
+
+
+def test_a_relative_margin_is_not_shown_by_a_treatment_beyond_it():
+    """At a two-sided level the distance lost its sign: an effect of -9 % was "shown" to be within 5 % with power 0.98."""
+    with pytest.raises(ValueError, match="one-sided"):
+        power_relative_margin(0.05, 10.0, 1.0, 200, 200, Level(0.05), lift=-0.09)
+    with pytest.raises(ValueError, match="above the null"):
+        power_relative_margin(0.05, 10.0, 1.0, 200, 200, Level(0.025, 1), lift=-0.09)
