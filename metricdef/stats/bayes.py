@@ -141,8 +141,9 @@ class EffectVariance:
 def effect_variance(est: ArmEstimates, arm: int, scale: Scale = "absolute", baseline: int = 0) -> EffectVariance:
     """Estimate and variance of an effect on the scale of the prior.
 
-    Absolute: mu_1 - mu_0. Relative: mu_1 / mu_0 - 1 by the delta method, variance of mu_1 - (mu_1 / mu_0) mu_0 over
-    mu_0^2. Deng, Knoblich & Lu (2018).
+    Absolute: mu_1 - mu_0. Relative: (mu_1 - mu_0) / |mu_0| by the delta method, variance of mu_1 - (mu_1 / mu_0) mu_0
+    over mu_0^2: with a baseline below 0, too, an effect above 0 is a larger mean, which is what the chance to beat the
+    baseline asks (`effects.relative` has the opposite sign there). Deng, Knoblich & Lu (2018).
 
     Raises:
         NotComputable: `too_few_units`; `baseline_zero`; `zero_variance`.
@@ -162,4 +163,4 @@ def effect_variance(est: ArmEstimates, arm: int, scale: Scale = "absolute", base
     variance = quadratic(weights, est.cov) / unit / unit
     if not variance > 0:
         raise NotComputable("zero_variance", "the estimates have no variance")
-    return EffectVariance((mu1 - mu0) / unit, variance)
+    return EffectVariance((mu1 - mu0) / abs(unit), variance)

@@ -1,9 +1,12 @@
 """Ways in which a statistic could contradict itself."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 
 from metricdef.stats import srm
+from metricdef.stats.bayes import effect_variance, update
 from metricdef.stats.contingency import homogeneity
 from metricdef.stats.effects import relative, unadjusted_mean
 from metricdef.stats.moments import from_rows
@@ -105,3 +108,13 @@ def test_a_relative_margin_is_not_shown_by_a_treatment_beyond_it():
         power_relative_margin(0.05, 10.0, 1.0, 200, 200, Level(0.05), lift=-0.09)
     with pytest.raises(ValueError, match="above the null"):
         power_relative_margin(0.05, 10.0, 1.0, 200, 200, Level(0.025, 1), lift=-0.09)
+
+
+@pytest.mark.parametrize("shift", [-10.0, 10.0])
+def test_the_chance_to_beat_a_negative_baseline_is_that_of_a_larger_mean(shift):
+    """A relative effect was taken over the baseline with its sign: the better arm of two losses had a chance of 0."""
+    rng = np.random.default_rng(4)
+    est = unadjusted_mean([from_rows(["y"], shift + rng.normal(mean, 1, (200, 1))) for mean in (0.0, 0.3)], "y")
+    chances = [update(*astuple(effect_variance(est, 1, scale))).chance_to_beat for scale in ("absolute", "relative")]
+    assert chances[1] == pytest.approx(chances[0], abs=0.02)
+    assert min(chances) > 0.9
