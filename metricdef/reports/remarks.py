@@ -39,7 +39,12 @@ def recommendation(readout: Readout) -> tuple[str, str]:
 def _why_hold(readout: Readout) -> str:
     if readout.look is not None and not readout.look["final"]:
         return "no rule is met at this look"
-    return "too early to decide" if words.is_early(readout) else "the rule for shipping is not met"
+    if words.is_early(readout):
+        return "too early to decide"
+    asked = [row for row in readout.estimates if row.segment is None and row.role in ("primary", "guardrail")]
+    if any(row.verdict == "not_computed" for row in asked):
+        return "something that the rule asks about could not be computed"
+    return "the rule for shipping is not met"
 
 
 def _stopped_arms(readout: Readout) -> str:

@@ -139,7 +139,7 @@ def test_stopping_one_arm_rolls_nothing_else_back():
         "whole_experiment": False,
         "flag": {"provider": "openfeature", "key": "one_page", "rollback": "off"},
     }
-    found = readout(decision=DecisionRow("hold", None, (), {"new": "stop", "newer": "hold"}), alert=alert)
+    found = readout(row(), decision=DecisionRow("hold", None, (), {"new": "stop", "newer": "hold"}), alert=alert)
     assert remarks.rollback(found) == ["To stop: take new out of flag one_page (openfeature)"]
     assert (
         remarks.recommendation(found)[1] == "the rule for shipping is not met; new is to be stopped, the others go on"

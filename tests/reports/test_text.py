@@ -175,7 +175,13 @@ def test_health_then_the_decision_stand_before_every_number():
     ],
 )
 def test_decision_in_words(decision, says):
-    assert f"DECISION  {says}" in one(decision=decision)
+    assert f"DECISION  {says}" in one(row(), decision=decision)
+
+
+def test_a_hold_for_want_of_numbers_says_so():
+    """It read as if the effects were known."""
+    said = "DECISION  HOLD: something that the rule asks about could not be computed"
+    assert said in one(row(), LATENCY, decision=DecisionRow("hold", None, ()))
 
 
 def test_health_is_one_line_when_all_passed():
