@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -17,7 +18,7 @@ from metricdef.compiler.plan import Plan
 from metricdef.compiler.query import Query
 from metricdef.compiler.refusals import refuse
 from metricdef.compiler.render import render
-from metricdef.definitions.files import find_project
+from metricdef.definitions.files import FOLDER, find_project
 from metricdef.definitions.load import load_project
 from metricdef.definitions.lookup import source_columns
 from metricdef.definitions.policy import apply_policy, unused_waivers
@@ -67,13 +68,20 @@ class Project:
 
     def check(self, *, live: bool = False, profile: str | None = None) -> tuple[Diagnostic, ...]:
         """Everything wrong with the definitions; `live` also asks the warehouse for tables, columns and types."""
-        if self.loaded.project is None or self.loaded.errors:
-            return self.loaded.diagnostics
-        project = self.loaded.project
-        seen = self._inspected(profile) if live else []
-        more, used = apply_policy(project, [*self._refusals(), *self._protocol_findings(), *seen])
-        unused, _ = apply_policy(project, unused_waivers(project, self.loaded.waivers_used | used))
-        return tuple(sorted({*self.loaded.diagnostics, *more, *unused}, key=lambda d: d.order))
+        is_fit = self.loaded.project is not None and not self.loaded.errors
+        return _findings(self.loaded, self._inspected(profile) if live and is_fit else [])
+
+    def known_findings(self, base: str | None = None) -> tuple[str, Counter[tuple[str, str, str]]]:
+        """The commit that is compared with, and how often each finding was there without asking the warehouse.
+
+        A finding is its rule, its file below metrics/ and its message: lines move. Raises as `review` does.
+        """
+        from metricdef.review.revisions import find_revision, load_revision
+
+        revision = find_revision(self.root, base)
+        with load_revision(self.root, revision) as before:
+            found = _findings(before) if before else ()
+        return revision.shown, Counter(map(identity, found))
 
     def _inspected(self, profile: str | None) -> list[Diagnostic]:
         """What the warehouse says of the definitions."""
@@ -82,16 +90,6 @@ class Project:
         resolved = self._profile(profile)
         with connect(resolved, self._session("metricdef")) as warehouse:
             return inspect_sources(self.definitions, warehouse, self.definitions.sources, dict(resolved.schemas))[1]
-
-    def _refusals(self) -> list[Diagnostic]:
-        """What `run` would refuse, as warnings: the definitions are right, this version is not there yet."""
-        project = self.definitions
-        return [replace(d, severity="warning") for name in project.experiments for d in refuse(project, name)]
-
-    def _protocol_findings(self) -> list[Diagnostic]:
-        from metricdef.governance.findings import check_protocols
-
-        return check_protocols(self.definitions)
 
     def _refuse_changes(self, experiment: str) -> None:
         """Raise DefinitionErrors where the protocol is locked and not what the definitions say."""
@@ -523,6 +521,26 @@ class Project:
     def _profile(self, name: str | None) -> Profile:
         settings = self.definitions.settings
         return resolve_profile(name, settings.profiles, settings.default_profile, self.root)
+
+
+def _findings(loaded: Loaded, seen: Iterable[Diagnostic] = ()) -> tuple[Diagnostic, ...]:
+    """Everything wrong with definitions; `seen` is what the warehouse says of them."""
+    from metricdef.governance.findings import check_protocols
+
+    project = loaded.project
+    if project is None or loaded.errors:
+        return loaded.diagnostics
+    # What `run` would refuse is a warning: the definitions are right, this version is not there yet.
+    refused = [replace(d, severity="warning") for name in project.experiments for d in refuse(project, name)]
+    more, used = apply_policy(project, [*refused, *check_protocols(project), *seen])
+    unused, _ = apply_policy(project, unused_waivers(project, loaded.waivers_used | used))
+    return tuple(sorted({*loaded.diagnostics, *more, *unused}, key=lambda d: d.order))
+
+
+def identity(found: Diagnostic) -> tuple[str, str, str]:
+    """What makes a finding the same one in two revisions: its rule, its file below metrics/, its message."""
+    file = f"/{found.place.file}".rpartition(f"/{FOLDER}/")[2] if found.place else ""
+    return found.rule, file, found.message
 
 
 def select_tests(project: Definitions, select: Iterable[str]) -> list[str]:

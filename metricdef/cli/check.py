@@ -8,13 +8,14 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metricdef.cli.checked import Checked, keep_checked, key_of, read_checked
 from metricdef.cli.output import Progress, use_color, write_file
 from metricdef.definitions.files import FOLDER, SCHEMA_FILE, find_project
-from metricdef.errors import Diagnostic
+from metricdef.errors import Diagnostic, UsageError
 from metricdef.reports.diagnostics import diagnostics_json, render_diagnostics
 
 if TYPE_CHECKING:
@@ -26,7 +27,11 @@ def run(options: argparse.Namespace) -> int:
     progress = Progress(quiet=options.quiet)
     if options.refresh_schema:
         _refresh_schema(options, progress)
+    if options.base is not None and not options.new_only:
+        raise UsageError("`--base` goes with `--new-only`")
     checked = _check_live(options, progress) if options.live else _check(options)
+    if options.new_only:
+        checked = _new_only(options, checked)
     print(_rendered(options, checked.diagnostics, checked.files))
     if checked.without_columns and not options.live and not options.quiet:
         hint = "ask the warehouse with --live, or keep its columns with --refresh-schema"
@@ -51,6 +56,25 @@ def _check(options: argparse.Namespace) -> Checked:
         gc.enable()
     keep_checked(root, key, checked)
     return checked
+
+
+def _new_only(options: argparse.Namespace, checked: Checked) -> Checked:
+    """Without what was there before the change; how much that is, is said."""
+    from metricdef.api import identity
+
+    shown, known = _project(options).known_findings(options.base)
+    new = []
+    for found in checked.diagnostics:
+        key = identity(found)
+        if known[key] > 0:
+            known[key] -= 1
+        else:
+            new.append(found)
+    old = len(checked.diagnostics) - len(new)
+    if old and not options.quiet:
+        what = f"{old} finding{'s' if old > 1 else ''} that {'were' if old > 1 else 'was'} there at {shown}"
+        print(f"· {what} {'are' if old > 1 else 'is'} not shown", file=sys.stderr)
+    return replace(checked, diagnostics=tuple(new))
 
 
 def _check_live(options: argparse.Namespace, progress: Progress) -> Checked:

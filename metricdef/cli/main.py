@@ -213,6 +213,8 @@ def _add_check(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--fail-on", choices=("error", "warning", "never"), default="error", help="which findings give exit code 1"
     )
+    verb.add_argument("--new-only", action="store_true", help="only findings that were not there at --base")
+    _add_base(verb)
 
 
 def _add_compile(verb: argparse.ArgumentParser) -> None:

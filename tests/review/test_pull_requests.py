@@ -511,3 +511,24 @@ def test_definitions_that_the_commit_only_points_at(repository, tmp_path, capsys
     Change(repository).edit(SOURCES, "amount - discount", "amount")
     assert main(["plan", "--project", str(repository), "--quiet"]) == 2
     assert f"{linked} is {what} at" in capsys.readouterr().err
+
+
+# --- findings that are new ------------------------------------------------------------------------------------------------
+
+
+def test_only_findings_that_the_change_brings(repository, capsys):
+    """Lines move, and of two alike one may be new."""
+    change = Change(repository).edit(SHOP, "agg: count_distinct", "agg: distinct").edit(SEARCH, "owners:", "owner:")
+    git(repository, "commit", "--quiet", "-am", "two errors")
+    git(repository, "branch", "--force", "main", "change")
+    check = ["check", "--project", str(repository), "--new-only", "--format", "json"]
+    change.edit(SHOP, "metrics:\n", "# A comment.\nmetrics:\n")
+    assert main(check) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["diagnostics"] == []
+    assert "2 findings that were there at main (" in shown.err
+    change.edit(SHOP, "agg: active_days", "agg: distinct")
+    assert main(check) == 1
+    found = json.loads(capsys.readouterr().out)["diagnostics"]
+    assert [(d["rule"], d["file"].rpartition("/")[2]) for d in found] == [("invalid-value", "shop.yml")]
+    assert main(["check", "--project", str(repository), "--base", "main"]) == 2
