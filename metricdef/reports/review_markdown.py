@@ -13,6 +13,7 @@ from metricdef.review.records import Key, Review
 
 MARK = "<!-- metricdef plan -->"  # by which the comment is found again
 MOST_LINES = 59
+_NO_LIMIT = 1e6
 _SCALES = (8.0, 6.0, 4.0, 3.0, 2.5, 2.0, 1.6, 1.3, 1.0, 0.8, 0.6, 0.4, 0.2)
 _SHAPES = {"project": ("[/", "/]"), "sources": ("[(", ")]"), "experiments": ("([", "])")}
 _SENTENCE = 600  # characters
@@ -34,11 +35,18 @@ def render_comment(review: Review, numbers: Sequence[Numbers] = ()) -> str:
 
     Lists are cut to what fits, and say how much was left out.
     """
+    whole = list(_lines(review, numbers, _Room(_NO_LIMIT)))
+    lines = whole if len(whole) <= MOST_LINES else _cut(review, numbers)
+    return "\n".join(lines) + "\n"
+
+
+def _cut(review: Review, numbers: Sequence[Numbers]) -> list[str]:
+    rest = ["", "Lists are cut to what fits here: `metricdef plan -v` in a checkout of the branch prints all of it."]
     for scale in _SCALES:
-        lines = list(_lines(review, numbers, _Room(scale)))
+        lines = [*_lines(review, numbers, _Room(scale)), *rest]
         if len(lines) <= MOST_LINES:
             break
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _lines(review: Review, numbers: Sequence[Numbers], room: _Room) -> Iterator[str]:
