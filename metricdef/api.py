@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from metricdef.jobs.build import Job
     from metricdef.jobs.ingest import Written
     from metricdef.jobs.queries import Place
+    from metricdef.review.costs import RunCost
     from metricdef.review.lineage import Lineage
     from metricdef.review.numbers import Numbers
     from metricdef.review.records import Review
@@ -218,6 +219,26 @@ class Project:
                     )
                     for name in names
                 )
+
+    def costs(
+        self,
+        experiments: Iterable[str],
+        base: str | None = None,
+        profile: str | None = None,
+        as_of: str | datetime | None = None,
+    ) -> tuple[RunCost, ...]:
+        """What runs of experiments would read as they are defined at a commit and now, by the warehouse's estimate alone."""
+        from metricdef.review.costs import run_costs
+        from metricdef.review.revisions import find_revision, load_revision
+
+        project, revision = self.definitions, find_revision(self.root, base)
+        instant, resolved = read_as_of(as_of, project.settings.defaults.timezone), self._profile(profile)
+        with (
+            load_revision(self.root, revision) as before,
+            connect(resolved, self._session("metricdef plan")) as warehouse,
+        ):
+            was = before.project if before and not before.errors else None
+            return run_costs(was, project, experiments, instant, warehouse, resolved)
 
     def _recorded_looks(self, experiment: str) -> tuple[LookRecord, ...]:
         """Looks recorded so far, whatever the design is now."""

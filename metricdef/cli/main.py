@@ -368,7 +368,12 @@ def _add_plan(verb: argparse.ArgumentParser) -> None:
         metavar="EXPERIMENT",
         help="also the numbers of experiments before and now; without names of all that are reached and no drafts",
     )
-    verb.add_argument("--as-of", metavar="INSTANT", help="with --diff: rows at or after it do not count (default: now)")
+    verb.add_argument(
+        "--cost", action="store_true", help="also what computing again would read, as the warehouse expects"
+    )
+    verb.add_argument(
+        "--as-of", metavar="INSTANT", help="with --diff and --cost: rows at or after it do not count (default: now)"
+    )
     _add_sample(verb, "with --diff: ")
     verb.add_argument(
         "--fail-on",

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from metricdef.reports.markdown import bare, block, code, label, table
 from metricdef.reports.numbers_words import numbers_markdown
+from metricdef.reports.review_costs import costs_markdown
 from metricdef.reports.review_words import causes, consequence, counted, named, summary, touched, verdict
+from metricdef.review.costs import RunCost
 from metricdef.review.numbers import Numbers
 from metricdef.review.records import Key, Review
 
@@ -30,18 +32,25 @@ class _Room:
         return max(1, round(weight * self.scale))
 
 
-def render_comment(review: Review, numbers: Sequence[Numbers] = ()) -> str:
+def render_comment(review: Review, numbers: Sequence[Numbers] = (), costs: Sequence[RunCost] = ()) -> str:
     """The comment, ended by a line break. `numbers`: of experiments before and now, where they were computed.
+
+    `costs`: of computing experiments again, where the warehouse was asked.
 
     Lists are cut to what fits, and say how much was left out.
     """
-    whole = list(_lines(review, numbers, _Room(_NO_LIMIT)))
-    lines = whole if len(whole) <= MOST_LINES else _cut(review, numbers)
+    told = ["", costs_markdown(costs)] if costs else []
+    whole = [*_lines(review, numbers, _Room(_NO_LIMIT)), *told]
+    lines = whole if len(whole) <= MOST_LINES else _cut(review, numbers, told)
     return "\n".join(lines) + "\n"
 
 
-def _cut(review: Review, numbers: Sequence[Numbers]) -> list[str]:
-    rest = ["", "Lists are cut to what fits here: `metricdef plan -v` in a checkout of the branch prints all of it."]
+def _cut(review: Review, numbers: Sequence[Numbers], told: Sequence[str]) -> list[str]:
+    rest = [
+        *told,
+        "",
+        "Lists are cut to what fits here: `metricdef plan -v` in a checkout of the branch prints all of it.",
+    ]
     for scale in _SCALES:
         lines = [*_lines(review, numbers, _Room(scale)), *rest]
         if len(lines) <= MOST_LINES:

@@ -318,3 +318,19 @@ def test_a_sample_is_no_look(repository):
     project.run("ranking", as_of="2026-01-22")
     (found,) = project.diff(["ranking"], as_of="2026-01-22", sample="1/2")
     assert "for all units of a look" in found.hidden
+
+
+def test_what_computing_again_would_read(repository, capsys):
+    """DuckDB tells the size of its file, once a run; drafts that change count, what only changes words does not."""
+    Change(repository).edit(SHOP, "agg: active_days,", "agg: active_days, window: 7d,").edit(
+        CHECKOUT, "[growth]", "[me]"
+    )
+    size = (repository / "shop.duckdb").stat().st_size
+    arguments = ["plan", "--project", str(repository), "--quiet", "--as-of", LATER, "--cost"]
+    assert main([*arguments, "--format", "json"]) == 0
+    (cost,) = json.loads(capsys.readouterr().out)["costs"]
+    assert (cost["experiment"], cost["before"]["bytes"], cost["after"]["bytes"]) == ("banner", size, size)
+    assert main([*arguments, "--format", "markdown"]) == 0
+    assert "\nCost: computing 1 experiment again reads at most " in capsys.readouterr().out
+    assert main(arguments) == 0
+    assert "\nCOST\n  banner: reads at most " in capsys.readouterr().out
