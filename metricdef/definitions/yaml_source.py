@@ -293,7 +293,7 @@ def _syntax_error(document: Document, error: yaml.YAMLError) -> Diagnostic:
     elif problem == "could not find expected ':'" and start is not None:
         place = document.at(start, len(document.lines[start.line]))
         help_ = ["write `key: value`: there is no colon on this line"]
-    elif "flow" in str(getattr(error, "context", "")) and start is not None and start.line < mark.line:
+    elif "flow" in str(getattr(error, "context", "")) and start and mark and start.line < mark.line:
         place = document.at(start)
         help_ = [f"close the `{place.text[place.column - 1]}` on line {place.line}"]
     elif re.search(r":\s*(['\"]).*\1\s*\S", line):
