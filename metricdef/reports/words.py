@@ -32,6 +32,7 @@ REASONS = {
     "sql_refused": "the warehouse can't compute it",
     "ties": "too many equal values",
     "too_few_clusters": "too few clusters",
+    "too_many_looks": "too many looks",
     "too_few_units": "too few units",
     "no_values": "no unit has a value",
     "zero_denominator": "the denominator is 0",
