@@ -114,6 +114,17 @@ def test_a_test_valid_at_any_time_counts_units_of_the_first_epoch(ramp, ramp_roo
     assert found.test("superiority").look.bound == pytest.approx(factor, rel=1e-9)
 
 
+def test_the_interval_of_a_fixed_ramp_before_its_end_counts_them_too(ramp, ramp_root):
+    early = ramp.write(ramp_root, {"method": "fixed"}, ramp=RAMP, exposure=STICKY, secondary=()).run(DAYS[2])
+    _, error, n, v, _ = ramp.combined(ramp.bought.astype(float), DAYS[2])
+    found = row(early, "buyers")
+    rho2 = (-2 * math.log(0.05) + math.log(-2 * math.log(0.05) + 1)) / 10_000
+    k = float(n @ (n * v) / (n[0] * v[0])) * rho2 + 1
+    half = error * math.sqrt(2 * k / (k - 1) * math.log(math.sqrt(k) / 0.05))
+    assert found.absolute.upper - found.absolute.estimate == pytest.approx(half, rel=1e-6)
+    assert found.interval_kind == "anytime"
+
+
 def test_a_step_after_the_looks_goes_on_and_one_before_a_look_makes_it_another(ramp, ramp_root):
     """What a look estimated rests on where the steps before it lie, and on no later one."""
     sole = ramp.write(ramp_root, arms={"control": {"share": "90%"}, "treatment": {"share": "10%"}})
