@@ -52,7 +52,12 @@ def earlier_srm(health: Sequence[HealthRow], earlier: Sequence[LookRecord], plan
     """
     found = []
     alike = [r for r in earlier if r.shares in (None, shares_until(plan, r.as_of))]
-    for row in health:
+    others = len(earlier) - len(alike)
+    for check in health:
+        row = check
+        if others and row.check in SRM_CHECKS:
+            looks = f"{others} earlier look{'s' if others > 1 else ''}"
+            row = replace(row, message=f"{row.message}; {looks}, held against other shares, left out")
         past = [r.srm[row.check] for r in alike if row.check in r.srm]
         if row.check not in SRM_CHECKS or row.p_value is None or not past or min(past) >= row.p_value:
             found.append(row)

@@ -151,7 +151,10 @@ def test_a_sample_ratio_that_was_held_against_other_shares_does_not_count(ramp, 
     assert wrong.decision.recommendation == "invalid"
     right = ramp.write(ramp_root, ramp=RAMP, exposure=STICKY)
     right.history = looks.history
-    assert right.run(DAYS[1]).decision.recommendation != "invalid"
+    found = right.run(DAYS[1])
+    assert found.decision.recommendation != "invalid"
+    (check,) = [h for h in found.health if h.check == "srm_assignment"]
+    assert check.message.endswith("1 earlier look, held against other shares, left out")
 
 
 SHOPS = 24
