@@ -95,14 +95,24 @@ def _of_epochs(
         return units_time(now, units)
     found = []
     for at, result in zip(before, past, strict=True):
-        split = effect.epochs and result.epochs
-        rho = [
-            correlation(result.epochs or _whole(result.information), now, factor)
-            for factor in (factors if split else (1.0,))
-        ]
-        changed = result.estimator != effect.estimator and _OF_ITS_OWN in (result.estimator, effect.estimator)
-        found.append((at, 0.0 if changed else min(rho)))
+        found.append((at, _related(result, effect, now, factors)))
     return following_time(found)
+
+
+def _related(result: ResultLook, effect: Effect, now: Sequence[EpochPart], factors: Sequence[float]) -> float:
+    """The smallest correlation of a look with this one in any contrast that is tested; 0 where it isn't known."""
+    was = result.epochs or _whole(result.information)
+    if effect.epochs and result.epochs:
+        return min(correlation(was, now, factor) for factor in factors)
+    # One of the two was read without a ramp: it has one variance for both arms, and of a ratio no scale.
+    changed = result.estimator != effect.estimator and _OF_ITS_OWN in (result.estimator, effect.estimator)
+    if changed or any(part.is_scaled for part in (*was, *now)):
+        return 0.0
+    return correlation([_as_one(part) for part in was], [_as_one(part) for part in now])
+
+
+def _as_one(part: EpochPart) -> EpochPart:
+    return EpochPart(part.name, part.weight, part.variance(), 0.0)
 
 
 def _whole(information: float) -> tuple[EpochPart, ...]:

@@ -45,6 +45,11 @@ class EpochPart:
         """Variance of arm - factor x baseline within the epoch."""
         return self.shared(self, factor)
 
+    @property
+    def is_scaled(self) -> bool:
+        """Whether the estimate is a ratio, whose scale moves from look to look."""
+        return (self.arm_scale, self.baseline_scale) != (1.0, 1.0)
+
     def shared(self, earlier: EpochPart, factor: float = 1.0) -> float:
         """Covariance with the same epoch of an earlier look: what averages of units share is the later variance."""
         u, v = self.arm_scale, factor * self.baseline_scale
