@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Column = tuple[str, str | None]  # name and type; None for a column without any value
 SMALL = 256 * 2**20  # bytes of a database file below which one thread is fast enough
+ANSWER = "md_answer"  # no table of a project is called so: see `metricdef.compiler.render`
 
 
 class DuckDBWarehouse:
@@ -89,16 +90,25 @@ class DuckDBWarehouse:
         return cls(connection)
 
     def execute(self, statements: Sequence[str]) -> pa.Table:
-        """Run statements in order; Arrow rows of the last."""
+        """Run statements in order; Arrow rows of the last, a query."""
+        with self._running():
+            for statement in statements[:-1]:
+                self._connection.execute(statement)
+            # A relation would be planned once to describe it and once more to run it; for the rows of a few arms,
+            # planning is most of the time.
+            self._connection.execute(f"CREATE OR REPLACE TEMPORARY TABLE {ANSWER} AS {statements[-1]}")
+            return self._connection.table(ANSWER).to_arrow_table()
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """Stops at the time limit, and says what DuckDB's errors mean."""
         import duckdb
 
         stop = None if self._timeout is None else threading.Timer(self._timeout, self._connection.interrupt)
         if stop:
             stop.start()
         try:
-            for statement in statements[:-1]:
-                self._connection.execute(statement)
-            return self._connection.sql(statements[-1]).to_arrow_table()
+            yield
         except duckdb.InterruptException:
             if self._timeout is None:
                 raise WarehouseTimeout("the query was cancelled") from None
@@ -120,8 +130,9 @@ class DuckDBWarehouse:
 
     def cost(self, statements: Sequence[str]) -> Cost:
         """Rows that it expects to read, and the size of the file: every table is read once."""
-        (row,) = self.execute([f"EXPLAIN (FORMAT JSON) {statements[-1]}"]).to_pylist()
-        scans = [n for n in nodes(json.loads(row["explain_value"]), "children") if "Table" in n["extra_info"]]
+        with self._running():
+            ((_, plan),) = self._connection.execute(f"EXPLAIN (FORMAT JSON) {statements[-1]}").fetchall()
+        scans = [n for n in nodes(json.loads(plan), "children") if "Table" in n["extra_info"]]
         return Cost(self._size, {"rows": sum(float(n["extra_info"]["Estimated Cardinality"]) for n in scans)})
 
     def cancel(self) -> None:
