@@ -7,9 +7,9 @@ import math
 from collections.abc import Iterable
 from datetime import datetime
 
-import duckdb
 import numpy as np
 import pyarrow as pa
+from databases import filling
 from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions
 from scipy import stats
 
@@ -75,7 +75,7 @@ class World:
         return Looks(Project(root))
 
     def fill(self, root):
-        with duckdb.connect(str(root / "warehouse.duckdb")) as connection:
+        with filling(root / "warehouse.duckdb") as connection:
             for statement in TABLES:
                 connection.execute(statement)
             units = [f"u{i}" for i in range(len(self.at))]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import duckdb
 import yaml
+from databases import filling
 
 PROJECT = {
     "version": 1,
@@ -35,7 +35,7 @@ def write_definitions(root: Path, *documents: Mapping[str, object], project: Map
 
 def write_warehouse(root: Path, *statements: str) -> None:
     """A DuckDB file at root/warehouse.duckdb, filled by SQL."""
-    with duckdb.connect(str(root / "warehouse.duckdb")) as connection:
+    with filling(root / "warehouse.duckdb") as connection:
         for statement in statements:
             connection.execute(statement)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import duckdb
-import pytest
+from databases import filling
 from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions, write_warehouse
 
 from metricdef.api import Project
@@ -51,7 +52,7 @@ def build(root, first, last=None, **options):
 
 
 def execute(root, statements):
-    with duckdb.connect(str(root / "warehouse.duckdb")) as connection:
+    with filling(root / "warehouse.duckdb") as connection:
         for statement in statements:
             connection.execute(statement)
 
@@ -86,7 +87,7 @@ def assert_same(root, day):
 def assert_close(got, want):
     """Equal in shape and words, numbers to 1e-9."""
     if isinstance(want, float):
-        assert got == pytest.approx(want, rel=1e-9, abs=1e-9)
+        assert math.isclose(got, want, rel_tol=1e-9, abs_tol=1e-9), (got, want)
     elif isinstance(want, dict):
         assert list(got) == list(want)
         assert_close(list(got.values()), list(want.values()))

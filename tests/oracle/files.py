@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from databases import filling
+
 from .oracle import Case
 
 DUCKDB_TYPES = {
@@ -30,12 +32,10 @@ def write_project(case: Case, directory: Path | str) -> Path:
 
 def write_warehouse(case: Case, path: Path | str) -> Path:
     """A DuckDB file with the case's tables; it must not exist yet."""
-    import duckdb
-
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    connection = duckdb.connect(str(path))
-    try:
+    with filling(path) as connection:
+        connection.execute("BEGIN")
         for name, table in case.tables.items():
             columns = ", ".join(f'"{column}" {DUCKDB_TYPES[kind]}' for column, kind in table.columns.items())
             connection.execute(f'CREATE TABLE "{name}" ({columns})')
@@ -43,6 +43,5 @@ def write_warehouse(case: Case, path: Path | str) -> Path:
                 row = "(" + ", ".join("?" for _ in table.columns) + ")"
                 values = [given.get(column) for given in table.rows for column in table.columns]
                 connection.execute(f'INSERT INTO "{name}" VALUES ' + ", ".join([row] * len(table.rows)), values)
-    finally:
-        connection.close()
+        connection.execute("COMMIT")
     return path

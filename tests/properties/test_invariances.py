@@ -20,10 +20,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
+from databases import filling
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from projects import PROJECT, experiment, write_definitions
@@ -123,7 +123,7 @@ def run(data: dict[str, pa.Table], metrics=METRICS, roles=ROLES, sources=SOURCES
         write_definitions(
             folder, {"sources": sources}, {"metrics": metrics}, experiment(metrics=roles, **protocol), project=PROJECT
         )
-        with duckdb.connect(str(folder / "warehouse.duckdb")) as connection:
+        with filling(folder / "warehouse.duckdb") as connection:
             for table, rows in data.items():
                 connection.register("incoming", rows)
                 connection.execute(f"CREATE TABLE {table} AS SELECT * FROM incoming")

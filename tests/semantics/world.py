@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+from databases import filling
 from projects import PROJECT, experiment, write_definitions
 
 from metricdef.analysis.readout import EstimateRow, HealthRow, Readout
@@ -198,7 +199,7 @@ def build(
     targets = {"secondary": None, "primary": {"mde": "5%"}, "guardrail": {"margin": "5%"}}[role]
     protocol["metrics"] = named or {role: dict.fromkeys(metrics, targets)}
     write_definitions(folder, *documents, experiment(**protocol), project=project or defaults())
-    with duckdb.connect(str(folder / "warehouse.duckdb")) as connection:
+    with filling(folder / "warehouse.duckdb") as connection:
         rows = {"assignments": list(exposures), "orders": orders, "visits": visits, "users": users}
         for table, columns in TABLES.items():
             connection.execute(f"CREATE TABLE {table} ({columns})")
