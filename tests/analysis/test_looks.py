@@ -442,13 +442,6 @@ def test_sample_ratio_is_sequential_at_every_look(world, root):
     assert list(p.values()) == sorted(p.values(), reverse=True)
 
 
-def test_jobs_that_would_not_record_their_look_are_refused(tmp_path):
-    protocol = experiment(metrics={"primary": {"buyers": {"mde": "5%"}}}, analysis={"sequential": GROUP})
-    write_definitions(tmp_path, SOURCES, {"metrics": DEFINED}, protocol, project={**SETTINGS, "output_schema": "jobs"})
-    with pytest.raises(UsageError, match="tested at looks"):
-        Project(tmp_path).build(["test"], as_of=DAYS[0])
-
-
 def test_a_design_that_cannot_be_is_refused_before_anything_runs(world, root):
     looks = world.write(root, {**GROUP, "looks": ["10d", "50d"]})
     with pytest.raises(DefinitionErrors):
