@@ -18,7 +18,10 @@ SCALES ?= 0.01 0.1
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses=$(WORKERS)
+# A worker that has nothing left to do takes tests of another: no one waits for the last hundred.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses=$(WORKERS) --dist=worksteal
+# Tests that compare with brute force, the more the more cases are asked for.
+ORACLE := tests/compiler/test_against_oracle.py tests/jobs/test_state_against_oracle.py tests/jobs/test_open.py
 # Stamps: the runtime packages and the project itself; the tools of development on top of them.
 RUN := $(VENV)/.run-installed
 DEV := $(VENV)/.dev-installed
@@ -68,7 +71,7 @@ $(DEV): $(RUN) requirements/dev.txt
 $(FAKESNOW_READY): tests/engines/fakesnow/requirements.txt | $(VENV)/.made-in
 	@echo "Installing fakesnow into $(FAKESNOW) ..."
 	@$(PYTHON) -m venv --clear $(FAKESNOW)
-	@$(FAKESNOW)/bin/python -m pip -qq --disable-pip-version-check install --require-hashes \
+	@$(FAKESNOW)/bin/python -m pip -qq --disable-pip-version-check install --require-hashes --no-compile \
 	  -r tests/engines/fakesnow/requirements.txt
 	@touch $@
 
@@ -87,8 +90,9 @@ $(PAGES_READY): $(DEV) tests/pages/requirements.txt tests/pages/package-lock.jso
 $(SCHEDULERS_READY): tests/schedulers/requirements.txt | $(VENV)/.made-in
 	@echo "Installing dbt, Airflow and Dagster into $(SCHEDULERS) ..."
 	@$(PYTHON) -m venv --clear $(SCHEDULERS)
-	@# The list is whole; pip would look for extras of its packages that it does not name.
-	@$(SCHEDULERS)/bin/python -m pip -qq --disable-pip-version-check install --require-hashes --no-deps \
+	@# The list is whole; pip would look for extras of its packages that it does not name. Of tens of thousands of modules
+	@# few are imported, which compile them.
+	@$(SCHEDULERS)/bin/python -m pip -qq --disable-pip-version-check install --require-hashes --no-deps --no-compile \
 	  -r tests/schedulers/requirements.txt
 	@touch $@
 
@@ -112,10 +116,12 @@ check: test test-oracle test-engines test-schedulers test-editor test-pages lint
 test: $(DEV) ## run the tests (those of the documents apart)
 	$(PYTEST) --ignore=tests/docs --ignore=tests/engines --ignore=tests/schedulers --ignore=tests/editor --ignore=tests/pages $(ARGS)
 
+.PHONY: prepare
+prepare: $(DEV) $(SCHEDULERS_READY) $(FAKESNOW_READY) tests/editor/node_modules/.package-lock.json # what is not installed into $(VENV)
+
 .PHONY: test-oracle
 test-oracle: $(DEV) ## the compiled SQL on DuckDB against brute force: 2,000 generated cases, 40 of them by days (make test: fewer)
-	METRICDEF_ORACLE_CASES=2000 METRICDEF_STATE_CASES=40 METRICDEF_OPEN_CASES=12 $(PYTEST) tests/compiler/test_against_oracle.py \
-	  tests/jobs/test_state_against_oracle.py tests/jobs/test_open.py $(ARGS)
+	METRICDEF_ORACLE_CASES=2000 METRICDEF_STATE_CASES=40 METRICDEF_OPEN_CASES=12 $(PYTEST) $(ORACLE) $(ARGS)
 
 .PHONY: test-engines
 test-engines: $(ENGINES_READY) ## run the compiled SQL on every engine that runs here, installing what is missing
@@ -134,7 +140,7 @@ tests/editor/node_modules/.package-lock.json: tests/editor/package.json tests/ed
 
 .PHONY: test-pages
 test-pages: $(PAGES_READY) ## open pages of readouts in a headless Chromium, installing it
-	METRICDEF_PAGES=1 $(BIN)/python -m pytest tests/pages $(ARGS)
+	METRICDEF_PAGES=1 $(PYTEST) --dist=loadgroup tests/pages $(ARGS)
 
 .PHONY: layers
 layers: $(DEV) ## rooms import only what is to their left; start-up stays light

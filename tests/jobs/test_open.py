@@ -26,7 +26,7 @@ from metricdef.compiler.render import render
 from metricdef.errors import MetricdefError, UsageError
 
 DAY = "2026-03-01"
-SEEDS = int(os.environ.get("METRICDEF_OPEN_CASES", "6"))  # make test-oracle: 12
+SEEDS = int(os.environ.get("METRICDEF_OPEN_CASES", "4"))  # make test-oracle: 12
 
 
 def execute(path: Path, text: str) -> None:
@@ -94,7 +94,7 @@ def compare(seed: int, folder: Path) -> int:
 @pytest.mark.parametrize("dialect", [name for name, table in DIALECTS.items() if table.as_of])
 def test_the_text_holds_nothing_of_the_as_of_it_was_written_at(dialect: str, tmp_path: Path) -> None:
     written = 0
-    for seed in range(12):
+    for seed in range(2 * SEEDS):
         case = random_case(seed)
         write_project(case, tmp_path / str(seed))
         project = Project(tmp_path / str(seed))
@@ -110,7 +110,7 @@ def test_the_text_holds_nothing_of_the_as_of_it_was_written_at(dialect: str, tmp
             assert not re.search(r"\{\{|\{%|\{#", "".join((*query.session[:-1], *query.statements)))
             written += 1
         assert len(found) <= 1, seed
-    assert written > 20
+    assert written > 3 * SEEDS
 
 
 # --- formulas -------------------------------------------------------------------------------------------------------

@@ -15,6 +15,15 @@ AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 NAMES = (*experiments.WORLDS, *EXPERIMENTS)
 
 
+def pytest_collection_modifyitems(items):
+    """What is shown of one page is one worker's (with --dist=loadgroup), which makes the page once."""
+    for item in items:
+        if "page" in item.fixturenames and "folder" not in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group(item.callspec.params["page"]))
+        elif "folder" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group("site"))
+
+
 def absent(reason):
     if os.environ.get("METRICDEF_PAGES"):
         pytest.fail(reason)
