@@ -10,20 +10,16 @@ FAILURE = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnectio
 
 
 class Proxy:
-    """Passes bytes on in both directions until `cut`; from `mute` on it takes connections and says nothing.
-
-    Requests of HTTP whose first line holds one of the words in `failing` are answered by an error of the server's.
-    """
+    """Passes bytes on in both directions until `cut`; from `mute` on it takes connections and says nothing."""
 
     def __init__(self, port: int) -> None:
         self._target = port
         self._open: list[socket.socket] = []
         self.mute = False
-        self.failing: tuple[bytes, ...] = ()
-        self.failed = 0  # requests
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -40,11 +36,6 @@ class Proxy:
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
-                if any(word in data.partition(b"\r\n")[0] for word in self.failing):
-                    self.failed += 1
-                    source.sendall(FAILURE)
-                    source.shutdown(socket.SHUT_RDWR)
-                    return
                 target.sendall(data)
 
     def cut(self) -> None:
@@ -56,5 +47,26 @@ class Proxy:
             one.close()
 
     def stop(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # closing alone does not wake who waits for a connection
+        self._accepting.join(10)
         self._listener.close()
         self.cut()
+
+
+class FailingService(Proxy):
+    """Answers requests of HTTP whose first line holds one of the words in `failing` as a server that has broken down."""
+
+    failing: tuple[bytes, ...] = ()
+    failed = 0  # requests
+
+    def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                line = data.partition(b"\r\n")[0]
+                if [word for word in self.failing if word in line]:
+                    self.failed += 1
+                    source.sendall(FAILURE)
+                    source.shutdown(socket.SHUT_RDWR)
+                    return
+                target.sendall(data)

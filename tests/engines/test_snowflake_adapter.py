@@ -28,7 +28,7 @@ from metricdef.warehouses.snowflake import SETTINGS
 
 from . import snowflake
 from .conftest import REQUIRED
-from .proxy import Proxy
+from .proxy import FailingService
 from .snowflake import Snowflake
 
 SLOW = "SELECT COUNT(*) AS n FROM many AS a CROSS JOIN many AS b CROSS JOIN many AS c CROSS JOIN many AS d"
@@ -306,11 +306,11 @@ def test_a_statement_that_the_service_stops_is_no_metric_s_fault(server):
 
 
 @pytest.fixture
-def proxy(server, monkeypatch) -> Iterator[Proxy]:
+def proxy(server, monkeypatch) -> Iterator[FailingService]:
     """The connector would try again for half a minute."""
     complete = adapter._arguments
     monkeypatch.setattr(adapter, "_arguments", lambda *given: {**complete(*given), "retry_max_attempts": 2})
-    made = Proxy(server.port)
+    made = FailingService(server.port)
     yield made
     made.stop()
 
