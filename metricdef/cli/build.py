@@ -34,10 +34,16 @@ def run(options: argparse.Namespace) -> int:
     folder = Path(options.output)
     for job in jobs:
         write_file(folder / job.path, job.text)
-    manifest = json.dumps(build_manifest(project.definitions, jobs), indent=2) + "\n"
-    write_file(folder / "manifest.json", manifest)
+    manifest = build_manifest(project.definitions, jobs)
+    text = json.dumps(manifest, indent=2) + "\n"
+    write_file(folder / "manifest.json", text)
+    for needed in sorted({entry["state"]["format"] for entry in manifest["jobs"] if entry["state"]} - {None}):
+        print(
+            f"note: tables of the state are created with `USING {needed.upper()}`, which the engine must have",
+            file=sys.stderr,
+        )
     if options.format == "json":
-        print(manifest, end="")
+        print(text, end="")
     elif not options.quiet:
         print(f"wrote {len(jobs)} file(s) and {folder / 'manifest.json'}", file=sys.stderr)
     return 0

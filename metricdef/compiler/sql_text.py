@@ -20,6 +20,8 @@ from metricdef.definitions.expressions import READ_DIALECT, parse_expression, pa
 from metricdef.definitions.models import Source
 from metricdef.errors import UsageError
 
+Kind = Literal["double", "integer", "text"]  # of a value, by the method of SqlText that makes it one
+
 # Stands for a line break inside a literal until the statement is laid out: indenting must not change a value.
 LINE_BREAK = "\ue000"
 
@@ -206,14 +208,15 @@ class SqlText:
         """The remainder of a positive integer."""
         return self.dialect.remainder.format(x=integer, y=of)
 
-    def kept_table(self, name: str) -> str:
-        """The start of a statement that creates a table that stays. Raises UsageError for a dialect without jobs."""
-        if self.dialect.kept_table is None:
-            raise UsageError(
-                f"jobs for {self.dialect.name} are not written: their statements were never executed there",
-                [f"metricdef compile EXPERIMENT --dialect {self.dialect.name}, and write the result yourself"],
-            )
-        return self.dialect.kept_table.format(name=name)
+    def kept_table(self, name: str, columns: Mapping[str, Kind]) -> str:
+        """A statement that creates a table that stays, without rows, where it is not there yet."""
+        table = self.dialect
+        start = (table.overwrite.kept_table if table.overwrite else table.kept_table).format(name=name)
+        if table.column_types is not None:
+            listed = ",\n  ".join(f"{column} {table.column_types[kind]}" for column, kind in columns.items())
+            return f"{start} (\n  {listed}\n)"
+        listed = ",\n  ".join(f"{getattr(self, kind)('NULL')} AS {column}" for column, kind in columns.items())
+        return f"{start} AS\nSELECT\n  {listed}\nWHERE 1 = 0"
 
     def is_not_a_number(self, double: str) -> str:
         """Whether a double is no number."""
@@ -223,7 +226,7 @@ class SqlText:
         """The largest of doubles: not a number where one is none, as the readout must refuse it."""
         return self.dialect.largest.format(x=double)
 
-    def aligned(self, kind: Literal["double", "integer", "text"], sql: str) -> str:
+    def aligned(self, kind: Kind, sql: str) -> str:
         """A value that stands above others in a UNION ALL, as the type that it has there."""
         return str(getattr(self, kind)(sql)) if self.dialect.strict_unions else sql
 

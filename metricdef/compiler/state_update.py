@@ -56,15 +56,20 @@ def keep_state(plan: Plan, at_end: Plan, timezone: str, schema: str, dialect: st
 
     `at_end` is the plan of the same experiment as of its end: it names the state, the same on every day. Definitions
     that change what is kept, or which days are read again, start another state. Raises UsageError where nothing can be
-    kept.
+    kept, or not there.
     """
-    columns = kept_columns(plan)
+    columns, table = kept_columns(plan), dialect_table(dialect)
+    if not table.keeps_states:
+        raise UsageError(
+            f"incremental jobs for {dialect} are not written: their statements were executed nowhere",
+            ["build it without `--incremental`"],
+        )
     if not columns:
         raise UsageError(
             f"nothing of `{plan.experiment}` can be kept from day to day: every value is made of all rows anew",
             ["build it without `--incremental`"],
         )
-    sql = SqlText(dialect_table(dialect), schemas)
+    sql = SqlText(table, schemas)
     bare = _bare(at_end)
     meaning = [str(_LAYOUT), plan.experiment, timezone]
     for facts in facts_of(bare):
@@ -169,7 +174,7 @@ class _Writer:
     def tables(self) -> Iterator[str]:
         relation = self.sql.relation(self.plan.exposure_source, self.plan.sources[self.plan.exposure_source])
         for ending in tables_of_state(self.plan):
-            create = self.sql.kept_table(self.table(ending))
+            create = self.sql.dialect.kept_table.format(name=self.table(ending))
             listed = ",\n  ".join(f"{empty} AS {name}" for name, empty in self.columns(ending))
             yield f"{create} AS\nSELECT\n  {listed}\nFROM {relation}\nWHERE 1 = 0".replace(LINE_BREAK, "\n")
 
@@ -303,7 +308,7 @@ class _Writer:
 
 def is_past(sql: SqlText, us: int) -> str:
     """Whether an instant has come: before it, windows would count as complete that are not."""
-    return f"{sql.dialect.to_utc.format(x='CURRENT_TIMESTAMP')} >= {sql.instant(us)}"
+    return f"{sql.dialect.to_utc.format(x=sql.dialect.now)} >= {sql.instant(us)}"
 
 
 def _bare(plan: Plan) -> Plan:

@@ -13,7 +13,7 @@ from metricdef.compiler.open_as_of import open_text
 from metricdef.compiler.plan import Plan
 from metricdef.compiler.query import Query
 from metricdef.compiler.result import Column, result_columns
-from metricdef.compiler.sql_text import SqlText
+from metricdef.compiler.sql_text import Kind, SqlText
 from metricdef.compiler.state import state_table
 from metricdef.compiler.state_update import is_past
 
@@ -29,7 +29,7 @@ class Output:
 
     Attributes:
         table: Name as SQL, with the schema.
-        statements: In order; the last four, BEGIN to COMMIT, take effect together where the engine can.
+        statements: In order; those that write the rows come last, and take effect together where the engine can.
     """
 
     table: str
@@ -46,11 +46,12 @@ def write_output(query: Query, schema: str, schemas: Mapping[str, str], first: S
 
     The table is named after the experiment and the shape of its rows: changed definitions write to a new one. Before
     the as-of nothing is written: windows would count as complete that are not. `first`: statements that come before,
-    such as those of a state, without whose run nothing is written either. Raises UsageError for a dialect without jobs.
+    such as those of a state, without whose run nothing is written either.
     """
     plan, columns = query.plan, _columns(query.plan)
     sql = open_text(plan, dialect_table(query.dialect), schemas)
-    name = f"{sql.name(schemas.get(schema, schema))}.{_name(plan)}"
+    own_parts = sql.dialect.overwrite
+    name = f"{sql.name(schemas.get(schema, schema))}.{_name(plan, own_parts.kept_table if own_parts else '')}"
     stamps = {
         "md_experiment": sql.literal(plan.experiment),
         "md_as_of": sql.stamp(plan.as_of_us),
@@ -65,48 +66,38 @@ def write_output(query: Query, schema: str, schemas: Mapping[str, str], first: S
     count = sql.integer("COUNT(*) OVER ()")
     own_values = (f"result_rows.{c.name}" for c in columns)
     values = ",\n  ".join([*(stamps[s] for s in STAMPS), count, *own_values])
-    tests = [is_past(sql, plan.as_of_us)]
+    own = " AND ".join(f"{s} = {stamps[s]}" for s in ("md_experiment", "md_as_of", "md_sql"))
+    where = "\n  AND ".join(_conditions(sql, plan))
+    table: dict[str, Kind] = {**dict.fromkeys(STAMPS, "text"), ROWS: "integer", **{c.name: c.type for c in columns}}
+    start = own_parts.insert.format(name=name) if own_parts else f"INSERT INTO {name}"
+    insert = f"{start} ({names})\nSELECT\n  {values}\nFROM (\n{final}\n) AS result_rows\nWHERE {where}"
+    writing = [f"DELETE FROM {name} WHERE {own}", insert + sql.dialect.statement_end]
+    if own_parts:
+        writing = writing[1:]
+    elif sql.dialect.transactions:
+        writing = [sql.dialect.begin, *writing, "COMMIT"]
+    session = [*query.session, *([own_parts.session] if own_parts else [])]
+    return Output(name, (*session, *first, f"{header}\n{sql.kept_table(name, table)}", *tables, *writing))
+
+
+def _conditions(sql: SqlText, plan: Plan) -> Iterator[str]:
+    """When rows may be written at all."""
+    yield is_past(sql, plan.as_of_us)
     if plan.open_until is not None:  # from then on the time zone is not written out
-        tests.append(f"{sql.us(plan.as_of_us)} < {sql.us(plan.open_until)}")
+        yield f"{sql.us(plan.as_of_us)} < {sql.us(plan.open_until)}"
     if plan.state is not None:
         runs = f"SELECT COUNT(*) FROM {state_table(sql, plan.state, 'runs')} WHERE written_us = {plan.as_of_us}"
-        tests.append(f"({runs}) = 1")
-    own = " AND ".join(f"{s} = {stamps[s]}" for s in ("md_experiment", "md_as_of", "md_sql"))
-    where = "\n  AND ".join(tests)
-    begin, commit = ("BEGIN", "COMMIT") if sql.dialect.transactions else (None, None)
-    insert = f"INSERT INTO {name} ({names})\nSELECT\n  {values}\nFROM (\n{final}\n) AS result_rows\nWHERE {where}"
-    statements = [
-        *query.session,
-        *first,
-        f"{header}\n{sql.kept_table(name)} AS\n{_empty(sql, columns)}",
-        *tables,
-        begin,
-        f"DELETE FROM {name} WHERE {own}",
-        insert + sql.dialect.statement_end,
-        commit,
-    ]
-    return Output(name, tuple(s for s in statements if s is not None))
+        yield f"({runs}) = 1"
 
 
 def _columns(plan: Plan) -> list[Column]:
     return [Column("kind", "text", None, "kind"), *result_columns(plan)]
 
 
-def _name(plan: Plan) -> str:
-    """Of the experiment, and of everything that gives the rows their columns and meaning."""
-    shape = "\n".join([plan.fingerprint, *(f"{c.name} {c.type}" for c in _columns(plan))])
+def _name(plan: Plan, parts: str) -> str:
+    """Of the experiment, and of everything that gives the rows their columns and meaning, and the table its parts.
+
+    To overwrite parts of a table that has none would be to overwrite it all.
+    """
+    shape = "\n".join([plan.fingerprint, *(f"{c.name} {c.type}" for c in _columns(plan)), *([parts] if parts else [])])
     return f"moments_{plan.experiment[:_LONGEST]}_{hashlib.sha256(shape.encode()).hexdigest()[:8]}"
-
-
-def _empty(sql: SqlText, columns: list[Column]) -> str:
-    """A query without rows that has the table's columns."""
-
-    def typed() -> Iterator[str]:
-        for stamp in STAMPS:
-            yield f"{sql.text('NULL')} AS {stamp}"
-        yield f"{sql.integer('NULL')} AS {ROWS}"
-        for column in columns:
-            yield f"{getattr(sql, column.type)('NULL')} AS {column.name}"
-
-    listed = ",\n  ".join(typed())
-    return f"SELECT\n  {listed}\nWHERE 1 = 0"

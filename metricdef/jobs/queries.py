@@ -93,11 +93,12 @@ def possible_queries(
     """The queries of which one wrote the rows of an experiment as of an instant, where definitions are still the same."""
     plan = plan_experiment(project, name, at, daily=daily, history=history)
     yield (dated := render(plan, place.dialect, place.schemas))
-    if dialect_table(place.dialect).as_of is not None:
+    table = dialect_table(place.dialect)
+    if table.as_of is not None:
         # The file for any date: its SQL is the same at every as-of, and its rows those of the dated one's.
         opened = plan_experiment(project, name, at, daily=daily, is_open=True, history=history)
         yield replace(dated, sql_hash=render(opened, place.dialect, place.schemas).sql_hash)
-    if place.schema is not None and not daily and kept_columns(plan):
+    if table.keeps_states and place.schema is not None and not daily and kept_columns(plan):
         yield render(_kept(project, plan, place), place.dialect, place.schemas)
 
 

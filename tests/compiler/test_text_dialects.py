@@ -15,8 +15,10 @@ import sqlglot
 from comparison import assert_cells
 from oracle.cases import random_case
 from oracle.files import write_project, write_warehouse
+from oracle.oracle import Case
 from projects import METRICS, PROJECT, SOURCES, experiment, write_definitions
-from sqlglot import ErrorLevel
+from pyarrow import parquet
+from sqlglot import ErrorLevel, exp
 from sqlglot.dialects.dialect import Dialect
 from standins import STANDINS, execute
 
@@ -27,6 +29,7 @@ from metricdef.compiler.render import render
 from metricdef.compiler.sql_text import SqlText
 from metricdef.definitions.models import Source
 from metricdef.errors import DefinitionErrors, UsageError
+from metricdef.jobs.build import Job
 
 TEXT_ONLY = ("bigquery", "redshift", "trino")
 GOLDEN = Path(__file__).parent / "golden"
@@ -112,14 +115,42 @@ def test_functions_of_several_meanings_are_refused(dialect: str, expression: str
     assert any("declare `dialect:`" in line for d in caught.value.diagnostics for line in d.help)
 
 
+def job_of(folder: Path, dialect: str, seed: int) -> tuple[Case, Project, Job]:
+    """The job of a generated case, built for a dialect."""
+    case = random_case(seed)
+    write_project(case, folder)
+    path = folder / "metrics" / "project.yml"
+    path.write_text(path.read_text(encoding="utf-8") + "\noutput_schema: readouts\n", encoding="utf-8")
+    project = Project(folder)
+    as_of = case.as_of.replace(tzinfo=UTC)
+    (job,) = project.build([case.experiment], None, as_of, dialect=dialect, daily=seed % 2 == 1)
+    return case, project, job
+
+
 @pytest.mark.parametrize("dialect", TEXT_ONLY)
-def test_jobs_are_refused(dialect: str, tmp_path: Path) -> None:
-    settings = {**PROJECT, "output_schema": "readouts"}
-    project = Project(write_definitions(tmp_path, SOURCES, METRICS, experiment(), project=settings))
-    for incremental in (False, True):
-        with pytest.raises(UsageError, match=f"jobs for {dialect} are not written") as caught:
-            project.build(["test"], None, "2026-03-01", None, dialect=dialect, incremental=incremental)
-        assert f"--dialect {dialect}" in caught.value.help[0]
+def test_statements_of_jobs(dialect: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    _, project, job = job_of(tmp_path, dialect, 3)
+    session = len(job.query.session)
+    trees = [sqlglot.parse_one(statement, read=dialect) for statement in job.output.statements[session:]]
+    assert not any(isinstance(tree, exp.Command) for tree in trees)
+    table = next(tree for tree in trees if isinstance(tree, exp.Create) and isinstance(tree.this, exp.Schema))
+    assert table.args["exists"]
+    (insert,) = (tree for tree in trees if isinstance(tree, exp.Insert))
+    named = [column.this.name for column in table.this.expressions]
+    assert named == [column.name for column in insert.this.expressions]
+    assert len(named) == len(insert.expression.selects)
+    kinds = [type(tree).__name__ for tree in trees[-4:]]
+    assert (
+        kinds[-2:] == ["Delete", "Insert"]
+        if dialect == "trino"
+        else kinds == ["Transaction", "Delete", "Insert", "Commit"]
+    )
+    assert caplog.records == []
+    with pytest.raises(UsageError, match=f"incremental jobs for {dialect} are not written"):
+        project.build([job.query.plan.experiment], None, "2026-03-01", dialect=dialect, incremental=True)
+    with pytest.raises(UsageError, match=f"SQL for {dialect} cannot leave as-of open"):
+        project.build([job.query.plan.experiment], None, "{{as_of}}", dialect=dialect)
 
 
 # --- executed, by an engine that stands in ---------------------------------------------------------------------------
@@ -168,6 +199,18 @@ def test_microseconds_are_exact(dialect: str, year: int) -> None:
         text = sql.epoch_us(DIALECTS[dialect].to_utc.format(x=f"TIMESTAMP '{moment:%Y-%m-%d %H:%M:%S.%f}'"))
         (row,) = execute(STANDINS[dialect], ":memory:", [f"SELECT {text} AS us"]).to_pylist()
         assert row["us"] == (moment - datetime(1970, 1, 1)) // timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize("dialect", STANDINS)
+def test_a_job_that_runs_twice_gives_the_readout_of_its_rows(dialect: str, tmp_path: Path) -> None:
+    case, project, job = job_of(tmp_path, dialect, 3)
+    write_warehouse(case, tmp_path / "warehouse.duckdb")
+    own = [s for s in job.output.statements[len(job.query.session) :] if "TEMPORARY" not in s]
+    statements = ["CREATE SCHEMA readouts", *job.output.statements[len(job.query.session) :], *own]
+    rows = execute(STANDINS[dialect], tmp_path / "warehouse.duckdb", [*statements, f"FROM {job.output.table}"])
+    assert_cells(case, read_cells(job.query.plan, rows), project.definitions.settings.defaults.timezone)
+    parquet.write_table(rows, tmp_path / "moments.parquet")
+    assert project.ingest(tmp_path / "moments.parquet").provenance["dialect"] == dialect
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

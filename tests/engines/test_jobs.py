@@ -79,7 +79,7 @@ def test_days_added_to_a_state_give_what_all_rows_give(
         assert_cells(at_that_time, read_cells(plan, rows), timezone)
     with pytest.raises(Exception, match="already"):
         script([*gap.output.statements])
-    if "BEGIN" in gap.output.statements:
+    if any(statement.startswith("BEGIN") for statement in gap.output.statements):
         script(["ROLLBACK"])
 
 

@@ -15,6 +15,7 @@ import pytest
 from comparison import assert_cells
 from oracle.cases import random_case
 from oracle.files import write_project
+from pyarrow import parquet
 
 from metricdef.analysis.cells import read_cells
 from metricdef.api import Project
@@ -36,6 +37,7 @@ STANDINS = (
     """CREATE FUNCTION standins.datediff(TEXT, since TIMESTAMP, t TIMESTAMP) RETURNS BIGINT IMMUTABLE LANGUAGE sql
     AS 'SELECT CAST(EXTRACT(EPOCH FROM t - since) * 1000000 AS BIGINT)'""",
     "CREATE FUNCTION standins.smaller(BOOLEAN, BOOLEAN) RETURNS BOOLEAN IMMUTABLE STRICT LANGUAGE sql AS 'SELECT $1 AND $2'",
+    "CREATE FUNCTION standins.getdate() RETURNS TIMESTAMP LANGUAGE sql AS 'SELECT CAST(CURRENT_TIMESTAMP AS TIMESTAMP)'",
     "CREATE AGGREGATE standins.min(BOOLEAN) (SFUNC = standins.smaller, STYPE = BOOLEAN)",
 )
 
@@ -67,6 +69,24 @@ def test_generated_cases(engine: Engine, tmp_path: Path) -> None:
             assert_cells(case, cells, project.definitions.settings.defaults.timezone)
         except Exception as error:
             raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}") from error
+
+
+def test_a_job_that_runs_twice_leaves_its_rows_once(engine: Engine, tmp_path: Path) -> None:
+    assert isinstance(engine, Postgres)
+    case = random_case(3)
+    write_project(case, tmp_path)
+    path = tmp_path / "metrics" / "project.yml"
+    path.write_text(path.read_text(encoding="utf-8") + "\noutput_schema: readouts\n", encoding="utf-8")
+    engine.fill(case.tables)
+    project = Project(tmp_path)
+    (job,) = project.build([case.experiment], None, case.as_of.replace(tzinfo=UTC), dialect="redshift", daily=True)
+    again = [s for s in job.output.statements if "CREATE TEMPORARY TABLE" not in s]
+    first = ["DROP SCHEMA IF EXISTS readouts CASCADE", "CREATE SCHEMA readouts"]
+    rows = answer(engine, [*first, *job.output.statements, *again, f"SELECT * FROM {job.output.table}"])
+    cells = read_cells(job.query.plan, rows)
+    assert_cells(case, cells, project.definitions.settings.defaults.timezone)
+    parquet.write_table(rows, tmp_path / "moments.parquet")
+    assert project.ingest(tmp_path / "moments.parquet").provenance["dialect"] == "redshift"
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])

@@ -30,7 +30,9 @@ BIGQUERY = DialectTable(
     materialises_ctes=False,
     temporary_table="CREATE OR REPLACE TEMPORARY TABLE {name}",
     session=("SET @@time_zone = 'UTC'",),
-    kept_table=None,
+    column_types={"double": "FLOAT64", "integer": "INT64", "text": "STRING"},
+    keeps_states=False,
+    begin="BEGIN TRANSACTION",  # BEGIN alone may start a block
     rounds_quotients=True,  # of NUMERICs to 9 digits
     trims_whitespace=True,
 )

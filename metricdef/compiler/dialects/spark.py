@@ -1,6 +1,6 @@
 """Spark 4 and Databricks."""
 
-from metricdef.compiler.dialects.table import DialectTable, OpenAsOf
+from metricdef.compiler.dialects.table import DialectTable, OpenAsOf, Overwrite
 
 SPARK = DialectTable(
     name="spark",
@@ -32,6 +32,15 @@ SPARK = DialectTable(
         "SET spark.sql.variable.substitute = false",  # '${x}' in a literal is text
     ),
     transactions=False,
+    # A state's rows are deleted, also by what another table holds: of the tables that Spark knows, Delta Lake's can
+    # (on Databricks). Elsewhere the first statement fails, before anything is written.
+    kept_table="CREATE TABLE IF NOT EXISTS {name} USING DELTA",
+    state_format="delta",
+    overwrite=Overwrite(
+        kept_table="CREATE TABLE IF NOT EXISTS {name} PARTITIONED BY (md_as_of, md_sql)",
+        session="SET spark.sql.sources.partitionOverwriteMode = dynamic",
+        insert="INSERT OVERWRITE TABLE {name}",
+    ),
     spellings={
         # Of 0 and less it would be NULL, which is passed over.
         "ln": (

@@ -23,6 +23,15 @@ class OpenAsOf:
 
 
 @dataclass(frozen=True, slots=True)
+class Overwrite:
+    """How rows of an earlier run are replaced in one statement, where plain tables have no DELETE."""
+
+    kept_table: str  # creates the table {name} in parts, one for every as-of and SQL
+    session: str  # so that only those parts are replaced of which there are rows
+    insert: str  # the start of the statement, in place of INSERT INTO {name}
+
+
+@dataclass(frozen=True, slots=True)
 class DialectTable:
     """Spellings of one engine. Formats take `{x}`, `{zone}` for `from_zone`, `{q}` for `quantile`, `{y}` for two operands.
 
@@ -48,7 +57,13 @@ class DialectTable:
     materialises_ctes: bool  # a CTE read twice is computed once
     temporary_table: str  # creates a session-local table {name}, replacing one left by an earlier run
     session: tuple[str, ...]  # statements a job must run first
-    kept_table: str | None = "CREATE TABLE IF NOT EXISTS {name}"  # creates a table that stays; None: no jobs for it
+    kept_table: str = "CREATE TABLE IF NOT EXISTS {name}"  # creates a table that stays
+    # Names of the types double, integer and text in such a table, where it must name them; None: a query has them.
+    column_types: Mapping[str, str] | None = None
+    keeps_states: bool = True  # jobs may keep what every day adds
+    state_format: str | None = None  # that tables of a state must have; None: any
+    overwrite: Overwrite | None = None  # None: rows of an earlier run are deleted
+    now: str = "CURRENT_TIMESTAMP"
     begin: str = "BEGIN"  # of a transaction that sees one state of the tables throughout
     transactions: bool = True  # DELETE and INSERT between BEGIN and COMMIT take effect together
     md5: str = "MD5({x})"  # of a text, as hexadecimal digits in lower case
