@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from fnmatch import fnmatchcase
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -24,8 +22,9 @@ from metricdef.definitions.lookup import source_columns
 from metricdef.definitions.policy import apply_policy, unused_waivers
 from metricdef.definitions.project import Loaded
 from metricdef.definitions.project import Project as Definitions
-from metricdef.errors import DefinitionErrors, Diagnostic, MetricdefError, UsageError, suggest
-from metricdef.governance.git import git_environment
+from metricdef.definitions.selection import matching, select_tests
+from metricdef.errors import DefinitionErrors, Diagnostic, MetricdefError, UsageError
+from metricdef.governance.git import revision
 from metricdef.metrics.fields import parse_share
 from metricdef.reports.shown import show_readouts
 from metricdef.warehouses import Profile, Session, Warehouse, connect, resolve_profile
@@ -564,23 +563,6 @@ def identity(found: Diagnostic) -> tuple[str, str, str]:
     return found.rule, file, found.message
 
 
-def select_tests(project: Definitions, select: Iterable[str]) -> list[str]:
-    """Tests by their own or their metric's name. Raises UsageError where a word matches none."""
-    return matching(select, {name: (name, test.metric) for name, test in project.tests.items()}, "test")
-
-
-def matching(select: Iterable[str], names: Mapping[str, tuple[str, ...]], kind: str) -> list[str]:
-    """Keys of `names` of which one name matches one word of `select`; all without words. Raises UsageError."""
-    words = list(select)
-    for word in words:
-        if not any(fnmatchcase(name, word) for values in names.values() for name in values):
-            known = sorted({name for values in names.values() for name in values})
-            similar = suggest(word, known)
-            hint = f"did you mean `{similar[0]}`?" if similar else f"names: {', '.join(known[:12]) or 'none'}"
-            raise UsageError(f"no {kind} matches `{word}`", [hint])
-    return [n for n, values in names.items() if not words or any(fnmatchcase(v, w) for v in values for w in words)]
-
-
 def read_readout(path: str | Path) -> Readout:
     """The readout in a JSON file, as `metricdef run -o` writes it. Raises UsageError where it is none."""
     from metricdef.analysis.document import read_document
@@ -601,23 +583,6 @@ def read_sample(value: str | None) -> Fraction | None:
             f"--sample: {value} is no part of the units", ["write for example 10%, or leave it out for all"]
         )
     return share
-
-
-def revision(root: Path) -> str | None:
-    """The git commit of the project's folder, None outside a repository."""
-    try:
-        found = subprocess.run(  # noqa: S603 - fixed arguments
-            # With `-dirty` where tracked files differ from the commit: a hash alone would name other definitions.
-            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],  # noqa: S607
-            capture_output=True,
-            env=git_environment(),
-            text=True,
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None if found.returncode == 0 else None
 
 
 __all__ = ["MetricdefError", "Project", "read_as_of", "read_readout", "read_sample"]

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from metricdef.analysis.metric_tests import CaseResult
-from metricdef.api import Project, revision
+from metricdef.api import Project
 from metricdef.cli.output import Progress
 from metricdef.definitions.project import Project as Definitions
 from metricdef.errors import UsageError
-from metricdef.governance.git import log_of_commits
+from metricdef.governance.git import log_of_commits, revision
 from metricdef.reports.site.build import build_site
 from metricdef.reports.site.folder import refuse_foreign, write_site
 from metricdef.reports.site.metric_sql import MetricSql

@@ -32,3 +32,20 @@ def log_of_commits(root: Path) -> Path | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return root / found.stdout.rstrip("\n") if found.returncode == 0 else None
+
+
+def revision(root: Path) -> str | None:
+    """The git commit of the project's folder, None outside a repository."""
+    try:
+        found = subprocess.run(  # noqa: S603 - fixed arguments
+            # With `-dirty` where tracked files differ from the commit: a hash alone would name other definitions.
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],  # noqa: S607
+            capture_output=True,
+            env=git_environment(),
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None
