@@ -238,3 +238,29 @@ def test_nothing_runs(root):
 def test_a_table_is_a_name_and_nothing_else(root, name):
     with pytest.raises((UsageError, WarehouseError), match=r"is no name of a table|does not exist"):
         Project(root).ingest(name)
+
+
+def test_spark_overwrites_its_own_part_and_deletes_nothing(root, capsys):
+    """Plain tables have no DELETE; without the setting all parts would be replaced. A state needs a format that has one."""
+    (job,) = Project(root).build(as_of=DAY, dialect="spark")
+    *before, insert = job.output.statements
+    assert "SET spark.sql.sources.partitionOverwriteMode = dynamic" in before
+    assert any(f"{job.output.table} PARTITIONED BY (md_as_of, md_sql) AS\n" in statement for statement in before)
+    assert insert.startswith(f"INSERT OVERWRITE TABLE {job.output.table} (md_experiment, md_as_of, ")
+    assert "DELETE" not in job.text
+    words = [
+        "--project",
+        str(root),
+        "build",
+        "--as-of",
+        DAY,
+        "--dialect",
+        "spark",
+        "--incremental",
+        "-o",
+        str(root / "t"),
+    ]
+    assert main(words) == 0
+    assert "created with `USING DELTA`" in capsys.readouterr().err
+    (entry,) = json.loads((root / "t" / "manifest.json").read_text())["jobs"]
+    assert entry["state"]["format"] == "delta"
