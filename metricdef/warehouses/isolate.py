@@ -94,7 +94,9 @@ def execute_isolated(run: Run) -> tuple[Query, pa.Table]:
 
 def _refused_definitions(run: Run) -> dict[str, str]:
     """Metrics whose definitions do not fit the warehouse, with the reason."""
-    problems = _problems(run, run.project, run.plan({}).sources)
+    # Of a large catalogue the experiment needs little, and what else is wrong in it does not concern this run.
+    own_project = _only(run, run.project.experiment(run.experiment))
+    problems = _problems(run, own_project, run.plan({}).sources)
     if not problems:
         return {}
     found = {}
@@ -123,8 +125,12 @@ def _problems(run: Run, project: Project, sources: Iterable[str]) -> list[Diagno
 
 def _restricted(run: Run, metric: str | None) -> Project:
     """The project as if the experiment had one metric, or none, and sources only the measures that it needs."""
+    return _only(run, _with_only(run.project.experiment(run.experiment), run.project, metric))
+
+
+def _only(run: Run, experiment: Experiment) -> Project:
+    """The project with this experiment and what it uses."""
     project = run.project
-    experiment = _with_only(project.experiment(run.experiment), project, metric)
     used = used_by(project, experiment)
     kept = {name: project.metrics[name] for name in used.metrics}
     measures = {(r.source, r.name) for m in kept.values() for r in m.references() if r.kind == "measure"}
@@ -141,7 +147,7 @@ def _restricted(run: Run, metric: str | None) -> Project:
         segments=segments,
         experiments={run.experiment: experiment},
         tests={},
-        metric_sets={},
+        metric_sets={name: project.metric_sets[name] for name in used.metric_sets},
     )
 
 

@@ -52,6 +52,16 @@ def test_a_refused_metric_is_named_and_the_rest_runs(tmp_path, name):
         assert found[metric].relative == alone[metric].relative
 
 
+def test_what_the_experiment_does_not_use_is_neither_asked_about_nor_in_its_way(tmp_path, monkeypatch):
+    shop = project(tmp_path, source=BAD["missing_column"][0], secondary=("revenue",))
+    asked = []
+    describe = DuckDBWarehouse.describe
+    monkeypatch.setattr(DuckDBWarehouse, "describe", lambda self, text: (asked.append(text), describe(self, text))[1])
+    assert {row.reason for row in shop.run("test", as_of="2026-03-01").estimates} == {None}
+    assert any("amount" in text for text in asked)
+    assert not [text for text in asked if "nowhere" in text]
+
+
 def test_a_refused_metric_keeps_its_place_in_the_family(tmp_path):
     source, _ = BAD["fails_on_a_row"]
     revenue = rows(project(tmp_path, source=source).run("test", as_of="2026-03-01"))["revenue"]
