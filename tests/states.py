@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import duckdb
 from databases import filling
 from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions, write_warehouse
 
@@ -65,7 +64,7 @@ def add(root, first, last=None, **options):
 
 def tables(root, what="*"):
     """Rows of the state's tables and of the moments, by the end of their names."""
-    with duckdb.connect(str(root / "warehouse.duckdb"), read_only=True) as connection:
+    with filling(root / "warehouse.duckdb") as connection:
         found = connection.execute("SELECT table_name FROM information_schema.tables WHERE table_schema = 'readouts'")
         names = sorted(name for (name,) in found.fetchall())
         return {
