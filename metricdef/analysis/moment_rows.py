@@ -48,8 +48,8 @@ def _row(
         cov = [[None] * len(usable) for _ in usable]
         for i, j in block.products:
             if names[i] in single and names[j] in single:
-                pair = list(dict.fromkeys((names[i], names[j])))
-                value = float(moments(pair).cov[0, -1])
+                of_both = single[names[i]] if i == j else moments([names[i], names[j]])
+                value = float(of_both.cov[0, -1])
                 a, b = usable.index(names[i]), usable.index(names[j])
                 cov[a][b] = cov[b][a] = value
     return {
