@@ -78,7 +78,7 @@ class _Pair:
             return self.alpha
         test = effect.superiority(self.alpha)
         units: float = self.baseline.n + self.arm.n
-        units = units_time(effect.epochs, units) if effect.epochs else units  # docs/adr/0040-ramps-at-looks.md
+        units = units_time(effect.epochs, units) if effect.epochs else units  # docs/adr/0038-ramps-at-looks.md
         factor = half_width(1.0, units, tuned_rho2(ANYTIME_UNITS, self.alpha), self.alpha)
         level = 2 * (t_tail(factor, test.df) if test.df is not None else z_tail(factor))
         return min(max(level, 1e-300), self.alpha)

@@ -189,7 +189,7 @@ def read(
 
 
 def _harm(looking: Looking, settings: Settings, planned: float) -> Monitor:
-    """Deterioration is tested at every run, by a test valid at any time; of clusters at looks (docs/adr/0041-clusters-at-looks.md)."""
+    """Deterioration is tested at every run, by a test valid at any time; of clusters at looks (docs/adr/0039-clusters-at-looks.md)."""
     if looking.clustered:
         return monitor(looking.design.rule, 0.0, settings.deterioration_alpha, planned)
     return monitor(None, 1.0, settings.deterioration_alpha, planned)
