@@ -30,7 +30,7 @@ TEXTS = (
     "'; DROP TABLE orders; --",
     "line\nbreak",
     "tab\there",
-    "%s %(x)s {x} ${HOME} :p ? $1 @v #h",
+    "%s %(x)s {x} ${h.x} :p ? $1 @v #h",
     "$$",
     "`tick`",
     "ünï → 😀",
