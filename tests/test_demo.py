@@ -11,6 +11,7 @@ from metricdef import demo
 from metricdef.api import Project
 from metricdef.errors import UsageError, WarehouseUnavailable
 from metricdef.metrics import TYPES
+from metricdef.reports.text import render_text
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -320,6 +321,15 @@ def test_open_bandit_gives_the_known_figures(installed):
     # Unpooled z of statsmodels 0.15.0; the ratio's error counts the denominator as random, hence the tolerance.
     assert found["men_click_through", "thompson"].absolute.std_error == close(0.0010691693037119987, 1e-4)
     assert found["women_click_through", "thompson"].verdict == "non_inferior"
+
+
+@pytest.mark.network
+def test_the_readme_shows_what_is_printed(installed):
+    readout = Project(installed).run("open_bandit", as_of="2020-01-01")
+    printed, _, provenance = render_text(readout).partition("\ndefinitions ")
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert printed in readme
+    assert provenance.splitlines()[0] in readme
 
 
 @pytest.mark.network
