@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any
 from metricdef.analysis.planning import fixed_limits, plan_experiment, read_as_of, refuse_future
 from metricdef.compiler.plan import Plan
 from metricdef.compiler.query import Query
-from metricdef.compiler.refusals import refuse
 from metricdef.compiler.render import render
-from metricdef.definitions.files import FOLDER, find_project
+from metricdef.definitions.files import find_project
 from metricdef.definitions.load import load_project
 from metricdef.definitions.lookup import source_columns
-from metricdef.definitions.policy import apply_policy, unused_waivers
 from metricdef.definitions.project import Loaded
 from metricdef.definitions.project import Project as Definitions
 from metricdef.definitions.selection import matching, select_tests
@@ -68,19 +66,22 @@ class Project:
 
     def check(self, *, live: bool = False, profile: str | None = None) -> tuple[Diagnostic, ...]:
         """Everything wrong with the definitions; `live` also asks the warehouse for tables, columns and types."""
+        from metricdef.governance.findings import all_findings
+
         is_fit = self.loaded.project is not None and not self.loaded.errors
-        return _findings(self.loaded, self._inspected(profile) if live and is_fit else [])
+        return all_findings(self.loaded, self._inspected(profile) if live and is_fit else [])
 
     def known_findings(self, base: str | None = None) -> tuple[str, Counter[tuple[str, str, str]]]:
         """The commit that is compared with, and how often each finding was there without asking the warehouse.
 
         A finding is its rule, its file below metrics/ and its message: lines move. Raises as `review` does.
         """
+        from metricdef.governance.findings import all_findings, identity
         from metricdef.review.revisions import find_revision, load_revision
 
         revision = find_revision(self.root, base)
         with load_revision(self.root, revision) as before:
-            found = _findings(before) if before else ()
+            found = all_findings(before) if before else ()
         return revision.shown, Counter(map(identity, found))
 
     def _inspected(self, profile: str | None) -> list[Diagnostic]:
@@ -541,26 +542,6 @@ class Project:
     def _profile(self, name: str | None) -> Profile:
         settings = self.definitions.settings
         return resolve_profile(name, settings.profiles, settings.default_profile, self.root)
-
-
-def _findings(loaded: Loaded, seen: Iterable[Diagnostic] = ()) -> tuple[Diagnostic, ...]:
-    """Everything wrong with definitions; `seen` is what the warehouse says of them."""
-    from metricdef.governance.findings import check_protocols
-
-    project = loaded.project
-    if project is None or loaded.errors:
-        return loaded.diagnostics
-    # What `run` would refuse is a warning: the definitions are right, this version is not there yet.
-    refused = [replace(d, severity="warning") for name in project.experiments for d in refuse(project, name)]
-    more, used = apply_policy(project, [*refused, *check_protocols(project), *seen])
-    unused, _ = apply_policy(project, unused_waivers(project, loaded.waivers_used | used))
-    return tuple(sorted({*loaded.diagnostics, *more, *unused}, key=lambda d: d.order))
-
-
-def identity(found: Diagnostic) -> tuple[str, str, str]:
-    """What makes a finding the same one in two revisions: its rule, its file below metrics/, its message."""
-    file = f"/{found.place.file}".rpartition(f"/{FOLDER}/")[2] if found.place else ""
-    return found.rule, file, found.message
 
 
 def read_readout(path: str | Path) -> Readout:

@@ -60,7 +60,7 @@ def _check(options: argparse.Namespace) -> Checked:
 
 def _new_only(options: argparse.Namespace, checked: Checked) -> Checked:
     """Without what was there before the change; how much that is, is said."""
-    from metricdef.api import identity
+    from metricdef.governance.findings import identity
 
     shown, known = _project(options).known_findings(options.base)
     new = []

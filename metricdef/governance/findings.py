@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from metricdef.definitions.project import Project
+from metricdef.compiler.refusals import refuse
+from metricdef.definitions.files import FOLDER
+from metricdef.definitions.policy import apply_policy, unused_waivers
+from metricdef.definitions.project import Loaded, Project
 from metricdef.definitions.used import renamed_metrics
 from metricdef.errors import Diagnostic, Place, RecordBroken
 from metricdef.governance.changes import Change, amendments_of, changes, uncovered
@@ -19,6 +23,24 @@ from metricdef.governance.renames import renamed_tree
 from metricdef.governance.verify import against_commit, against_lock, unrecorded_states
 
 UNRECORDED = "lock-unrecorded"  # a state of the lock file that the record has no row of: `lock` writes it
+
+
+def all_findings(loaded: Loaded, seen: Iterable[Diagnostic] = ()) -> tuple[Diagnostic, ...]:
+    """Everything wrong with definitions, their protocols included; `seen` is what the warehouse says of them."""
+    project = loaded.project
+    if project is None or loaded.errors:
+        return loaded.diagnostics
+    # What `run` would refuse is a warning: the definitions are right, this version is not there yet.
+    refused = [replace(d, severity="warning") for name in project.experiments for d in refuse(project, name)]
+    more, used = apply_policy(project, [*refused, *check_protocols(project), *seen])
+    unused, _ = apply_policy(project, unused_waivers(project, loaded.waivers_used | used))
+    return tuple(sorted({*loaded.diagnostics, *more, *unused}, key=lambda d: d.order))
+
+
+def identity(found: Diagnostic) -> tuple[str, str, str]:
+    """What makes a finding the same one in two revisions: its rule, its file below metrics/, its message."""
+    file = f"/{found.place.file}".rpartition(f"/{FOLDER}/")[2] if found.place else ""
+    return found.rule, file, found.message
 
 
 def check_protocols(project: Project) -> list[Diagnostic]:

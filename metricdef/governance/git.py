@@ -20,26 +20,21 @@ def git_environment() -> dict[str, str]:
 
 def log_of_commits(root: Path) -> Path | None:
     """The file that git appends to whenever the commit checked out changes; None outside a repository."""
-    try:
-        found = subprocess.run(  # noqa: S603 - fixed arguments
-            ["git", "-C", str(root), "rev-parse", "--git-path", "logs/HEAD"],  # noqa: S607
-            capture_output=True,
-            env=git_environment(),
-            text=True,
-            timeout=10,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return root / found.stdout.rstrip("\n") if found.returncode == 0 else None
+    told = _told(root, "rev-parse", "--git-path", "logs/HEAD")
+    return root / told if told else None
 
 
 def revision(root: Path) -> str | None:
     """The git commit of the project's folder, None outside a repository."""
+    # With `-dirty` where tracked files differ from the commit: a hash alone would name other definitions.
+    return _told(root, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+
+
+def _told(root: Path, *arguments: str) -> str | None:
+    """A line that git prints; None where it prints none, fails, hangs or isn't there."""
     try:
         found = subprocess.run(  # noqa: S603 - fixed arguments
-            # With `-dirty` where tracked files differ from the commit: a hash alone would name other definitions.
-            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],  # noqa: S607
+            ["git", "-C", str(root), *arguments],  # noqa: S607 - git is found as people's shells find it
             capture_output=True,
             env=git_environment(),
             text=True,
@@ -48,4 +43,4 @@ def revision(root: Path) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return found.stdout.strip() or None if found.returncode == 0 else None
+    return found.stdout.rstrip("\n") or None if found.returncode == 0 else None

@@ -89,7 +89,7 @@ def test_a_diff_is_that_of_the_rows(engine: Engine, tmp_path: Path, sample: Frac
         states.append(project)
     profile = replace(engine.profile(), root=tmp_path)
     with connect(profile) as warehouse:
-        found = compare_numbers(*states, "checkout", LATER, warehouse, profile, (), str, "main", sample)  # type: ignore[arg-type]
+        found = compare_numbers(*states, "checkout", LATER, warehouse, profile, (), str, "main", sample)
     users = [u for u in USERS if sample is None or is_drawn(u)]
     assert {arm: now for arm, _, now in found.units} == {
         "control": sum(not is_new(u) for u in users),
