@@ -5,7 +5,8 @@ Text is executed as it was compiled but for the spelling of literals, quoted nam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,8 +59,9 @@ TRINO = StandIn(
 STANDINS = {standin.dialect: standin for standin in (BIGQUERY, TRINO)}
 
 
-def execute(standin: StandIn, database: Path | str, statements: Sequence[str]) -> pa.Table:
-    """Run statements in order over the tables of a file, which is not changed; rows of the last."""
+@contextmanager
+def session(standin: StandIn, database: Path | str) -> Iterator[Callable[[Sequence[str]], pa.Table]]:
+    """What runs statements in order over the tables of a file, which is not changed; rows of the last."""
     with duckdb.connect(":memory:", config={"threads": 1}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         if database != ":memory:":
@@ -70,9 +72,19 @@ def execute(standin: StandIn, database: Path | str, statements: Sequence[str]) -
             tables = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'held'")
             for (name,) in tables.fetchall():
                 connection.execute(f'CREATE VIEW "{name}" AS SELECT * FROM held."{name}"')
-        for statement in statements[:-1]:
-            connection.execute(spelled(standin, statement))
-        return connection.sql(spelled(standin, statements[-1])).to_arrow_table()
+
+        def run(statements: Sequence[str]) -> pa.Table:
+            for statement in statements[:-1]:
+                connection.execute(spelled(standin, statement))
+            return connection.sql(spelled(standin, statements[-1])).to_arrow_table()
+
+        yield run
+
+
+def execute(standin: StandIn, database: Path | str, statements: Sequence[str]) -> pa.Table:
+    """Run statements in a session of their own."""
+    with session(standin, database) as run:
+        return run(statements)
 
 
 def spelled(standin: StandIn, statement: str) -> str:

@@ -23,7 +23,7 @@ from metricdef.compiler.zones import local_day_us
 from metricdef.errors import UsageError
 
 _ENTRIES = ("md_exposure_rows", "md_entries_of_units", "md_clusters_of_units", "md_clusters", "md_entries")
-_LAYOUT = 1  # of the tables and of what their rows mean: another one starts another state
+_LAYOUT = 2  # of the tables and of what their rows mean: another one starts another state
 _LONGEST = 30  # characters of an experiment's name in those of its tables: PostgreSQL cuts names at 63
 
 
@@ -58,18 +58,13 @@ def keep_state(plan: Plan, at_end: Plan, timezone: str, schema: str, dialect: st
     that change what is kept, or which days are read again, start another state. Raises UsageError where nothing can be
     kept, or not there.
     """
-    columns, table = kept_columns(plan), dialect_table(dialect)
-    if not table.keeps_states:
-        raise UsageError(
-            f"incremental jobs for {dialect} are not written: their statements were executed nowhere",
-            ["build it without `--incremental`"],
-        )
+    columns = kept_columns(plan)
     if not columns:
         raise UsageError(
             f"nothing of `{plan.experiment}` can be kept from day to day: every value is made of all rows anew",
             ["build it without `--incremental`"],
         )
-    sql = SqlText(table, schemas)
+    sql = SqlText(dialect_table(dialect), schemas)
     bare = _bare(at_end)
     meaning = [str(_LAYOUT), plan.experiment, timezone]
     for facts in facts_of(bare):
@@ -94,7 +89,9 @@ def render_update(plan: Plan, dialect: str, schemas: Mapping[str, str], days: Da
     table = dialect_table(dialect)
     sql = SqlText(table, schemas)
     writer = _Writer(plan, plan.state, sql, days)
-    *temporary, units = write_statements(writer.entries(), writer.new_units(), table)
+    # Of one name there is one in a session: those of the query come after these.
+    own = table if table.replaces_temporary else replace(table, materialises_ctes=True)
+    *temporary, units = write_statements(writer.entries(), writer.new_units(), own)
     inserts = [
         ("units", units),
         *(("days", text) for text in writer.days_read()),
@@ -160,7 +157,7 @@ class _Writer:
                 counts = [("rows_before", number), ("rows_now", number)]
                 return [("source", text), ("day_us", number), written, *counts]
             case "runs":
-                return [written, ("as_of", text), ("following", text)]
+                return [written, ("as_of", text), ("next_as_of", text)]
             case _:
                 own = self.state.sources[int(ending.removeprefix("values_")) - 1]
                 kinds = {"sum": "double", "min": "double", "max": "double"}
@@ -174,9 +171,15 @@ class _Writer:
     def tables(self) -> Iterator[str]:
         relation = self.sql.relation(self.plan.exposure_source, self.plan.sources[self.plan.exposure_source])
         for ending in tables_of_state(self.plan):
-            create = self.sql.dialect.kept_table.format(name=self.table(ending))
+            dialect = self.sql.dialect
+            create = dialect.kept_table.format(name=self.table(ending))
             listed = ",\n  ".join(f"{empty} AS {name}" for name, empty in self.columns(ending))
-            yield f"{create} AS\nSELECT\n  {listed}\nFROM {relation}\nWHERE 1 = 0".replace(LINE_BREAK, "\n")
+            empty = f"SELECT\n  {listed}\nFROM {relation}\nWHERE 1 = 0".replace(LINE_BREAK, "\n")
+            if dialect.kept_from_query:
+                yield f"{create} AS\n{empty}"
+            else:
+                yield f"{dialect.temporary_table.format(name=f'md_empty_{ending}')} AS\n{empty}"
+                yield f"{create} (LIKE md_empty_{ending})"
 
     def test(self) -> str:
         """Fails where this day does not follow the state's last one, with what to do as the engine's message."""

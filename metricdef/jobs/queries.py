@@ -98,7 +98,7 @@ def possible_queries(
         # The file for any date: its SQL is the same at every as-of, and its rows those of the dated one's.
         opened = plan_experiment(project, name, at, daily=daily, is_open=True, history=history)
         yield replace(dated, sql_hash=render(opened, place.dialect, place.schemas).sql_hash)
-    if table.keeps_states and place.schema is not None and not daily and kept_columns(plan):
+    if place.schema is not None and not daily and kept_columns(plan):
         yield render(_kept(project, plan, place), place.dialect, place.schemas)
 
 

@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
@@ -20,7 +21,7 @@ from projects import METRICS, PROJECT, SOURCES, experiment, write_definitions
 from pyarrow import parquet
 from sqlglot import ErrorLevel, exp
 from sqlglot.dialects.dialect import Dialect
-from standins import STANDINS, execute
+from standins import STANDINS, execute, session
 
 from metricdef.analysis.cells import read_cells
 from metricdef.api import Project
@@ -115,13 +116,18 @@ def test_functions_of_several_meanings_are_refused(dialect: str, expression: str
     assert any("declare `dialect:`" in line for d in caught.value.diagnostics for line in d.help)
 
 
-def job_of(folder: Path, dialect: str, seed: int) -> tuple[Case, Project, Job]:
-    """The job of a generated case, built for a dialect."""
+def case_of(folder: Path, seed: int) -> tuple[Case, Project]:
+    """A generated case and its project, which has a schema for jobs."""
     case = random_case(seed)
     write_project(case, folder)
     path = folder / "metrics" / "project.yml"
     path.write_text(path.read_text(encoding="utf-8") + "\noutput_schema: readouts\n", encoding="utf-8")
-    project = Project(folder)
+    return case, Project(folder)
+
+
+def job_of(folder: Path, dialect: str, seed: int) -> tuple[Case, Project, Job]:
+    """The job of a generated case, built for a dialect."""
+    case, project = case_of(folder, seed)
     as_of = case.as_of.replace(tzinfo=UTC)
     (job,) = project.build([case.experiment], None, as_of, dialect=dialect, daily=seed % 2 == 1)
     return case, project, job
@@ -147,10 +153,41 @@ def test_statements_of_jobs(dialect: str, tmp_path: Path, caplog: pytest.LogCapt
         else kinds == ["Transaction", "Delete", "Insert", "Commit"]
     )
     assert caplog.records == []
-    with pytest.raises(UsageError, match=f"incremental jobs for {dialect} are not written"):
-        project.build([job.query.plan.experiment], None, "2026-03-01", dialect=dialect, incremental=True)
     with pytest.raises(UsageError, match=f"SQL for {dialect} cannot leave as-of open"):
         project.build([job.query.plan.experiment], None, "{{as_of}}", dialect=dialect)
+
+
+def days_of(folder: Path, dialect: str, seed: int) -> tuple[Case, Project, list[Job]]:
+    """Three days before a generated case's as-of, added one by one to a state; the first one's gap is refused later."""
+    case, project = case_of(folder, seed)
+    zone = ZoneInfo(project.definitions.settings.defaults.timezone)
+    last = case.as_of.replace(tzinfo=UTC).astimezone(zone).date()
+    jobs = project.build(
+        [case.experiment], None, f"{last - timedelta(days=2)}", to=f"{last}", dialect=dialect, incremental=True
+    )
+    return case, project, [*jobs]
+
+
+@pytest.mark.parametrize("dialect", TEXT_ONLY)
+def test_statements_that_add_a_day(dialect: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    _, _, (job, *_) = days_of(tmp_path, dialect, 13)
+    trees = [sqlglot.parse_one(s, read=dialect) for s in job.output.statements[len(job.query.session) :]]
+    assert caplog.records == []
+    assert not any(isinstance(tree, exp.Command) for tree in trees)
+    kinds = [type(tree).__name__ for tree in trees]
+    begins = [i for i, kind in enumerate(kinds) if kind == "Transaction"]
+    ends = [i for i, kind in enumerate(kinds) if kind == "Commit"]
+    assert len(begins) == len(ends) == (0 if dialect == "trino" else 2)
+    for first, last in zip(begins, ends, strict=True):
+        assert set(kinds[first + 1 : last]) <= {"Select", "Delete", "Insert"}  # BigQuery: no table is made in one
+    made = [str(tree.find(exp.Table)) for tree in trees if isinstance(tree, exp.Create)]
+    assert len(made) == len(set(made)) or dialect != "redshift"  # which replaces no table
+    assert all(tree.args.get("where") for tree in trees if isinstance(tree, exp.Delete))
+    names = {n.name.lower() for tree in trees for n in tree.find_all(exp.Identifier) if not n.quoted}
+    assert names.isdisjoint(Dialect.get_or_raise(dialect).generator_class.RESERVED_KEYWORDS)
+    assert not any(join.args.get("using") or not isinstance(join.args["on"], exp.EQ) for tree in trees
+                   for join in tree.find_all(exp.Join) if join.side == "FULL")  # fmt: skip
 
 
 # --- executed, by an engine that stands in ---------------------------------------------------------------------------
@@ -211,6 +248,27 @@ def test_a_job_that_runs_twice_gives_the_readout_of_its_rows(dialect: str, tmp_p
     assert_cells(case, read_cells(job.query.plan, rows), project.definitions.settings.defaults.timezone)
     parquet.write_table(rows, tmp_path / "moments.parquet")
     assert project.ingest(tmp_path / "moments.parquet").provenance["dialect"] == dialect
+
+
+@pytest.mark.parametrize("dialect", STANDINS)
+def test_days_added_one_by_one_give_what_all_rows_give(dialect: str, tmp_path: Path) -> None:
+    """With units that come, late rows and clusters; a day that comes again is refused by name."""
+    for seed in (13, 18):
+        case, project, (again, *jobs) = days_of(tmp_path / str(seed), dialect, seed)
+        write_warehouse(case, tmp_path / str(seed) / "warehouse.duckdb")
+        with session(STANDINS[dialect], tmp_path / str(seed) / "warehouse.duckdb") as run:
+            run(["CREATE SCHEMA readouts", "SELECT 1"])
+            for job in jobs:
+                for _ in range(2 if job is jobs[-1] else 1):
+                    run([*job.output.statements[len(job.query.session) :], "SELECT 1"])
+                rows = run([f"SELECT * FROM {job.output.table} WHERE md_as_of = '{job.as_of}'"])
+                at_that_time = replace(case, as_of=job.query.plan.as_of.replace(tzinfo=None))
+                cells = read_cells(job.query.plan, rows)
+                assert_cells(at_that_time, cells, project.definitions.settings.defaults.timezone)
+            with pytest.raises(duckdb.Error, match=r"metricdef: the state of .* is at .* already"):
+                run([*again.output.statements[len(again.query.session) :], "SELECT 1"])
+            parquet.write_table(rows, tmp_path / str(seed) / "moments.parquet")
+        assert project.ingest(tmp_path / str(seed) / "moments.parquet").provenance["dialect"] == dialect
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -6,8 +6,10 @@ PostgreSQL reads literals as its version 8 did, from which Redshift comes, and i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC
+from dataclasses import replace
+from datetime import UTC, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pyarrow as pa
@@ -87,6 +89,30 @@ def test_a_job_that_runs_twice_leaves_its_rows_once(engine: Engine, tmp_path: Pa
     assert_cells(case, cells, project.definitions.settings.defaults.timezone)
     parquet.write_table(rows, tmp_path / "moments.parquet")
     assert project.ingest(tmp_path / "moments.parquet").provenance["dialect"] == "redshift"
+
+
+@pytest.mark.parametrize("seed", [13, 18])
+def test_days_added_one_by_one_give_what_all_rows_give(engine: Engine, seed: int, tmp_path: Path) -> None:
+    """Each file in a session of its own, whose temporary tables are made once; a day that comes again is refused by name."""
+    assert isinstance(engine, Postgres)
+    case = random_case(seed)
+    write_project(case, tmp_path)
+    path = tmp_path / "metrics" / "project.yml"
+    path.write_text(path.read_text(encoding="utf-8") + "\noutput_schema: readouts\n", encoding="utf-8")
+    engine.fill(case.tables)
+    project = Project(tmp_path)
+    timezone = project.definitions.settings.defaults.timezone
+    last = case.as_of.replace(tzinfo=UTC).astimezone(ZoneInfo(timezone)).date()
+    first = f"{last - timedelta(days=3)}"
+    again, *jobs = project.build([case.experiment], None, first, to=f"{last}", dialect="redshift", incremental=True)
+    engine.script(["DROP SCHEMA IF EXISTS readouts CASCADE", "CREATE SCHEMA readouts"])
+    for job in (*jobs, jobs[-1]):
+        own = f"SELECT * FROM {job.output.table} WHERE md_as_of = '{job.as_of}'"
+        rows = answer(engine, [*job.output.statements, own])
+        at_that_time = replace(case, as_of=job.query.plan.as_of.replace(tzinfo=None))
+        assert_cells(at_that_time, read_cells(job.query.plan, rows), timezone)
+    with pytest.raises(Exception, match=r"metricdef: the state of .* is at .* already"):
+        answer(engine, again.output.statements)
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"])

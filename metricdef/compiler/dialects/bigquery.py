@@ -31,7 +31,7 @@ BIGQUERY = DialectTable(
     temporary_table="CREATE OR REPLACE TEMPORARY TABLE {name}",
     session=("SET @@time_zone = 'UTC'",),
     column_types={"double": "FLOAT64", "integer": "INT64", "text": "STRING"},
-    keeps_states=False,
+    failure="ERROR({x})",
     begin="BEGIN TRANSACTION",  # BEGIN alone may start a block
     rounds_quotients=True,  # of NUMERICs to 9 digits
     trims_whitespace=True,

@@ -36,12 +36,9 @@ REDSHIFT = DialectTable(
     # Replaces nothing: DROP TABLE would take a lasting table of the name where there is no temporary one.
     temporary_table="CREATE TEMPORARY TABLE {name}",
     session=("SET timezone TO 'UTC'",),
-    column_types={
-        "double": "DOUBLE PRECISION",
-        "integer": "BIGINT",
-        "text": "VARCHAR(MAX)",
-    },  # CREATE TABLE AS has no IF NOT EXISTS
-    keeps_states=False,
+    column_types={"double": "DOUBLE PRECISION", "integer": "BIGINT", "text": "VARCHAR(MAX)"},
+    kept_from_query=False,  # CREATE TABLE AS has no IF NOT EXISTS
+    replaces_temporary=False,
     now="GETDATE()",  # CURRENT_TIMESTAMP is not read together with tables
     rounds_quotients=True,
 )

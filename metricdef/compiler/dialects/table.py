@@ -60,7 +60,8 @@ class DialectTable:
     kept_table: str = "CREATE TABLE IF NOT EXISTS {name}"  # creates a table that stays
     # Names of the types double, integer and text in such a table, where it must name them; None: a query has them.
     column_types: Mapping[str, str] | None = None
-    keeps_states: bool = True  # jobs may keep what every day adds
+    kept_from_query: bool = True  # such a table may take its columns from a query; else from a temporary table
+    replaces_temporary: bool = True  # where `temporary_table` names one of this session
     state_format: str | None = None  # that tables of a state must have; None: any
     overwrite: Overwrite | None = None  # None: rows of an earlier run are deleted
     now: str = "CURRENT_TIMESTAMP"

@@ -35,7 +35,6 @@ TRINO = DialectTable(
     temporary_table="",
     session=("SET TIME ZONE 'UTC'",),
     column_types={"double": "DOUBLE", "integer": "BIGINT", "text": "VARCHAR"},
-    keeps_states=False,
     transactions=False,  # of several statements that write, most connectors have none
     rounds_quotients=True,
     trims_whitespace=True,
