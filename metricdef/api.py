@@ -29,6 +29,8 @@ from metricdef.warehouses import Profile, Session, Warehouse, connect, resolve_p
 from metricdef.warehouses.profile import profile_type
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from metricdef.analysis.look_record import LookRecord
     from metricdef.analysis.metric_tests import CaseResult
     from metricdef.analysis.readout import Readout
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     from metricdef.warehouses.cost import Cost
 
 Progress = Callable[[str], None]
+Columns = Mapping[str, Mapping[str, str]]  # types by source and column
+Schema = tuple[Columns, Columns]  # as they were, and as they are
 show_readouts()
 
 
@@ -377,9 +381,7 @@ class Project:
         readout = analyse(project, *found, revision(self.root), history, schema)
         return with_words(with_protocol(readout, project, history), project)
 
-    def _schema(
-        self, experiment: str, warehouse: Warehouse, profile: Profile
-    ) -> tuple[Mapping[str, Mapping[str, str]], Mapping[str, Mapping[str, str]]]:
+    def _schema(self, experiment: str, warehouse: Warehouse, profile: Profile) -> Schema:
         """Columns of the experiment's sources as they were known, and as the warehouse has them."""
         from metricdef.governance.columns import known_columns
         from metricdef.warehouses.inspect import describe_sources
@@ -481,21 +483,33 @@ class Project:
 
         The look that it is, of a sequential design, is recorded first, as `run` does. Raises MetricdefError.
         """
-        from metricdef.jobs.ingest import choose, read_file, read_table
+        from metricdef.jobs.ingest import read_file, read_table
 
         at = read_as_of(as_of, self.definitions.settings.defaults.timezone) if as_of is not None else None
+        schema = None
         if Path(source).suffix.lower() in (".parquet", ".csv"):
-            rows = read_file(Path(source))
+            written = self._written(read_file(Path(source)), at)
         else:
-            with connect(self._profile(profile), self._session("metricdef ingest")) as warehouse:
-                rows = read_table(warehouse, str(source), at)
-        written = choose(rows, at)
+            resolved = self._profile(profile)
+            with connect(resolved, self._session("metricdef ingest")) as warehouse:
+                written = self._written(read_table(warehouse, str(source), at), at)
+                if written.dialect == warehouse.dialect:  # else the sources are elsewhere
+                    schema = self._schema(written.experiment, warehouse, resolved)
+        place = self._place(profile, written.dialect)
+        return self._recorded(written.experiment, partial(self._read_back, written, place, schema))
+
+    def _written(self, rows: pa.Table, as_of: datetime | None) -> Written:
+        """A job's rows as of an instant, of which a readout may be made now."""
+        from metricdef.jobs.ingest import choose
+
+        written = choose(rows, as_of)
         self._refuse_changes(written.experiment)
         refuse_future(written.as_of)
-        place = self._place(profile, written.dialect)
-        return self._recorded(written.experiment, partial(self._read_back, written, place))
+        return written
 
-    def _read_back(self, written: Written, place: Place, history: Sequence[LookRecord]) -> Readout:
+    def _read_back(
+        self, written: Written, place: Place, schema: Schema | None, history: Sequence[LookRecord]
+    ) -> Readout:
         """The readout of a job's rows after a history of looks."""
         from metricdef.analysis.analyse import analyse
         from metricdef.governance.deviations import with_protocol
@@ -506,7 +520,7 @@ class Project:
         project = self.definitions
         possible = possible_queries(project, written.experiment, written.as_of, place, history, daily=written.daily)
         query, table = match(written, possible)
-        readout = analyse(project, query, table, revision(self.root), history)
+        readout = analyse(project, query, table, revision(self.root), history, schema)
         return with_words(with_protocol(readout, project, history), project)
 
     def test(self, select: Iterable[str] = ()) -> tuple[CaseResult, ...]:

@@ -34,6 +34,7 @@ from metricdef.analysis.settings import Settings, analysis_settings
 from metricdef.compiler.exposure_stages import AUDIT
 from metricdef.compiler.plan import Plan
 from metricdef.compiler.query import Query
+from metricdef.compiler.render import render
 from metricdef.definitions.project import Project
 from metricdef.definitions.used import experiment_metrics, renamed_metrics
 
@@ -86,9 +87,8 @@ def analyse(
     final = stage.early is None and settings.sequential is None
     health = check_health(cells, arms, settings, final=final, hidden=stage.hidden)
     health = earlier_srm(health, stage.earlier, plan)
-    if schema is not None:
-        # A metric that the warehouse refused is not in the SQL, and perhaps was refused for its columns.
-        health = (*health, *check_schema(*schema, None if plan.dropped else query.text))
+    if schema is not None and schema[0]:
+        health = (*health, *check_schema(*schema, _text_over_sources(query)))
     view = View(cells, with_mixed)
     dropped = _dropped(project, plan)
     shown = not stage.hidden
@@ -140,6 +140,15 @@ def _named(results: Sequence[ResultLook], renamed: Mapping[str, str]) -> list[Re
     """Each result with the name that its metric had at earlier looks."""
     before = {new: old for old, new in renamed.items()}
     return [replace(result, renamed_from=before.get(result.metric)) for result in results]
+
+
+def _text_over_sources(query: Query) -> str | None:
+    """The SQL that reads the sources, with all their columns that values need; None: any may be needed."""
+    if query.plan.dropped:
+        return None  # what the warehouse refused is not in the SQL, and perhaps was refused for its columns
+    if query.plan.state is None:
+        return query.text
+    return render(replace(query.plan, state=None), query.dialect).text  # the file read them before, into its state
 
 
 def _is_end(stage: Stage, settings: Settings) -> bool:

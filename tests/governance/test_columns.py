@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import duckdb
 import pytest
-from projects import METRICS, SOURCES, TABLES, experiment, write_definitions, write_warehouse
+from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions, write_warehouse
 
 from metricdef.analysis.health.schema import check_schema
 from metricdef.api import Project
@@ -60,6 +60,32 @@ def test_without_a_lock_the_snapshot_is_compared_with_and_unused_columns_may_go(
     change(root, "ALTER TABLE assignments ALTER user_id TYPE BIGINT USING CAST(user_id AS BIGINT)")
     change(root, "ALTER TABLE orders ALTER user_id TYPE BIGINT USING CAST(user_id AS BIGINT)")
     assert drift(root).statistic == 2
+
+
+def test_a_table_of_a_job_is_compared_like_a_run_and_its_export_is_not(root, tmp_path):
+    """Of an incremental one: its own SQL reads its state, and names no column of the orders."""
+    write_definitions(root, project={**PROJECT, "output_schema": "readouts"})
+    refresh(root)
+    (job,) = Project(root).build(["test"], as_of="2026-03-01", incremental=True)
+    export, own = tmp_path / "moments.parquet", job.output.table
+    copy = f"COPY {own} TO '{export}'"
+    write_warehouse(root, "CREATE SCHEMA readouts", *job.output.statements, copy)
+
+    def compared(source):
+        readout = Project(root).ingest(source, as_of="2026-03-01")
+        return [row for row in readout.health if row.check == "schema_drift"]
+
+    (before,) = compared(own)
+    assert (before, before.status) == (drift(root), "pass")
+    change(root, "ALTER TABLE orders ALTER amount TYPE VARCHAR")
+    (after,) = compared(own)
+    assert (after, after.status) == (drift(root), "warn")
+    assert compared(export) == []
+
+
+def test_sources_that_the_warehouse_does_not_describe_are_skipped():
+    (found,) = check_schema({"orders": {"amount": "DOUBLE"}}, {}, "SELECT 1")
+    assert found.status == "skipped"
 
 
 @pytest.mark.parametrize(
