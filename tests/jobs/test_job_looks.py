@@ -7,7 +7,8 @@ import json
 import duckdb
 import pytest
 import yaml
-from looks import DAYS, World
+from looks import DAYS, LOOKS, World
+from states import assert_close
 
 from metricdef.api import Project
 from metricdef.errors import UsageError, WarehouseError
@@ -20,9 +21,9 @@ def root(tmp_path):
     return prepared(tmp_path)
 
 
-def prepared(root):
+def prepared(root, looks=LOOKS, n=3000, **changes):
     root.mkdir(exist_ok=True)
-    World(n=3000).write(root)
+    World(n=n).write(root, {"method": "group_sequential", "looks": looks}, **changes)
     path = root / "metrics" / "project.yml"
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     path.write_text(yaml.safe_dump({**content, "output_schema": "readouts"}), encoding="utf-8")
@@ -72,6 +73,43 @@ def test_looks_of_jobs_are_those_of_runs(tmp_path):
     replayed = Project(read_back).ingest(table, as_of=DAYS[-1])
     assert replayed.look["replay"]
     assert len(entries(read_back)) == 3
+
+
+def test_looks_of_incremental_jobs_are_those_of_runs(tmp_path):
+    """A cap that the first look fixes is a number in the files built after it; their state goes on, and is never begun anew."""
+    design = {"n": 5000, "looks": ["10d", "12d", "13d", "34d"], "primary": "revenue", "secondary": ("buyers",)}
+    ran, read_back = prepared(tmp_path / "ran", **design), prepared(tmp_path / "read", **design)
+    tables = [added(read_back, f"2026-01-{day}") for day in (11, 12, 13)]  # ahead of the look on the 11th
+    want, found = looked(ran, read_back, tables[0], "2026-01-11")
+    assert_close(found, want)
+    with pytest.raises(WarehouseError, match="came from other definitions"):
+        Project(read_back).ingest(tables[2], as_of="2026-01-13")
+    for day in ("2026-01-13", "2026-01-14"):  # the last day is added again, with the number
+        tables.append(added(read_back, day))
+        want, found = looked(ran, read_back, tables[-1], day)
+        assert_close(found, want)
+    assert found["look"]["number"] == 3
+    first, second = ([{**e.payload, "readout": "", "sql": ""} for e in entries(root)] for root in (ran, read_back))
+    assert_close(second, first)
+    assert [bool(payload["caps"]) for payload in second] == [True, True, True]
+    with duckdb.connect(str(read_back / "warehouse.duckdb"), read_only=True) as connection:
+        (runs,) = (
+            n for (n,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall() if n.endswith("_runs")
+        )
+        days = connection.execute(f"SELECT as_of FROM readouts.{runs} ORDER BY 1").fetchall()
+    assert days == [(f"2026-01-{day}",) for day in (11, 12, 13, 14)]
+
+
+def added(root, day):
+    (job,) = Project(root).build(["test"], as_of=day, incremental=True)
+    execute(root, job.text)
+    return job.output.table
+
+
+def looked(ran, read_back, table, day):
+    """A run at some day, and the rows of a job ingested, without their SQL."""
+    readouts = Project(ran).run("test", as_of=day), Project(read_back).ingest(table, as_of=day)
+    return [{**compared(json.loads(readout.to_json()), True), "sql": ""} for readout in readouts]
 
 
 def test_what_is_no_look_shows_nothing_and_is_not_recorded(root):
