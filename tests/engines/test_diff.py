@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +16,6 @@ from metricdef.warehouses import connect
 
 from .engine import Engine
 
-ENGINES = ("postgres", "snowflake")
 START, LATER = datetime(2026, 1, 1), datetime(2026, 4, 1, tzinfo=UTC)
 USERS = range(200)
 PROJECT = """\
@@ -69,6 +67,8 @@ def difference(users: list[int], least: float) -> float:
 
 @pytest.mark.parametrize("sample", [None, Fraction(1, 2)])
 def test_a_diff_is_that_of_the_rows(engine: Engine, tmp_path: Path, sample: Fraction | None) -> None:
+    if engine.name == "spark" and sample is None:
+        pytest.skip("spark: the sample is read by the same statements and one condition more")
     entered = [
         {"user_id": u, "experiment": "checkout", "arm": "new" if is_new(u) else "control", "at": START} for u in USERS
     ]
@@ -87,7 +87,7 @@ def test_a_diff_is_that_of_the_rows(engine: Engine, tmp_path: Path, sample: Frac
         project = load_project(tmp_path / name).project
         assert project is not None
         states.append(project)
-    profile = replace(engine.profile(), root=tmp_path)
+    profile = engine.profile()
     with connect(profile) as warehouse:
         found = compare_numbers(*states, "checkout", LATER, warehouse, profile, (), str, "main", sample)
     users = [u for u in USERS if sample is None or is_drawn(u)]
