@@ -1,8 +1,13 @@
 """What metricdef's SQL is compared with, as DuckDB SQL of the benchmark's own making.
 
-`per_metric`: one query a metric, as an analyst writes it. `grouped`: one query for all of them in the shape of older
-platforms: every metric has its own CASE columns over the facts and over the join, values and covariates are aggregated
-per user apart from each other and joined again, then come plain sums. `limit`: scan, join and one sum a user, without which no metric can be computed. `scan`: reading the needed columns.
+Two follow the shape of queries that GrowthBook wrote until 2025: units with their first exposure, a CASE column a metric over
+the facts and again over the join of units with facts, covariates from a join of their own, one row a unit, then plain sums.
+`grouped` has all metrics in one such query (its pull request 1923 of 2023), `per_metric` one query for each, with the
+metric's own filter. `grouped_filtered`: what the grouped query became in 2025, when the filters of all metrics came to
+limit the scan (4434), and covariates are taken from the one join.
+
+`by_hand`: one query a metric as a careful analyst writes it, with its own filter and a single join. `limit`: scan, join and
+one sum a user, without which no metric can be computed. `scan`: reading the needed columns.
 """
 
 from __future__ import annotations
@@ -24,7 +29,13 @@ from benchmarks.warehouse import DAY, END, EXPERIMENT, FIRST_DAY, START
 
 
 def per_metric(names: Names) -> list[str]:
-    """One statement for each of the named metrics, in their order."""
+    """One statement for each of the named metrics, means first."""
+    single = [spec.name for spec in means(names)] + [spec.name for spec in quantiles(names)]
+    return [_grouped({name}, filtered=True, joined_twice=True) for name in single]
+
+
+def by_hand(names: Names) -> list[str]:
+    """One statement for each of the named metrics, means first."""
     return [_mean_query(spec) for spec in means(names)] + [_quantile_query(spec) for spec in quantiles(names)]
 
 
@@ -52,17 +63,30 @@ SELECT arm, COUNT(*), SUM(y) FROM per_user GROUP BY arm"""
 
 def grouped(names: Names) -> list[str]:
     """One statement for all of the named metrics."""
+    return [_grouped(names, filtered=False, joined_twice=True)]
+
+
+def grouped_filtered(names: Names) -> list[str]:
+    """The same, where the scan has the conditions of all metrics and covariates need no join of their own."""
+    return [_grouped(names, filtered=True, joined_twice=False)]
+
+
+def _grouped(names: Names, *, filtered: bool, joined_twice: bool) -> str:
     columns = [(f"m{k}", spec) for k, spec in enumerate(means(names))]
     events = [(f"q{k}", spec) for k, spec in enumerate(quantiles(names))]
     facts, joined, totals, before = [], [], [], []
+    wanted = _needed_rows("events", needed_events(names)) if filtered else _time("events")
     for prefix, spec in columns:
         for i, part in enumerate(spec.parts):
             facts.append(f"CASE WHEN {_rows(part, '')} THEN {_row_value(part, '')} END AS {prefix}_{i}")
             joined.append(f"CASE WHEN {_window(part)} THEN e.{prefix}_{i} END AS {prefix}_y{i}")
             totals.append(f"{_total(part, f'{prefix}_y{i}')} AS {prefix}_y{i}")
-            if spec.covariates:
+            if spec.covariates and not joined_twice:
                 joined.append(f"CASE WHEN {_BEFORE} THEN e.{prefix}_{i} END AS {prefix}_x{i}")
-                before.append(f"{_total(part, f'{prefix}_x{i}')} AS {prefix}_x{i}")
+            if spec.covariates:
+                before.append(
+                    f"{_total(part, f'e.{prefix}_{i}' if joined_twice else f'{prefix}_x{i}')} AS {prefix}_x{i}"
+                )
     for prefix, quantile in events:
         facts.append(f"CASE WHEN event_name = '{quantile.event}' THEN {quantile.column} END AS {prefix}")
         joined.append(f"CASE WHEN {_AFTER} THEN e.{prefix} END AS {prefix}")
@@ -72,7 +96,7 @@ def grouped(names: Names) -> list[str]:
         ("units", _units()),
         (
             "facts",
-            f"SELECT user_id, event_at, {', '.join(facts)} FROM events WHERE {_needed_rows('events', needed_events(names))}",
+            f"SELECT user_id, event_at, {', '.join(facts)} FROM events WHERE {wanted}",
         ),
         (
             "joined",
@@ -90,7 +114,8 @@ def grouped(names: Names) -> list[str]:
     )
     source = "per_user"
     if before:
-        ctes.append(("covariates", f"SELECT arm, user_id, {', '.join(before)} FROM joined GROUP BY arm, user_id"))
+        rows = f"units AS u INNER JOIN facts AS e USING (user_id) WHERE {_BEFORE}" if joined_twice else "joined"
+        ctes.append(("covariates", f"SELECT arm, user_id, {', '.join(before)} FROM {rows} GROUP BY arm, user_id"))
         source = "per_user LEFT JOIN covariates USING (arm, user_id)"
     capped = [(p, spec, name) for p, spec in columns if spec.capped for name in _value_names(spec)]
     if capped:
@@ -102,7 +127,7 @@ def grouped(names: Names) -> list[str]:
         results += _sums([_value(spec, f"{prefix}_{name}") for name in _value_names(spec)], f"{prefix}_")
     for prefix, _ in events:
         results += [f"ANY_VALUE({prefix}_at) AS {prefix}_at", *_cluster_sums(prefix)]
-    return [_statement(ctes, f"SELECT {', '.join(results)} FROM {source} GROUP BY arm")]
+    return _statement(ctes, f"SELECT {', '.join(results)} FROM {source} GROUP BY arm")
 
 
 def _mean_query(spec: Spec) -> str:
@@ -164,8 +189,11 @@ def _units() -> str:
 def _needed_rows(table: str, events: list[str], *, before: bool = True) -> str:
     """Bounds of the scan: event names and time."""
     listed = ", ".join(f"'{event}'" for event in events)
-    low = _at(FIRST_DAY if before else START)
-    return f"{table}.event_name IN ({listed}) AND {table}.event_at >= {low} AND {table}.event_at < {_at(END)}"
+    return f"{table}.event_name IN ({listed}) AND {_time(table, before=before)}"
+
+
+def _time(table: str, *, before: bool = True) -> str:
+    return f"{table}.event_at >= {_at(FIRST_DAY if before else START)} AND {table}.event_at < {_at(END)}"
 
 
 _BEFORE = f"e.event_at >= u.t0 - INTERVAL {LOOKBACK // DAY} DAY AND e.event_at < u.t0"
@@ -204,7 +232,8 @@ def _cap(column: str) -> str:
 
 def _value(spec: Spec, column: str) -> str:
     """A user's value as a double, capped, NULL where the window is not complete."""
-    value = f"CAST({f'LEAST({column}, {column}_cap)' if spec.capped else column} AS DOUBLE)"
+    found = f"COALESCE({column}, 0)"  # a user without rows before exposure has no row of covariates
+    value = f"CAST({f'LEAST({found}, {column}_cap)' if spec.capped else found} AS DOUBLE)"
     last = max((part.end or 0) for part in spec.parts)
     if not any(part.mature for part in spec.parts):
         return value

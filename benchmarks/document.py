@@ -21,8 +21,10 @@ PROGRAMS = {
     "w_daily": "metricdef, snapshot of the additive metrics",
     "daily_14": "metricdef, 14 days of them",
     "daily_28": "metricdef, 28 days of them",
-    "grouped": "one grouped query",
-    "per_metric": "one query a metric",
+    "grouped": "one grouped query, until 2025",
+    "grouped_filtered": "one grouped query, since 2025",
+    "per_metric": "one query a metric, until 2025",
+    "by_hand": "one query a metric, by hand",
 }
 
 

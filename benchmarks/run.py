@@ -49,7 +49,9 @@ def programs(work: Supported, skipped: dict[str, str]) -> tuple[Programs, Query]
         "limit": alternatives.limit(names),
         "w": list(query.statements),
         "grouped": alternatives.grouped(names),
+        "grouped_filtered": alternatives.grouped_filtered(names),
         "per_metric": alternatives.per_metric(names),
+        "by_hand": alternatives.by_hand(names),
         "scan": alternatives.scan(names),
     }
     for name in ("w_without_quantile", "w_two", "w_extra", "w_dimensions", "w_daily"):
@@ -78,7 +80,7 @@ def agree(work: Supported, query: Query, found: Programs, settings: Settings) ->
     reference = agreement.compiled_figures(query.plan, table)
     quantiles = agreement.compiled_quantiles(query.plan, table)
     worst = 0.0
-    for label in ("grouped", "per_metric"):
+    for label in ("grouped", "grouped_filtered", "per_metric", "by_hand"):
         tables = execute(found[label], settings)
         worst = max(worst, agreement.compare(reference, agreement.plain_figures(names, tables), label))
         agreement.compare_quantiles(quantiles, agreement.plain_quantiles(names, tables), label)
@@ -108,6 +110,8 @@ def measure(work: Supported, settings: Settings, repeats: int) -> Outcome:
     put(outcome.ratios, "days28_over_days14", "daily_28", "daily_14")
     put(outcome.ratios, "incremental_over_full", "add_day", "w_daily")
     put(outcome.more, "day_job_over_full", "day_job", "w_daily")
+    put(outcome.more, "grouped_filtered_over_w", "grouped_filtered", "w")
+    put(outcome.more, "by_hand_over_w", "by_hand", "w")
     put(outcome.ratios, "extra_metric_over_w", "w_extra", "w")
     put(outcome.more, "metrics19_over_metrics2", "w_without_quantile", "w_two")
     outcome.ratios["fact_scans"] = scans(query.statements, "events", settings)
