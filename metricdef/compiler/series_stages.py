@@ -138,6 +138,10 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
     ]
     steps = [s for f in plan.funnels if f.bounds.anchor == "outcome" for s in f.columns if s in used]
     order = [*(c.name for c in columns), *steps]
+    modes = {i: _mode(plan, block, block.values[i]) for i in part.values}
+    branches = list(_branches(plan, sql, block, columns, steps))
+    # A unit's entry goes through the running totals only where a row looks back at it: they are most of the work.
+    entered = "row" in modes.values() or not branches
     changes = f"md_changes_of_{name}"
     window = (
         f"(PARTITION BY {changes}.unit ORDER BY {changes}.day_us, {changes}.branch "
@@ -146,16 +150,13 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
     running = {c.name: _running(sql, c.agg, f"{changes}.p_{c.name}") for c in columns}
     running |= {step: _running(sql, "step", f"{changes}.p_{step}") for step in steps}
     latest = {c.name for c in columns if c.agg == "last"}
-    branches = list(_branches(plan, sql, block, columns, steps))
+    entry_day, nulls = local_day(plan, sql, anchor_us(plan, block)), _nulls(sql, columns, steps)
     yield Stage(
         changes,
-        ("What happened to every unit on every day: its entry, and its rows.",),
-        template("unit_changes").render(
-            columns=order,
-            branches=branches,
-            entry_day=local_day(plan, sql, anchor_us(plan, block)),
-            nulls=_nulls(sql, columns, steps),
-        ),
+        (f"What happened to every unit on every day: {'its entry, and ' if entered else ''}its rows.",),
+        template("unit_changes")
+        .render(columns=order, branches=branches, entered=entered, entry_day=entry_day, nulls=nulls)
+        .strip(),
     )
     static = [
         f"u_{c.name}"
@@ -166,8 +167,11 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
     static += [f"e_{c.name}" for c in plan.entry_columns]
     yield Stage(
         f"md_states_of_{name}",
-        ("The state of every unit after each of these.",),
+        (f"The state of every unit after each of these{'' if entered else ', and when it entered'}.",),
         template("unit_states").render(
+            entered=entered,
+            entry_day=entry_day,
+            nulls=nulls,
             changes=changes,
             running=[{"name": n, "sql": f"{running[n]} OVER {window}", "latest": n in latest} for n in order],
             totals=[c.name for c in columns if c.agg not in RUNNING],
@@ -175,7 +179,6 @@ def _accruing(plan: Plan, sql: SqlText, part: SeriesBlock) -> Iterator[Stage]:
             triggered=plan.trigger is not None,
         ),
     )
-    modes = {i: _mode(plan, block, block.values[i]) for i in part.values}
     yield Stage(
         f"md_steps_of_{name}",
         ("Distances from the centres, now (d) and before (b); what never changes has no before.",),
@@ -236,9 +239,7 @@ def _mode(plan: Plan, block: Block, value: Value) -> str:
 
 
 def _nulls(sql: SqlText, columns: list[UnitColumn], steps: list[str]) -> dict[str, str]:
-    counted = ("count", "count_distinct", "active_days")
-    nulls = {c.name: sql.integer("NULL") if c.agg in counted else sql.double("NULL") for c in columns}
-    return nulls | dict.fromkeys(steps, sql.integer("NULL"))
+    return dict.fromkeys((c.name for c in columns), sql.double("NULL")) | dict.fromkeys(steps, sql.integer("NULL"))
 
 
 def _parts(block: Block, value: Value) -> tuple[int, int]:
@@ -323,11 +324,11 @@ def _branch(
 
 
 def _partial(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> str:
-    """What a unit's rows of one day add."""
+    """What a unit's rows of one day add. Counts are exact as doubles, and engines add up integers with more digits."""
     tests = _series_tests(plan, sql, facts, column)
     when = f"CASE WHEN {' AND '.join(tests)} THEN"
     if column.agg == "count":
-        return sql.aligned("integer", f"COUNT({when} 1 END)")
+        return sql.double(f"COUNT({when} 1 END)")
     return total(sql, column, when, sql.double(f"m_{column.measure}"))
 
 
@@ -344,7 +345,7 @@ def _new_values(plan: Plan, sql: SqlText, facts: Facts, column: UnitColumn) -> d
         "kind": "distinct",
         "table": facts.table,
         "column": column.name,
-        "count": sql.aligned("integer", "COUNT(*)"),
+        "count": sql.double("COUNT(*)"),
         "value": value,
         "day": f"MIN({local_day(plan, sql, 'seen_us')})",
         "tests": _series_tests(plan, sql, facts, column) + ([f"{value} IS NOT NULL"] if column.measure else []),
