@@ -420,8 +420,8 @@ def total(sql: SqlText, column: UnitColumn, when: str, measure: str) -> str:
 
 
 def row_tests(plan: Plan, sql: SqlText, facts: Facts, filter_: Filter, bounds: Bounds) -> list[str]:
-    """When a row of the facts counts."""
-    tests = bound_tests(plan, sql, facts, bounds) + facts.flags.tests(filter_)
+    """When a row of the facts counts: what fewer rows pass, as a rule, comes first."""
+    tests = facts.flags.tests(filter_) + bound_tests(plan, sql, facts, bounds)
     return tests or ["since_us IS NOT NULL"]
 
 

@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect spark
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions 81b685f96b34a474, sql 95c65ce10c973fd1
+-- definitions 81b685f96b34a474, sql 818e884ee95877eb
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -111,7 +111,7 @@ md_facts_orders AS (
 md_unit_orders AS (
   SELECT
     md_facts_orders.unit AS unit,
-    COUNT(CASE WHEN since_us < 0 AND f_kind = 1 /* paid */ THEN 1 END) AS u_known,
+    COUNT(CASE WHEN f_kind = 1 /* paid */ AND since_us < 0 THEN 1 END) AS u_known,
     COUNT(CASE WHEN since_us >= 0 AND ts_us < 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */ THEN 1 END) AS u_buyers,
     COUNT(CASE WHEN since_us >= -1209600000000 /* -14d */ AND since_us < 0 THEN 1 END) AS u_buyers__pre,
     SUM(CASE WHEN since_us >= 0 AND ts_us < 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */ THEN CAST(m_amount AS DOUBLE) END) AS u_revenue,
@@ -120,8 +120,8 @@ md_unit_orders AS (
     COUNT(DISTINCT CASE WHEN since_us >= -1209600000000 /* -14d */ AND since_us < 0 THEN m_product END) AS u_products__pre,
     MAX(CASE WHEN since_us >= 0 AND ts_us >= 1769295600000000 /* 2026-01-24 23:00:00.000000 UTC */ AND ts_us < 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */ THEN CAST(m_amount AS DOUBLE) END) AS u_largest,
     MAX(CASE WHEN since_us >= -1209600000000 /* -14d */ AND since_us < 0 THEN CAST(m_amount AS DOUBLE) END) AS u_largest__pre,
-    COUNT(CASE WHEN since_us >= 0 AND ts_us < 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */ AND f_kind = 2 /* refunded */ THEN 1 END) AS u_refunds,
-    COUNT(CASE WHEN since_us >= -1209600000000 /* -14d */ AND since_us < 0 AND f_kind = 2 /* refunded */ THEN 1 END) AS u_refunds__pre
+    COUNT(CASE WHEN f_kind = 2 /* refunded */ AND since_us >= 0 AND ts_us < 1769900400000000 /* 2026-01-31 23:00:00.000000 UTC */ THEN 1 END) AS u_refunds,
+    COUNT(CASE WHEN f_kind = 2 /* refunded */ AND since_us >= -1209600000000 /* -14d */ AND since_us < 0 THEN 1 END) AS u_refunds__pre
   FROM md_facts_orders
   GROUP BY md_facts_orders.unit
 )
