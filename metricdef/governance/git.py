@@ -32,6 +32,8 @@ def revision(root: Path) -> str | None:
 
 def _told(root: Path, *arguments: str) -> str | None:
     """A line that git prints; None where it prints none, fails, hangs or isn't there."""
+    if not _may_be_in_repository(root):
+        return None
     try:
         found = subprocess.run(  # noqa: S603 - fixed arguments
             ["git", "-C", str(root), *arguments],  # noqa: S607 - git is found as people's shells find it
@@ -44,3 +46,9 @@ def _told(root: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return found.stdout.rstrip("\n") or None if found.returncode == 0 else None
+
+
+def _may_be_in_repository(root: Path) -> bool:
+    """Whether a folder above has a `.git`, or git was told where the top is: starting git takes longer than looking."""
+    here = root.resolve()
+    return "GIT_WORK_TREE" in os.environ or any((folder / ".git").exists() for folder in (here, *here.parents))
