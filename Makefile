@@ -19,7 +19,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 # A worker that has nothing left to do takes tests of another: no one waits for the last hundred.
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses=$(WORKERS) --dist=worksteal
+# Threads of linear algebra in every worker would wait for each other's cores.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses=$(WORKERS) --dist=worksteal
+# What the tests import and start is compiled once, also where the shell says otherwise.
+unexport PYTHONDONTWRITEBYTECODE
+# Tests of one area that have a target of their own.
+APART := $(addprefix --ignore=tests/,docs engines schedulers editor pages)
 # Tests that compare with brute force, the more the more cases are asked for.
 ORACLE := tests/compiler/test_against_oracle.py tests/jobs/test_state_against_oracle.py tests/jobs/test_open.py
 # Stamps: the runtime packages and the project itself; the tools of development on top of them.
@@ -110,18 +115,22 @@ demo: $(RUN) ## a project with real data and its readout
 # --- checks -----------------------------------------------------------------------------------------------------------
 
 .PHONY: check
-check: test test-oracle test-engines test-schedulers test-editor test-pages lint format-check types docs-check ## everything that continuous integration runs
+check: test test-oracle test-thorough test-engines test-schedulers test-editor test-pages lint format-check types docs-check ## everything that continuous integration runs
 
 .PHONY: test
-test: $(DEV) ## run the tests (those of the documents apart)
-	$(PYTEST) --ignore=tests/docs --ignore=tests/engines --ignore=tests/schedulers --ignore=tests/editor --ignore=tests/pages $(ARGS)
+test: $(DEV) ## run the tests, in a few minutes (those of the documents apart)
+	$(PYTEST) $(APART) $(ARGS)
 
 .PHONY: prepare
 prepare: $(DEV) $(SCHEDULERS_READY) $(FAKESNOW_READY) tests/editor/node_modules/.package-lock.json # what is not installed into $(VENV)
 
 .PHONY: test-oracle
 test-oracle: $(DEV) ## the compiled SQL on DuckDB against brute force: 2,000 generated cases, 40 of them by days (make test: fewer)
-	METRICDEF_ORACLE_CASES=2000 METRICDEF_STATE_CASES=40 METRICDEF_OPEN_CASES=12 $(PYTEST) $(ORACLE) $(ARGS)
+	METRICDEF_THOROUGH=1 METRICDEF_ORACLE_CASES=2000 METRICDEF_STATE_CASES=40 METRICDEF_OPEN_CASES=12 $(PYTEST) $(ORACLE) $(ARGS)
+
+.PHONY: test-thorough
+test-thorough: $(DEV) ## the tests that have more cases than make test runs: properties, simulations, runs that are killed
+	METRICDEF_THOROUGH=1 $(PYTEST) -m thorough $(APART) $(addprefix --ignore=,$(ORACLE)) $(ARGS)
 
 .PHONY: test-engines
 test-engines: $(ENGINES_READY) ## run the compiled SQL on every engine that runs here, installing what is missing

@@ -4,13 +4,16 @@ import os
 import signal
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
+from thorough import examples
 
 from metricdef.errors import DefinitionErrors
 
 # Machines are noisy: a slow first call is no fault of the property under test. The same examples are drawn every time,
 # so that a change is judged by itself; METRICDEF_EXPLORE=1 draws new ones.
-settings.register_profile("metricdef", deadline=None, derandomize=not os.environ.get("METRICDEF_EXPLORE"))
+settings.register_profile(
+    "metricdef", deadline=None, derandomize=not os.environ.get("METRICDEF_EXPLORE"), max_examples=examples(100)
+)
 settings.load_profile("metricdef")
 
 
@@ -24,6 +27,12 @@ os.environ["METRICDEF_CACHE"] = ""
 
 def pytest_addoption(parser):
     parser.addoption("--reference-dir", help="folder of reference cases (default: tests/reference)")
+
+
+def pytest_itemcollected(item):
+    """Properties have more examples with METRICDEF_THOROUGH=1."""
+    if is_hypothesis_test(getattr(item, "obj", None)):
+        item.add_marker("thorough")
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -12,7 +12,7 @@ import duckdb
 
 @cache
 def _instance() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect()
+    return duckdb.connect(config={"threads": 1})
 
 
 @contextmanager

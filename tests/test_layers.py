@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib.util import find_spec
 from pathlib import Path
@@ -110,6 +111,15 @@ def is_import_call(function: ast.expr) -> bool:
 
 
 def read(root: Path) -> tuple[set[str], list[Import]]:
+    return whole() if root == ROOT else parsed(root)
+
+
+@cache
+def whole() -> tuple[set[str], list[Import]]:
+    return parsed(ROOT)
+
+
+def parsed(root: Path) -> tuple[set[str], list[Import]]:
     paths = sorted(root.rglob("*.py"))
     modules = {module_name(path, root) for path in paths}
     return modules, [found for path in paths for found in imports_of(path, root, modules)]

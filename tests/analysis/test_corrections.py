@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from thorough import cases
 from three_arms import (
     ARM,
     BEFORE,
@@ -490,13 +491,14 @@ def test_every_graph_over_arms_is_one_and_keeps_the_family_level(metrics, arms, 
         assert sequence.transitions.tolist() == fixed_sequence(range(len(metrics))).transitions.tolist()
 
 
+@pytest.mark.thorough
 def test_a_parallel_sequence_keeps_its_level():
     """Both arms without any effect, and one arm with effects throughout: never more than alpha of families err."""
     rng = np.random.default_rng(3)
     hypotheses = [(m, a) for m in "abc" for a in "xy"]
     graph = family_graph(Correction(method="fixed_sequence", order=("a", "b", "c")), hypotheses)
     for true_effects in (set(), {("a", "x"), ("b", "x"), ("c", "x")}, {("a", "y")}):
-        errors, runs = 0, 4000
+        errors, runs = 0, cases(1000, 4000)
         for _ in range(runs):
             p = [0.0 if h in true_effects else rng.random() for h in hypotheses]
             rejected = test_graph(graph, p, 0.2).rejected

@@ -14,12 +14,13 @@ import pyarrow as pa
 import pytest
 from looks import row
 from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions
+from thorough import cases
 
 from metricdef.analysis.analyse import analyse
 from metricdef.analysis.look_record import LookRecord
 from metricdef.api import Project
 
-REPLICATIONS = 80
+REPLICATIONS = cases(30, 80)
 UNITS = 150  # that an arm gains from look to look
 DAYS = ("2026-01-09", "2026-01-15", "2026-01-21", "2026-01-28", "2026-02-04")
 DESIGNS = {
@@ -92,6 +93,7 @@ def verdicts(shape, rng, shift=0.0):
     return "inconclusive"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", sorted(DESIGNS))
 def test_five_looks_err_no_more_often_than_one(shapes, name):
     rng = np.random.default_rng(20260102)

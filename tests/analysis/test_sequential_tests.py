@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from metricdef.analysis.sequential_tests import (
     Monitor,
@@ -100,7 +101,7 @@ DESIGNS = {
     name=st.sampled_from(sorted(DESIGNS)), z=st.floats(-5, 7), look=st.integers(0, 4),
     level=st.sampled_from([0.025, 0.0125, 0.005]), grown=st.lists(st.floats(0.5, 2), min_size=5, max_size=5),
 )  # fmt: skip
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_p_is_at_most_the_level_exactly_where_the_bound_is_crossed(name, z, look, level, grown):
     information = np.cumsum(grown)
     track = at([float(i) for i in information], FRACTIONS, look, units=2000 * (look + 1))

@@ -7,6 +7,7 @@ import shutil
 import duckdb
 import numpy as np
 import pytest
+from thorough import cases
 
 from benchmarks import agreement, alternatives, bars, document, measure
 from benchmarks.incremental import day_by_day
@@ -213,7 +214,8 @@ def test_the_page_is_written_between_its_markers(tmp_path):
         document.write(result(), page)
 
 
-@pytest.mark.parametrize("restate", [True, False])
+@pytest.mark.thorough
+@pytest.mark.parametrize("restate", cases([True], [True, False]))
 def test_days_added_one_by_one_are_all_at_once(settings, tmp_path, restate):
     copy = tmp_path / "warehouse.duckdb"
     shutil.copy(settings.database, copy)

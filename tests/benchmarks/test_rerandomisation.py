@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from thorough import cases
 
 from benchmarks import rerandomisation
 from benchmarks.rerandomisation import Results, run_some, table
@@ -24,10 +25,13 @@ def test_a_large_effect_is_found_and_the_guardrail_at_its_margin_blocks(monkeypa
         assert counts["stop"] == 0
 
 
+@pytest.mark.thorough
 def test_replications_differ_and_are_repeated_by_their_seed():
-    whole = run_some((TRUTHS[0].name, 0, 2))
-    assert list(whole) == list(DESIGNS)
-    parts = [run_some((TRUTHS[0].name, seed, seed + 1)) for seed in (0, 1)]
+    assert TRUTHS[0].designs == tuple(DESIGNS)
+    truth = cases(TRUTHS[1], TRUTHS[0])
+    whole = run_some((truth.name, 0, 2))
+    assert tuple(whole) == truth.designs
+    parts = [run_some((truth.name, seed, seed + 1)) for seed in (0, 1)]
     assert whole == {design: sum((part[design] for part in parts), Counter()) for design in whole}
 
 

@@ -22,6 +22,7 @@ from pyarrow import parquet
 from sqlglot import ErrorLevel, exp
 from sqlglot.dialects.dialect import Dialect
 from standins import STANDINS, execute, session
+from thorough import cases
 
 from metricdef.analysis.cells import read_cells
 from metricdef.api import Project
@@ -66,12 +67,13 @@ def test_the_portable_subset_in_their_words(
     assert caplog.records == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dialect", TEXT_ONLY)
 def test_statements_are_parsed_and_written_again_without_a_warning(
     dialect: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    for seed in range(6):
+    for seed in range(cases(2, 6)):
         case = random_case(seed)
         write_project(case, tmp_path / str(seed))
         plan = Project(tmp_path / str(seed)).plan(case.experiment, case.as_of.replace(tzinfo=UTC), daily=seed % 2 == 1)
@@ -193,9 +195,10 @@ def test_statements_that_add_a_day(dialect: str, tmp_path: Path, caplog: pytest.
 # --- executed, by an engine that stands in ---------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dialect", STANDINS)
 def test_generated_cases(dialect: str, tmp_path: Path) -> None:
-    for seed in range(15):
+    for seed in range(cases(4, 15)):
         case = random_case(seed)
         folder = tmp_path / str(seed)
         write_project(case, folder)

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from metricdef.api import Project
 from metricdef.definitions.models import Experiment, Source
@@ -199,7 +200,7 @@ def shuffled(value, order):
     return [shuffled(item, order) for item in value] if isinstance(value, list) else value
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(st.integers(0, 10**6), st.booleans(), st.integers(20, 200))
 def test_key_order_layout_and_comments_make_no_difference(tmp_path_factory, seed, comments, width):
     root = tmp_path_factory.mktemp("shop")

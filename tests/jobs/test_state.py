@@ -14,6 +14,7 @@ import pytest
 import yaml
 from projects import PROJECT, write_definitions, write_warehouse
 from states import ORDER, add, assert_close, assert_same, build, execute, tables, write_data, write_project
+from thorough import cases
 
 from metricdef.api import Project
 from metricdef.cli.main import main
@@ -279,6 +280,7 @@ def test_rows_of_another_state_are_refused(root):
         Project(root).ingest(job.output.table)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("transactions", [True, False])
 def test_a_run_that_breaks_off_at_any_statement_leaves_the_state_and_is_run_again(root, transactions):
     """Also where an engine has no transactions: what was written counts for nothing, and is written anew."""
@@ -286,7 +288,7 @@ def test_a_run_that_breaks_off_at_any_statement_leaves_the_state_and_is_run_agai
     (job,) = build(root, "2026-01-13")
     statements = [s for s in job.output.statements if transactions or s not in ("BEGIN", "COMMIT")]
     before = tables(root)
-    for until in range(1, len(statements)):
+    for until in range(1, len(statements), cases(3, 1)):
         execute(root, statements[:until])
         broken = tables(root)
         if transactions and "INSERT INTO readouts.moments" not in "".join(statements[: until + 1]):
@@ -308,6 +310,7 @@ with duckdb.connect(sys.argv[1]) as connection:
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_killed_at_random_moments(root):
     """A process that is killed leaves the state as it was, or with the day in it; the run after it puts all right."""
@@ -327,7 +330,7 @@ def test_killed_at_random_moments(root):
     write_warehouse(root, *(s for s in job.output.statements if s.startswith("DELETE")))
     assert tables(root) != want
     rng = random.Random(1)
-    for _ in range(int(os.environ.get("METRICDEF_KILLS", "12"))):
+    for _ in range(int(os.environ.get("METRICDEF_KILLS", cases("4", "12")))):
         process = subprocess.Popen(arguments)
         time.sleep(rng.uniform(0, whole * 1.1))
         process.send_signal(signal.SIGKILL)

@@ -7,14 +7,16 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import thorough
 from hypothesis import HealthCheck, given, settings
+from thorough import examples
 
 from .cases import OPTIONS, cases, random_case
 from .files import write_project, write_warehouse
 from .oracle import Case, Result, analyse, day_ends, moments_of, series
 
-CASES = 2000
-LEAST = 50
+CASES = thorough.cases(500, 2000)
+LEAST = thorough.cases(5, 50)
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +25,7 @@ def generated() -> list[Case]:
     return [random_case(seed) for seed in range(CASES)]
 
 
+@pytest.mark.thorough
 def test_every_option_occurs(generated: list[Case]) -> None:
     occurred = Counter(option for case in generated for option in case.options)
     assert set(occurred) <= set(OPTIONS)
@@ -52,6 +55,7 @@ def assert_coherent(result: Result) -> None:
             assert (block.capped <= len(units)).all()
 
 
+@pytest.mark.thorough
 def test_results_are_coherent(generated: list[Case]) -> None:
     blocks: Counter[str] = Counter()
     for case in generated[::3]:
@@ -66,8 +70,9 @@ def test_results_are_coherent(generated: list[Case]) -> None:
     assert blocks["varied"] > 0.3 * blocks["all"], blocks
 
 
+@pytest.mark.thorough
 def test_the_last_day_of_the_series_is_the_result(generated: list[Case]) -> None:
-    for case in generated[:120]:
+    for case in generated[: thorough.cases(40, 120)]:
         result = analyse(case)
         ends = day_ends(case)
         if not ends:
@@ -86,7 +91,9 @@ def test_the_last_day_of_the_series_is_the_result(generated: list[Case]) -> None
                 assert block.n <= sum(r.arm == arm and r.mixed == mixed for r in entered), name
 
 
-@settings(max_examples=15, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=examples(15), derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+)
 @given(cases())
 def test_a_case_survives_its_files(tmp_path_factory: pytest.TempPathFactory, case: Case) -> None:
     yaml = pytest.importorskip("yaml")

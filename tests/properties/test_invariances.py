@@ -27,11 +27,12 @@ from databases import filling
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from projects import PROJECT, experiment, write_definitions
+from thorough import examples
 
 from metricdef.api import Project
 from metricdef.stats.moments import Moments, from_shifted_sums, merge_all
 
-FEW = settings(max_examples=6)
+FEW = settings(max_examples=examples(6))
 SEEDS = st.integers(0, 10_000)
 RTOL = 1e-9
 
@@ -187,7 +188,7 @@ def moments_of(values: np.ndarray, centre: np.ndarray) -> Moments:
     )  # fmt: skip
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(SEEDS, st.integers(2, 60), st.integers(1, 6))
 def test_moments_of_any_partition_merge_into_those_of_the_whole(seed, n, parts):
     rng = np.random.default_rng(seed)

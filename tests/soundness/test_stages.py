@@ -7,6 +7,7 @@ from datetime import UTC
 import pytest
 from oracle.cases import random_case
 from oracle.files import write_project
+from thorough import cases
 
 from metricdef.api import Project
 from metricdef.compiler.render import render
@@ -17,11 +18,12 @@ TABLE = re.compile(r"^CREATE OR REPLACE TEMPORARY TABLE (md_\w+) AS$", re.MULTIL
 READ = re.compile(r"\b(?:FROM|JOIN) (md_\w+)")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("daily", [False, True])
 def test_no_stage_is_computed_twice_where_a_cte_would_be(tmp_path, daily):
     """On an engine that puts a CTE in the place of its name, every stage with two readers is a temporary table."""
     checked = 0
-    for seed in range(30):
+    for seed in range(cases(8, 30)):
         case = random_case(seed)
         folder = tmp_path / str(seed)
         write_project(case, folder)
@@ -34,4 +36,4 @@ def test_no_stage_is_computed_twice_where_a_cte_would_be(tmp_path, daily):
         read = Counter(name for statement in statements for name in READ.findall(statement))
         assert all(read[name] <= 1 for name in written), (seed, [n for n in written if read[n] > 1])
         checked += len(written)
-    assert checked > 100
+    assert checked > cases(50, 100)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from metricdef.errors import NotComputable
 from metricdef.stats.adjustment import (
@@ -259,7 +260,7 @@ def test_a_far_covariate_mean_costs_no_digits() -> None:
     np.testing.assert_allclose(lin(far, "y", ["x"]).cov, lin(near, "y", ["x"]).cov, rtol=1e-8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.integers(0, 10**6),
     st.sampled_from([lin, ancova]),
@@ -316,7 +317,7 @@ def test_covariance_of_contrasts_of_lins_estimates() -> None:
     assert contrast_covariance(est, baseline_contrasts(3))[0, 1] == pytest.approx(want, rel=1e-10)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.integers(0, 10**6), st.sampled_from([lin, ancova]), st.floats(-100, 100))
 def test_the_fill_of_a_missing_covariate_does_not_matter_beside_its_indicator(
     seed: int, estimator: object, fill: float

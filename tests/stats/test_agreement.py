@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from metricdef.errors import NotComputable
 from metricdef.stats import effects
@@ -85,7 +86,7 @@ def compare(est: ArmEstimates, arm: int, alpha: float) -> None:
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(seed=SEEDS, alpha=st.sampled_from([0.001, 0.05, 0.3]))
 def test_p_interval_and_fieller_agree(name: str, seed: int, alpha: float) -> None:
     arms = arms_of(seed)
@@ -101,7 +102,7 @@ def test_p_interval_and_fieller_agree(name: str, seed: int, alpha: float) -> Non
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(seed=SEEDS)
 def test_relabelled_arms_mirror_each_other(name: str, seed: int) -> None:
     arms = arms_of(seed)
@@ -116,7 +117,7 @@ def test_relabelled_arms_mirror_each_other(name: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(seed=SEEDS, alternative=st.sampled_from(["two-sided", "greater", "less"]))
 def test_dunnett_of_every_estimator_agrees_with_itself(name: str, seed: int, alternative: str) -> None:
     try:
@@ -131,7 +132,7 @@ def test_dunnett_of_every_estimator_agrees_with_itself(name: str, seed: int, alt
             assert row.rejected == ((row.lower or 0.0) > 0 or (row.upper or 0.0) < 0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(seed=SEEDS, alpha=st.sampled_from([0.001, 0.05, 0.3]))
 def test_strata_agree_too(seed: int, alpha: float) -> None:
     first, second = arms_of(seed), arms_of(seed + 1)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from thorough import cases
 
 from benchmarks.calibration import designs, estimators, groups, multiple, ranks, spreads
 from benchmarks.calibration.classes import classify
@@ -15,7 +16,7 @@ from benchmarks.calibration.worlds import WORLDS, arm_sizes, companions, explain
 from metricdef.stats.moments import from_rows
 
 NORMAL, BERNOULLI, LOGNORMAL, POISSON = WORLDS
-REPLICATIONS = 2_000
+REPLICATIONS = cases(500, 2_000)
 
 
 def judged(group: object, world: object, n: int, split: str, replications: int = REPLICATIONS) -> dict[str, Verdict]:
@@ -25,14 +26,15 @@ def judged(group: object, world: object, n: int, split: str, replications: int =
     return {v.key.procedure: v for v in judge(cells, {key: classify(key) for key in cells})}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("group", "world", "n", "split", "replications"),
     [
-        (estimators.batch, NORMAL, 200, "50/50", 400),
-        (estimators.batch, POISSON, 2_000, "90/10", 200),
+        (estimators.batch, NORMAL, 200, "50/50", cases(100, 400)),
+        (estimators.batch, POISSON, 2_000, "90/10", cases(50, 200)),
         (designs.batch, NORMAL, 2_000, "50/50", REPLICATIONS),
         (multiple.batch, NORMAL, 2_000, "50/50", REPLICATIONS),
-        (groups.batch, POISSON, 2_000, "50/50", 600),
+        (groups.batch, POISSON, 2_000, "50/50", cases(150, 600)),
     ],
 )
 def test_sound_cells(group: object, world: object, n: int, split: str, replications: int) -> None:
@@ -62,9 +64,10 @@ def test_sample_ratio_alarms_keep_their_level() -> None:
             assert tally.lower + tally.upper <= 20 + 3 * np.sqrt(20)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("n", "split"), [(40, "50/50"), (200, "90/10")])
 def test_arms_that_spread_differently(n: int, split: str) -> None:
-    for world, found in spreads.batch(np.random.default_rng(9), n, split, 1_000).items():
+    for world, found in spreads.batch(np.random.default_rng(9), n, split, cases(250, 1_000)).items():
         cells = {Key(name, world, n, split): tally for name, tally in found.items()}
         for v in judge(cells, {key: classify(key) for key in cells}):
             assert (v.kind, v.holds) == ("A", True), v.key

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from metricdef.errors import NotComputable
 from metricdef.stats.adjustment import MeanOutcome, RatioOutcome, ancova, ancova_ratio, unadjusted
@@ -122,7 +123,7 @@ def test_a_covariate_whose_denominators_cancel_between_arms() -> None:
     assert caught.value.reason == "zero_denominator"
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.integers(0, 10**6), st.sampled_from([0.01, 0.1, 0.4]), st.sampled_from(["within", "total", "ratio"]))
 def test_p_intervals_labels_scale_and_shift(seed: int, alpha: float, kind: str) -> None:
     _, tables = experiment(seed)

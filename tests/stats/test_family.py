@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from metricdef.stats import graph as graphs
 from metricdef.stats.family import (
@@ -44,7 +45,7 @@ def decide(z, procedure: Procedure, alternative="two-sided", alpha=0.05) -> Fami
     return test_family([None if v is None else normal_p(v, alternative) for v in z], procedure, alpha, alternative)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @pytest.mark.parametrize("procedure", PROCEDURES, ids=ids)
 @given(zs)
 def test_every_procedure(procedure: Procedure, z) -> None:
@@ -69,7 +70,7 @@ def test_every_procedure(procedure: Procedure, z) -> None:
             assert rule == IntervalRule("marginal", 0.05)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @pytest.mark.parametrize("procedure", [p for p in PROCEDURES if p.method in ("holm", "fixed_sequence", "graph")])
 @pytest.mark.parametrize("alternative", ["greater", "less"])
 @given(zs)
@@ -90,7 +91,7 @@ def test_compatible_bounds_say_what_is_rejected(procedure, alternative, z) -> No
             assert bound is None or sign * bound < 0
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.lists(st.floats(-3, 3), min_size=3, max_size=3), st.lists(st.floats(-3, 3), min_size=3, max_size=3))
 def test_bounds_of_holm_from_the_partition(estimates, shifts) -> None:
     """Guilbaud (2008), by hand: the bound for a parameter that lies at `shifts` is missed only if Bonferroni errs.

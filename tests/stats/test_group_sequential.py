@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
+from thorough import examples
 
 from metricdef.stats.futility import futility_bounds, futility_design
 from metricdef.stats.group_sequential import (
@@ -125,7 +126,7 @@ def test_one_look_is_the_fixed_test(rule: Rule) -> None:
     assert characteristics(bounds, 0.8).inflation == pytest.approx(1.0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(
     st.lists(st.floats(0.05, 1.0), min_size=2, max_size=5),
     st.sampled_from([1, 2]),

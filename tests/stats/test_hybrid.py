@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t as student
+from thorough import examples
 
 from metricdef.stats.anytime import confidence_sequence
 from metricdef.stats.group_sequential import AlphaSpending, boundaries
@@ -25,7 +26,7 @@ def excludes(found, null: float) -> bool:
     return (found.lower is not None and null < found.lower) or (found.upper is not None and null > found.upper)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     DIRECTIONS,
     st.floats(-7, 7),

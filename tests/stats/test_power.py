@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import nct, norm
 from scipy.stats import t as student
+from thorough import examples
 
 from metricdef.errors import NotComputable
 from metricdef.stats.effects import test_one_sided, unadjusted_mean
@@ -50,7 +51,7 @@ def test_size_power_and_effect_invert_each_other(effect, sd, sd_control, level, 
     assert smallest == pytest.approx(effect + 0.02, rel=1e-9)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.floats(0.1, 2), st.floats(0.3, 3), LEVELS, WANTED, ALLOCATION, st.sampled_from(["welch", "pooled"]))
 def test_the_same_by_t(effect, sd_control, level, wanted, allocation, test):
     found = sample_size(effect, 1.0, level, wanted, sd_control=sd_control, allocation=allocation, test=test)
@@ -188,7 +189,7 @@ def test_relative_margin():
         sample_size_relative_margin(0.05, 0.0, 8.0, level, 0.8)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(st.floats(0.01, 0.3), st.floats(-50, 50).filter(lambda m: abs(m) > 1), WANTED, ALLOCATION, st.floats(0, 0.05))
 def test_size_power_and_relative_margin_invert_each_other(margin, mean, wanted, allocation, lift):
     for test in ("z", "welch"):

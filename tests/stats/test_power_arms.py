@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, multivariate_normal, norm
+from thorough import examples
 
 from metricdef.stats.dunnett import dunnett
 from metricdef.stats.effects import unadjusted_mean
@@ -85,7 +86,7 @@ def test_power_of_arms_against_the_multivariate_normal():
     assert one.any == pytest.approx(got.each[0], rel=1e-9)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(
     st.lists(st.floats(0.2, 3), min_size=1, max_size=4), st.floats(0.55, 0.95), st.sampled_from(["each", "any", "all"])
 )

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import t as student
+from thorough import examples
 
 from metricdef.stats.effects import unadjusted_mean
 from metricdef.stats.equivalence import equivalence
@@ -71,7 +72,7 @@ def test_power_of_few_units_against_simulation(n, sds, difference):
         assert want == pytest.approx(shown, abs=0.009)
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=examples(4), deadline=None)
 @given(st.floats(-0.9, 0.9), st.floats(0.3, 0.95), st.floats(0.2, 3), st.sampled_from(["welch", "pooled"]))
 def test_the_same_by_t(share, wanted, allocation, test):
     by = {"sd_control": 0.4, "test": test}

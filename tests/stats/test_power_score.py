@@ -10,6 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.stats import binom
+from thorough import examples
 
 from metricdef.errors import NotComputable
 from metricdef.stats.power import Level, power, sample_size
@@ -83,7 +84,7 @@ def test_the_variance_at_the_null_is_not_that_at_the_true_rates():
     assert got.wrong == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     RATES, RATES, st.floats(0.01, 0.3), st.floats(0.1, 4), st.floats(0.3, 0.99), st.floats(0.001, 0.1), st.booleans()
 )
@@ -108,7 +109,7 @@ def test_a_difference_so_good_that_any_margin_is_shown():
         smallest_margin(0.01, 0.2, 5, 5, Level(0.025, 1), 0.99)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(RATES, RATES, st.floats(-0.4, 0.4), st.floats(0.1, 5))
 def test_the_restricted_rates_maximise_the_likelihood(p1, p0, delta, r):
     """Against a search on the likelihood of the expected counts; the variance pins the rates down."""
@@ -125,7 +126,7 @@ def test_the_restricted_rates_maximise_the_likelihood(p1, p0, delta, r):
     assert restricted_variance(r * p1, r, p0, 1.0, delta) == pytest.approx(want, rel=1e-5, abs=1e-7)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(RATES, RATES, st.floats(0.3, 2.5), st.floats(0.1, 5))
 def test_the_restricted_rates_of_a_ratio_maximise_the_likelihood(p1, p0, phi, r):
     def lost(p: float) -> float:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
+from thorough import examples
 
 from metricdef.stats.anytime import confidence_sequence, one_sided_margin, tuned_rho2
 from metricdef.stats.futility import futility_design
@@ -123,7 +124,7 @@ def test_futility_that_nobody_heeds_costs_no_power():
         power_group_sequential(effect, 1.0, 500, 500, DESIGNS["binding"], heeded=False)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.sampled_from(sorted(DESIGNS)), st.floats(0.3, 0.99), st.floats(0.2, 4), st.floats(0.2, 5))
 def test_the_detectable_effect_has_its_power(name, wanted, sd, allocation):
     bounds, n = DESIGNS[name], (900 * allocation, 900)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from metricdef.errors import NotComputable
 from metricdef.stats.proportions import score_difference, score_ratio, score_test, score_test_relative
@@ -96,7 +97,7 @@ def tables(draw: st.DrawFn) -> tuple[int, int, int, int]:
     return draw(st.integers(0, n1)), n1, draw(st.integers(0, n0)), n0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(tables(), st.sampled_from([0.01, 0.05, 0.3]))
 def test_test_and_both_intervals_agree(table: tuple[int, int, int, int], alpha: float) -> None:
     d, r = score_difference(*table, alpha), score_ratio(*table, alpha)
@@ -114,7 +115,7 @@ def test_test_and_both_intervals_agree(table: tuple[int, int, int, int], alpha: 
     assert (d.p_value < alpha) == (not d.lower <= 0 <= d.upper) == (not r.lower <= 0 <= upper)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(tables(), st.floats(-0.9, 0.9))
 def test_limits_invert_the_one_sided_tests(table: tuple[int, int, int, int], null: float) -> None:
     d, r = score_difference(*table, 0.1), score_ratio(*table, 0.1)
@@ -128,7 +129,7 @@ def test_limits_invert_the_one_sided_tests(table: tuple[int, int, int, int], nul
     assert (p < 0.05) == (r.lower > null)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(tables())
 def test_swapping_arms_or_outcomes_mirrors(table: tuple[int, int, int, int]) -> None:
     x1, n1, x0, n0 = table

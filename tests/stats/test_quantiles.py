@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from metricdef.errors import NotComputable
 from metricdef.stats import effects
@@ -40,7 +41,7 @@ def band(values: Floats, q: float) -> OrderStatistics:
     return OrderStatistics(len(values), float(middle), float(lower), float(upper))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(st.integers(-5, 5), min_size=1, max_size=30), st.integers(0, 1000), st.sampled_from(list(NUMPY)))
 def test_the_nine_definitions(values: list[int], per_mille: int, kind: int) -> None:
     p = per_mille / 1000
@@ -144,7 +145,7 @@ def test_events_against_the_rows(seed: int) -> None:
         assert est.arm_variance[a] > 1.5 * iid.arm_variance[a]
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.integers(0, 10**6), st.sampled_from([0.25, 0.5, 0.8]), st.sampled_from([0.01, 0.1, 0.4]))
 def test_p_and_intervals_of_events_agree(seed: int, q: float, alpha: float) -> None:
     parts = [events(seed + a, units, q) for a, units in enumerate((30, 45))]
@@ -214,7 +215,7 @@ def test_events_of_too_few_units_or_of_units_alike() -> None:
         event_quantiles([b], [from_rows(columns, [[1.0, 4.0], [2.0, 4.0]])], *columns, 0.5)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     st.integers(0, 10**6), st.sampled_from([0.25, 0.5, 0.9]), st.sampled_from([0.01, 0.1, 0.4]), st.floats(1e-3, 1e3)
 )
@@ -241,7 +242,7 @@ def test_p_intervals_labels_scale_and_shift(seed: int, q: float, alpha: float, s
     assert t.statistic == pytest.approx((est.means[1] - 0.95 * est.means[0]) / se)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.integers(1, 400), st.floats(0.02, 0.98), st.sampled_from([0.01, 0.05, 0.3]))
 def test_binomial_ranks_are_the_narrowest_of_each_tail(n: int, q: float, alpha: float) -> None:
     from scipy.stats import binom

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
+from thorough import examples
 
 from metricdef.errors import NotComputable
 from metricdef.stats.group_sequential import AlphaSpending, Rule, boundaries
@@ -27,7 +28,7 @@ Z = st.floats(-6, 6)
 
 
 @pytest.mark.parametrize("bounds", DESIGNS, ids=IDS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(z=Z, look=st.integers(0, 2), std_error=st.floats(1e-3, 1e3))
 def test_p_interval_and_bound_agree_at_every_look(bounds, z: float, look: int, std_error: float) -> None:
     rejected = bounds.rejects(look, z)
@@ -59,7 +60,7 @@ def test_p_is_that_of_the_member_whose_bound_is_z(bounds) -> None:
     assert again.upper[1] == pytest.approx(1.9, abs=1e-7)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(Z, min_size=1, max_size=3), st.sampled_from(DESIGNS))
 def test_sequential_p_never_rises_and_decides_as_the_bounds(z: list[float], bounds) -> None:
     found = sequential_p(bounds, z)
@@ -89,7 +90,7 @@ def test_a_look_that_spends_nothing() -> None:
 
 
 @pytest.mark.parametrize("bounds", DESIGNS, ids=IDS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(z=Z, look=st.integers(0, 2))
 def test_stagewise_p_decides_as_the_bounds(bounds, z: float, look: int) -> None:
     rejected = bounds.rejects(look, z)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from metricdef.errors import NotComputable
 from metricdef.stats.adjustment import MeanOutcome, RatioOutcome, lin
@@ -173,7 +174,7 @@ def test_degenerate_outcomes() -> None:
 sizes = st.lists(st.tuples(st.integers(2, 12), st.integers(2, 12)), min_size=1, max_size=4)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.integers(0, 10**6), sizes, st.sampled_from([0.01, 0.1, 0.4]), st.booleans(), st.floats(1e-3, 1e3))
 def test_p_intervals_labels_scale_and_shift(
     seed: int, counts: list[tuple[int, int]], alpha: float, ratio: bool, scale: float
@@ -224,7 +225,7 @@ def test_fixed_effects_of_units_that_decide_their_own_fit() -> None:
         assert caught.value.reason == "too_few_units"
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.integers(0, 10**6), st.sampled_from([0.01, 0.1, 0.4]), st.booleans())
 def test_with_lin_inside_p_and_intervals_agree(seed: int, alpha: float, ratio: bool) -> None:
     counts = {"a": (41, 55, 60), "b": (70, 44, 50), "c": (12, 9, 7)}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thorough import examples
 
 from metricdef.errors import NotComputable
 from metricdef.stats.effects import difference, unadjusted_mean
@@ -32,7 +33,7 @@ def test_published_hybrid_intervals(x1: int, n1: int, x0: int, n0: int, lower: f
     assert (got.lower, got.upper) == (pytest.approx(lower, abs=5.1e-5), pytest.approx(upper, abs=5.1e-5))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.integers(1, 10**6), st.integers(1, 10**6), st.floats(1e-6, 0.5))
 def test_limits_stay_where_proportions_are(n1, n0, alpha) -> None:
     """Rounding put the upper limit of n of n at 1 + 2e-16."""
