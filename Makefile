@@ -62,16 +62,22 @@ $(VENV)/.made-in:
 	@echo "$(CURDIR)" > $@
 
 # dev.txt pins the versions of run.txt and more, so either may be installed first, and the other adds or leaves alone.
+# pip compiles one file after the other, also thousands of tests of other packages; some files are of no Python at all.
+define install
+  @$(PIP) install --no-compile --require-hashes -r $(1)
+  @$(PIP) install --no-compile --no-deps --no-build-isolation -e .
+  @$(BIN)/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib metricdef || true
+endef
+
 $(RUN): $(VENV)/.made-in requirements/run.txt pyproject.toml
 	@echo "Installing metricdef into $(VENV) ..."
-	@$(PIP) install --require-hashes -r requirements/run.txt
-	@$(PIP) install --no-deps --no-build-isolation -e .
+	$(call install,requirements/run.txt)
 	@touch $@
 
-$(DEV): $(RUN) requirements/dev.txt
-	@echo "Installing the tools of development into $(VENV) ..."
-	@$(PIP) install --require-hashes -r requirements/dev.txt
-	@touch $@
+$(DEV): $(VENV)/.made-in requirements/dev.txt pyproject.toml
+	@echo "Installing metricdef and the tools of development into $(VENV) ..."
+	$(call install,requirements/dev.txt)
+	@touch $(RUN) $@
 
 $(FAKESNOW_READY): tests/engines/fakesnow/requirements.txt | $(VENV)/.made-in
 	@echo "Installing fakesnow into $(FAKESNOW) ..."

@@ -93,7 +93,7 @@ def test_a_run_that_is_stopped_leaves_no_query(root, capsys, monkeypatch, words,
 
     def slowly(self, statements):
         if not started:
-            threading.Timer(0.5, lambda: os.kill(os.getpid(), number)).start()
+            threading.Timer(0.2, lambda: os.kill(os.getpid(), number)).start()
         started.append(1)
         return execute(self, [slow])
 

@@ -18,8 +18,8 @@ from metricdef.api import Project
 from metricdef.compiler.render import render
 from metricdef.warehouses import connect, resolve_profile
 
-CASES = int(os.environ.get("METRICDEF_ORACLE_CASES", "20"))  # make test-oracle: 2,000
-CHUNK = 10
+CASES = int(os.environ.get("METRICDEF_ORACLE_CASES", "15"))  # make test-oracle: 2,000
+CHUNK = 5
 EXAMPLES = min(100, CASES // 2)
 
 

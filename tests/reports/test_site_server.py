@@ -23,7 +23,7 @@ def port():
     site = Site()
     assert site.rebuild(lambda: FILES)
     server = make_server(site, 0)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     with server:
         yield server.server_port
