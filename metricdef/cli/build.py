@@ -37,11 +37,6 @@ def run(options: argparse.Namespace) -> int:
     manifest = build_manifest(project.definitions, jobs)
     text = json.dumps(manifest, indent=2) + "\n"
     write_file(folder / "manifest.json", text)
-    for needed in sorted({entry["state"]["format"] for entry in manifest["jobs"] if entry["state"]} - {None}):
-        print(
-            f"note: tables of the state are created with `USING {needed.upper()}`, which the engine must have",
-            file=sys.stderr,
-        )
     if options.format == "json":
         print(text, end="")
     elif not options.quiet:

@@ -208,10 +208,15 @@ class SqlText:
         """The remainder of a positive integer."""
         return self.dialect.remainder.format(x=integer, y=of)
 
-    def kept_table(self, name: str, columns: Mapping[str, Kind]) -> str:
+    def kept(self, name: str, parts: str) -> str:
+        """The start of a statement that creates a table that stays, in parts where rows are replaced by part."""
+        own = self.dialect.overwrite
+        start = own.kept_table if own else self.dialect.kept_table
+        return start.format(name=name, columns=parts)
+
+    def kept_table(self, name: str, columns: Mapping[str, Kind], parts: str) -> str:
         """A statement that creates a table that stays, without rows, where it is not there yet."""
-        table = self.dialect
-        start = (table.overwrite.kept_table if table.overwrite else table.kept_table).format(name=name)
+        table, start = self.dialect, self.kept(name, parts)
         if table.column_types is not None:
             listed = ",\n  ".join(f"{column} {table.column_types[kind]}" for column, kind in columns.items())
             return f"{start} (\n  {listed}\n)"

@@ -64,9 +64,18 @@ def values_table(sql: SqlText, state: State, source: str) -> str:
     return state_table(sql, state, f"values_{state.sources.index(source) + 1}")
 
 
-def kept_units_stage(sql: SqlText, state: State, tests: str) -> Stage:
-    """The units that the runs of some time knew (`tests` of written_us), each since its last new start."""
-    body = template("kept_units").render(units=state_table(sql, state, "units"), tests=tests)
+def kept_units_stage(sql: SqlText, state: State, as_of_us: int, tests: str) -> Stage:
+    """The units that this run and those before it knew (`tests` of written_us), each since its last new start.
+
+    Runs that broke off don't count. Days follow on one another, so what they left was written before the first run that
+    counts, or after the last one. Then neither counts the rest of it: no value of a unit counts that is older than the unit.
+    """
+    body = template("kept_units").render(
+        units=state_table(sql, state, "units"),
+        runs=state_table(sql, state, "runs"),
+        as_of=sql.instant_us(as_of_us),
+        tests=tests,
+    )
     return Stage("md_kept_units", ("Units in the state, each since its last new start.",), body)
 
 
@@ -76,7 +85,7 @@ def known_entries(sql: SqlText, state: State, as_of_us: int, entries: Stage) -> 
     An exposure that came after the day was added waits for the next: without its rows it would count as no outcome.
     """
     yield replace(entries, name="md_entries_found", shared=False)
-    yield kept_units_stage(sql, state, f"written_us <= {sql.instant_us(as_of_us)}")
+    yield kept_units_stage(sql, state, as_of_us, f"written_us <= {sql.instant_us(as_of_us)}")
     yield replace(
         entries,
         comment=("Of these, those that the state has with the same first exposure.",),

@@ -24,6 +24,7 @@ from metricdef.errors import UsageError
 
 _ENTRIES = ("md_exposure_rows", "md_entries_of_units", "md_clusters_of_units", "md_clusters", "md_entries")
 _LAYOUT = 2  # of the tables and of what their rows mean: another one starts another state
+_WRITTEN = "written_us"  # what the tables' parts are made by, where rows are replaced by part
 _LONGEST = 30  # characters of an experiment's name in those of its tables: PostgreSQL cuts names at 63
 
 
@@ -103,11 +104,11 @@ def render_update(plan: Plan, dialect: str, schemas: Mapping[str, str], days: Da
         ("runs", writer.run()),
     ]
     begin, commit = ([table.begin], ["COMMIT"]) if table.transactions else ([], [])
+    # Inside: what follows a refusal is undone too, where a client goes on. Else before anything else is made.
+    test = (*temporary, *begin, writer.test()) if begin else (writer.test(), *temporary)
     return (
         *writer.tables(),
-        *temporary,
-        *begin,
-        writer.test(),  # inside: what follows a refusal is undone too, where a client goes on
+        *test,
         *writer.clear(),
         *(writer.insert(ending, text) for ending, text in inserts),
         *commit,
@@ -169,23 +170,24 @@ class _Writer:
                 return [unit, ("day_us", number), written, ("rows_read", number), *parts]
 
     def tables(self) -> Iterator[str]:
-        relation = self.sql.relation(self.plan.exposure_source, self.plan.sources[self.plan.exposure_source])
         for ending in tables_of_state(self.plan):
-            dialect = self.sql.dialect
-            create = dialect.kept_table.format(name=self.table(ending))
-            listed = ",\n  ".join(f"{empty} AS {name}" for name, empty in self.columns(ending))
-            empty = f"SELECT\n  {listed}\nFROM {relation}\nWHERE 1 = 0".replace(LINE_BREAK, "\n")
-            if dialect.kept_from_query:
+            create, empty = self.sql.kept(self.table(ending), _WRITTEN), self._no_rows(self.columns(ending))
+            if self.sql.dialect.kept_from_query:
                 yield f"{create} AS\n{empty}"
             else:
-                yield f"{dialect.temporary_table.format(name=f'md_empty_{ending}')} AS\n{empty}"
+                yield f"{self.sql.dialect.temporary_table.format(name=f'md_empty_{ending}')} AS\n{empty}"
                 yield f"{create} (LIKE md_empty_{ending})"
+
+    def _no_rows(self, columns: Sequence[tuple[str, str]]) -> str:
+        relation = self.sql.relation(self.plan.exposure_source, self.plan.sources[self.plan.exposure_source])
+        listed = ",\n  ".join(f"{empty} AS {name}" for name, empty in columns)
+        return f"SELECT\n  {listed}\nFROM {relation}\nWHERE 1 = 0".replace(LINE_BREAK, "\n")
 
     def test(self) -> str:
         """Fails where this day does not follow the state's last one, with what to do as the engine's message."""
         literal, name, date = self.sql.literal, self.plan.experiment, self.days.date
         build = f"metricdef build {name} --incremental --as-of "
-        return template("state_test").render(
+        text = template("state_test").render(
             runs=self.table("runs"),
             as_of=self.as_of,
             before=self.sql.instant_us(self.days.before),
@@ -202,13 +204,23 @@ class _Writer:
             is_past=is_past(self.sql, self.plan.as_of_us),
             failure=self.sql.dialect.failure,
         )
+        # A client may ask for rows when it reads them: a table is made at once.
+        target = self.sql.dialect.temporary_table.format(name="md_refused")
+        return f"{target} AS\n{text}" if self.sql.dialect.staging else text
 
     def clear(self) -> Iterator[str]:
         """Rows of this run and of those that broke off; not which days it read, so that it reads them again.
 
-        The run itself first: where two run at once, or one breaks off here, what is left doesn't count.
+        The run itself first: where two run at once, or one breaks off here, what is left doesn't count. Where rows are
+        replaced by part, those of runs that broke off stay: no unit of theirs is read.
         """
         runs = self.table("runs")
+        overwrite = self.sql.dialect.overwrite
+        if overwrite:
+            for ending in ("runs", *(e for e in tables_of_state(self.plan) if e not in ("runs", "days"))):
+                start = overwrite.part.format(name=self.table(ending), column=_WRITTEN, x=self.as_of)
+                yield f"{start}\n{self._no_rows([c for c in self.columns(ending) if c[0] != _WRITTEN])}"
+            return
         yield f"DELETE FROM {runs} WHERE written_us = {self.as_of}"
         for ending in tables_of_state(self.plan):
             if ending != "runs":
@@ -219,7 +231,7 @@ class _Writer:
         """Today's units, and those that the state had."""
         alone = replace(self.plan, state=None)
         found = [stage for stage in exposure_stages(alone, self.sql) if stage.name in _ENTRIES]
-        return [*found, kept_units_stage(self.sql, self.state, f"written_us < {self.as_of}")]
+        return [*found, kept_units_stage(self.sql, self.state, self.plan.as_of_us, f"written_us < {self.as_of}")]
 
     def new_units(self) -> Stage:
         body = template("state_units").render(as_of=self.as_of)
@@ -264,7 +276,7 @@ class _Writer:
             for rows, only, are_new in ((recent, [some], False), (facts, [], True)):
                 these = template("state_entries").render(test=f"{'=' if are_new else '<'} {self.as_of}")
                 stages = [
-                    kept_units_stage(self.sql, self.state, f"written_us <= {self.as_of}"),
+                    kept_units_stage(self.sql, self.state, self.plan.as_of_us, f"written_us <= {self.as_of}"),
                     Stage("md_entries", ("Of these.",), these),
                     replace(rows_stage(plan, self.sql, rows, only, instants=True, few_units=are_new), shared=False),
                 ]
@@ -286,7 +298,9 @@ class _Writer:
             last = local_day_us(self.plan.offsets, self.plan.as_of_us - 1)
             # Most runs read no earlier day again: then no unit is looked at.
             any_day = f"(SELECT COUNT(*) FROM {self._own_days(facts)} AND day_us < {last}) > 0"
-            stage = kept_units_stage(self.sql, self.state, f"written_us <= {self.as_of}\n      AND {any_day}")
+            stage = kept_units_stage(
+                self.sql, self.state, self.plan.as_of_us, f"written_us <= {self.as_of}\n      AND {any_day}"
+            )
             body = template("state_late").render(
                 source=self.sql.literal(facts.name),
                 values=values_table(self.sql, self.state, facts.name),

@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 
 from metricdef import __version__
 from metricdef.analysis.settings import analysis_settings
-from metricdef.compiler.dialects import dialect_table
 from metricdef.compiler.open_as_of import PLACEHOLDER
 from metricdef.compiler.query import Query
 from metricdef.compiler.state import recomputed_metrics
@@ -136,7 +135,6 @@ def _state(job: Job) -> dict[str, Any] | None:
     schema = job.output.table.rpartition(".")[0]
     return {
         "tables": [f"{schema}.{state.name}_{ending}" for ending in tables_of_state(job.query.plan)],
-        "format": dialect_table(job.query.dialect).state_format,
         "after": stamp_of(job.after) if job.after else None,
         "recomputed": list(job.recomputed),
     }

@@ -16,10 +16,12 @@ from metricdef.compiler.result import Column, result_columns
 from metricdef.compiler.sql_text import Kind, SqlText
 from metricdef.compiler.state import state_table
 from metricdef.compiler.state_update import is_past
+from metricdef.jobs.staging import staged
 
 # What every row says about itself.
 STAMPS = ("md_experiment", "md_as_of", "md_definitions", "md_dialect", "md_sql", "md_version")
 ROWS = "md_rows"  # how many rows the job wrote with this one
+_PARTS = "md_as_of, md_sql"  # what the table's parts are made by, where rows are replaced by part
 _LONGEST = 40  # characters of an experiment's name in that of its table: PostgreSQL cuts names at 63
 
 
@@ -51,7 +53,8 @@ def write_output(query: Query, schema: str, schemas: Mapping[str, str], first: S
     plan, columns = query.plan, _columns(query.plan)
     sql = open_text(plan, dialect_table(query.dialect), schemas)
     own_parts = sql.dialect.overwrite
-    name = f"{sql.name(schemas.get(schema, schema))}.{_name(plan, own_parts.kept_table if own_parts else '')}"
+    place = sql.name(schemas.get(schema, schema))
+    name = f"{place}.{_name(plan, sql.kept('{name}', _PARTS) if own_parts else '')}"
     stamps = {
         "md_experiment": sql.literal(plan.experiment),
         "md_as_of": sql.stamp(plan.as_of_us),
@@ -77,7 +80,8 @@ def write_output(query: Query, schema: str, schemas: Mapping[str, str], first: S
     elif sql.dialect.transactions:
         writing = [sql.dialect.begin, *writing, "COMMIT"]
     session = [*query.session, *([own_parts.session] if own_parts else [])]
-    return Output(name, (*session, *first, f"{header}\n{sql.kept_table(name, table)}", *tables, *writing))
+    statements = [*first, f"{header}\n{sql.kept_table(name, table, _PARTS)}", *tables, *writing]
+    return Output(name, (*session, *staged(statements, sql, place, plan.experiment)))
 
 
 def _conditions(sql: SqlText, plan: Plan) -> Iterator[str]:

@@ -55,6 +55,7 @@ _CANCEL_AGAIN = 0.2  # seconds; between two jobs of a statement there is nothing
 _PORT = 15002  # of Spark Connect
 _CONNECT_TIMEOUT = 10  # seconds
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SHOW = re.compile(r"SHOW TABLES IN [\w.`-]+")
 _CACHE = re.compile(r"(?:--[^\n]*\n|\s)*CACHE TABLE (\w+) AS\b")
 _TOKEN = re.compile(r"(token=)[^;]*")
 
@@ -372,6 +373,8 @@ def _files(profile: Profile, folder: str) -> dict[str, Path]:
 
 def _read_only(statement: str) -> tuple[str | None, str]:
     """The query of a statement, and the name under which its rows are kept. What is no query is not executed."""
+    if _SHOW.fullmatch(statement):
+        return None, statement
     cache = _CACHE.match(statement)
     query = statement[cache.end() :] if cache else statement
     trees = sqlglot.parse(query, read="databricks")

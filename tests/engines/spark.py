@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ class Spark:
             builder = SparkSession.builder.appName("metricdef-tests")
             for key, value in SETTINGS.items():
                 builder = builder.config(key, value)
+            builder = builder.config("spark.sql.warehouse.dir", str(self.folder / "warehouse"))
             self.session = builder.config("spark.local.dir", str(self.folder / "scratch")).getOrCreate()
 
     def fill(self, tables: Mapping[str, Table]) -> None:
@@ -81,6 +82,15 @@ class Spark:
                 for column, kind in table.columns.items()
             }
             pq.write_table(pa.table(columns), folder / f"{name}.parquet")
+
+    def script(self, statements: Sequence[str], folder: Path | None = None) -> None:
+        """One by one in a session that has nothing set but what they set, over the Parquet files of a folder."""
+        session = self.session.newSession()
+        session.sql("CREATE DATABASE IF NOT EXISTS public")
+        for path in (folder or self.folder / "tables").glob("*.parquet"):
+            session.read.parquet(str(path)).createOrReplaceTempView(path.stem)
+        for statement in statements:
+            session.sql(statement)
 
     def profile(self, **options: Any) -> Profile:
         return Profile("engine", "spark", self.folder, {"tables": "tables"} | options, {}, {"tables": "tables"})

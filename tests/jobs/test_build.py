@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from datetime import date, timedelta
 
 import duckdb
@@ -241,26 +242,31 @@ def test_a_table_is_a_name_and_nothing_else(root, name):
 
 
 def test_spark_overwrites_its_own_part_and_deletes_nothing(root, capsys):
-    """Plain tables have no DELETE; without the setting all parts would be replaced. A state needs a format that has one."""
+    """Plain tables have no DELETE; without the setting all parts would be replaced."""
     (job,) = Project(root).build(as_of=DAY, dialect="spark")
-    *before, insert = job.output.statements
+    *before, insert = (s for s in job.output.statements if not s.startswith("DROP"))
     assert "SET spark.sql.sources.partitionOverwriteMode = dynamic" in before
     assert any(f"{job.output.table} PARTITIONED BY (md_as_of, md_sql) AS\n" in statement for statement in before)
     assert insert.startswith(f"INSERT OVERWRITE TABLE {job.output.table} (md_experiment, md_as_of, ")
     assert "DELETE" not in job.text
-    words = [
-        "--project",
-        str(root),
-        "build",
-        "--as-of",
-        DAY,
-        "--dialect",
-        "spark",
-        "--incremental",
-        "-o",
-        str(root / "t"),
-    ]
-    assert main(words) == 0
-    assert "created with `USING DELTA`" in capsys.readouterr().err
-    (entry,) = json.loads((root / "t" / "manifest.json").read_text())["jobs"]
-    assert entry["state"]["format"] == "delta"
+
+
+@pytest.mark.parametrize("incremental", [False, True])
+def test_spark_keeps_rows_in_tables_of_the_run_and_drops_them(root, incremental):
+    """A cached table keeps the plan of all that it was made of. Nobody else's table is read, replaced or dropped."""
+    (job,) = Project(root).build(as_of=DAY, dialect="spark", incremental=incremental)
+    statements = job.output.statements
+    assert "CACHE TABLE" not in job.text
+    made, shown = [], {}
+    for statement in statements:
+        made += re.findall(r"^CREATE TABLE IDENTIFIER\(session.md_work \|\| '(_\d+)'\) AS\n", statement)
+        shown.update(re.findall(r"VIEW (md_\w+) AS SELECT \* FROM ' \|\| session.md_work \|\| '(_\d+)'", statement))
+        here = re.findall(r"^(md_\w+) AS \(", statement, re.MULTILINE)
+        assert set(re.findall(r"(?:FROM|JOIN) (md_\w+)", statement)) <= {*shown, *here}
+    assert len(made) == len(set(made)) > 5
+    assert set(shown.values()) <= set(made)
+    dropped = [s for s in statements if s.startswith("DROP")]
+    assert dropped == [f"DROP TABLE IF EXISTS IDENTIFIER(session.md_work || '{name}')" for name in made]
+    assert statements[-len(dropped) :] == tuple(dropped)
+    (names,) = (s for s in statements if "VARIABLE md_work" in s)
+    assert "'readouts.work_test_' || " in names

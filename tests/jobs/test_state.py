@@ -302,6 +302,17 @@ def test_a_run_that_breaks_off_at_any_statement_leaves_the_state_and_is_run_agai
     assert_same(root, "2026-01-14")
 
 
+def test_what_a_first_run_left_counts_for_nothing_though_it_stays(root):
+    """On Spark the rows of a run that broke off at another date cannot be deleted."""
+    plain = [s for s in build(root, "2026-01-09")[0].output.statements if s not in ("BEGIN", "COMMIT")]
+    execute(root, plain[: next(i for i, s in enumerate(plain) if "_runs (" in s)])
+    write_warehouse(root, ORDER.format(user="u0", at="2026-01-08 12:00", amount=1e3))
+    for job in build(root, "2026-01-11", "2026-01-12"):
+        execute(root, [s for s in job.output.statements if not s.startswith("DELETE FROM readouts.state_")])
+    assert len({row[2] for row in tables(root)["units"]}) == 3
+    assert_same(root, "2026-01-12")
+
+
 RUN = """
 import duckdb, sys
 with duckdb.connect(sys.argv[1]) as connection:

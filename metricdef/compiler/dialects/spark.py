@@ -1,6 +1,6 @@
 """Spark 4 and Databricks."""
 
-from metricdef.compiler.dialects.table import DialectTable, OpenAsOf, Overwrite
+from metricdef.compiler.dialects.table import DialectTable, OpenAsOf, Overwrite, Staging
 
 SPARK = DialectTable(
     name="spark",
@@ -31,15 +31,31 @@ SPARK = DialectTable(
         "SET spark.sql.decimalOperations.allowPrecisionLoss = false",  # nor is it rounded
         "SET spark.sql.variable.substitute = false",  # '${x}' in a literal is text
     ),
+    tables_of_schema="SHOW TABLES IN {name}",
     transactions=False,
-    # A state's rows are deleted, also by what another table holds: of the tables that Spark knows, Delta Lake's can
-    # (on Databricks). Elsewhere the first statement fails, before anything is written.
-    kept_table="CREATE TABLE IF NOT EXISTS {name} USING DELTA",
-    state_format="delta",
     overwrite=Overwrite(
-        kept_table="CREATE TABLE IF NOT EXISTS {name} PARTITIONED BY (md_as_of, md_sql)",
+        kept_table="CREATE TABLE IF NOT EXISTS {name} PARTITIONED BY ({columns})",
         session="SET spark.sql.sources.partitionOverwriteMode = dynamic",
         insert="INSERT OVERWRITE TABLE {name}",
+        part="INSERT OVERWRITE TABLE {name} PARTITION ({column} = {x})",
+    ),
+    # A cached table keeps its plan, which is analysed anew for every reference: tables of tables take minutes. The day
+    # in the names says what a killed run has left.
+    staging=Staging(
+        declare=(
+            "DECLARE OR REPLACE VARIABLE md_work STRING DEFAULT"
+            " {x} || DATE_FORMAT(CURRENT_TIMESTAMP, 'yyyyMMdd') || '_' || REPLACE(UUID(), '-', '')"
+        ),
+        create="CREATE TABLE IDENTIFIER(session.md_work || '_{n}')",
+        # Read through IDENTIFIER a view would find no table.
+        show=(
+            (
+                "DECLARE OR REPLACE VARIABLE md_view STRING DEFAULT"
+                " 'CREATE OR REPLACE TEMPORARY VIEW {name} AS SELECT * FROM ' || session.md_work || '_{n}'"
+            ),
+            "EXECUTE IMMEDIATE session.md_view",
+        ),
+        drop="DROP TABLE IF EXISTS IDENTIFIER(session.md_work || '_{n}')",
     ),
     spellings={
         # Of 0 and less it would be NULL, which is passed over.

@@ -26,9 +26,23 @@ class OpenAsOf:
 class Overwrite:
     """How rows of an earlier run are replaced in one statement, where plain tables have no DELETE."""
 
-    kept_table: str  # creates the table {name} in parts, one for every as-of and SQL
+    kept_table: str  # creates the table {name} in parts, one for every value of {columns}
     session: str  # so that only those parts are replaced of which there are rows
     insert: str  # the start of the statement, in place of INSERT INTO {name}
+    part: str  # the same for one part alone, where {column} is {x}: also by no rows
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """How a job's file keeps rows for its later statements in tables, where a temporary one keeps the query behind them.
+
+    Every run has tables of its own, whose names nobody else has: two runs of one file don't meet.
+    """
+
+    declare: str  # draws the names; the text {x} is how they begin
+    create: str  # creates table number {n} of this run, with the rows of a query
+    show: tuple[str, ...]  # shows it to the session as {name}
+    drop: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +76,10 @@ class DialectTable:
     column_types: Mapping[str, str] | None = None
     kept_from_query: bool = True  # such a table may take its columns from a query; else from a temporary table
     replaces_temporary: bool = True  # where `temporary_table` names one of this session
-    state_format: str | None = None  # that tables of a state must have; None: any
     overwrite: Overwrite | None = None  # None: rows of an earlier run are deleted
+    staging: Staging | None = None  # None: files have temporary tables
+    # Lists the tables of the schema {name}, the text {x}, in a column table_name or tableName.
+    tables_of_schema: str = "SELECT table_name FROM information_schema.tables WHERE LOWER(table_schema) = LOWER({x})"
     now: str = "CURRENT_TIMESTAMP"
     begin: str = "BEGIN"  # of a transaction that sees one state of the tables throughout
     transactions: bool = True  # DELETE and INSERT between BEGIN and COMMIT take effect together
