@@ -93,7 +93,8 @@ class Spark:
             session.sql(statement)
 
     def profile(self, **options: Any) -> Profile:
-        return Profile("engine", "spark", self.folder, {"tables": "tables"} | options, {}, {"tables": "tables"})
+        tables = {"tables": str(self.folder / "tables")}  # also for a project in another folder
+        return Profile("engine", "spark", self.folder, tables | options, {}, tables)
 
     def stop(self) -> None:
         self.session.stop()

@@ -24,7 +24,7 @@ from metricdef.warehouses import Profile, connect
 
 from .engine import Engine
 
-SPARK_SEEDS = (5, 7)
+SPARK_SEEDS = (3, 16)  # of a dated file and an open one; for states see test_spark_states
 
 
 @pytest.mark.parametrize("seed", [2, 3])
@@ -102,7 +102,7 @@ def test_the_open_file_writes_what_the_dated_ones_write(
     plan = project.plan(case.experiment)
     (opened,) = project.build([case.experiment], as_of="{{as_of}}", daily=seed % 2 == 1)
     first, last = (datetime.fromtimestamp(us / 1e6, zone).date() for us in (plan.start, plan.end))
-    for day in (first + timedelta(3), last + timedelta(40)):
+    for day in (last + timedelta(40), first + timedelta(3))[: 1 if engine.name == "spark" else 2]:
         found = []
         (dated,) = project.build([case.experiment], as_of=day.isoformat(), daily=seed % 2 == 1)
         for job in (opened, dated):
