@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 
 from metricdef.compiler.dialects import dialect_table
 from metricdef.compiler.exposure_stages import exposure_stages, ts_us
@@ -19,6 +18,7 @@ from metricdef.compiler.render import write_statements
 from metricdef.compiler.sql_text import LINE_BREAK, SqlText
 from metricdef.compiler.stages import Stage, template
 from metricdef.compiler.state import kept_columns, kept_units_stage, state_table, values_table
+from metricdef.compiler.state_tests import Days, is_past, state_tests
 from metricdef.compiler.zones import local_day_us
 from metricdef.errors import UsageError
 
@@ -26,30 +26,6 @@ _ENTRIES = ("md_exposure_rows", "md_entries_of_units", "md_clusters_of_units", "
 _LAYOUT = 2  # of the tables and of what their rows mean: another one starts another state
 _WRITTEN = "written_us"  # what the tables' parts are made by, where rows are replaced by part
 _LONGEST = 30  # characters of an experiment's name in those of its tables: PostgreSQL cuts names at 63
-
-
-@dataclass(frozen=True, slots=True)
-class Days:
-    """Which days a run adds.
-
-    Attributes:
-        before: As-of of the run that must have come before, in microseconds.
-        date: The date whose midnight is this run's as-of.
-        following: The date after it.
-        again: Of every source the days to read as a whole, as local microseconds.
-        since: Of every source an instant at or before the start of those days.
-    """
-
-    before: int
-    date: str
-    following: str
-    again: Mapping[str, Sequence[int]]
-    since: Mapping[str, int]
-
-    @property
-    def follows(self) -> datetime:
-        """`before` as an instant."""
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=self.before)
 
 
 def keep_state(plan: Plan, at_end: Plan, timezone: str, schema: str, dialect: str, schemas: Mapping[str, str]) -> Plan:
@@ -104,8 +80,9 @@ def render_update(plan: Plan, dialect: str, schemas: Mapping[str, str], days: Da
         ("runs", writer.run()),
     ]
     begin, commit = ([table.begin], ["COMMIT"]) if table.transactions else ([], [])
+    refusals = state_tests(plan, plan.state, sql, days)
     # Inside: what follows a refusal is undone too, where a client goes on. Else before anything else is made.
-    test = (*temporary, *begin, writer.test()) if begin else (writer.test(), *temporary)
+    test = (*temporary, *begin, *refusals) if begin else (*refusals, *temporary)
     return (
         *writer.tables(),
         *test,
@@ -182,31 +159,6 @@ class _Writer:
         relation = self.sql.relation(self.plan.exposure_source, self.plan.sources[self.plan.exposure_source])
         listed = ",\n  ".join(f"{empty} AS {name}" for name, empty in columns)
         return f"SELECT\n  {listed}\nFROM {relation}\nWHERE 1 = 0".replace(LINE_BREAK, "\n")
-
-    def test(self) -> str:
-        """Fails where this day does not follow the state's last one, with what to do as the engine's message."""
-        literal, name, date = self.sql.literal, self.plan.experiment, self.days.date
-        build = f"metricdef build {name} --incremental --as-of "
-        text = template("state_test").render(
-            runs=self.table("runs"),
-            as_of=self.as_of,
-            before=self.sql.instant_us(self.days.before),
-            later=[
-                literal(f"metricdef: the state of {name} is at "),
-                literal(f" already, and {date} cannot be added any more: metricdef run {name} --as-of {date}"),
-            ],
-            gap=[
-                literal(f"metricdef: days are missing in the state of {name}, from "),
-                literal(f" on; build them and run their files in order: {build}"),
-                literal(f" --to {date}"),
-            ],
-            early=literal(f"metricdef: {date} has not come yet, and the day before it is not over "),
-            is_past=is_past(self.sql, self.plan.as_of_us),
-            failure=self.sql.dialect.failure,
-        )
-        # A client may ask for rows when it reads them: a table is made at once.
-        target = self.sql.dialect.temporary_table.format(name="md_refused")
-        return f"{target} AS\n{text}" if self.sql.dialect.staging else text
 
     def clear(self) -> Iterator[str]:
         """Rows of this run and of those that broke off; not which days it read, so that it reads them again.
@@ -321,11 +273,6 @@ class _Writer:
             following=self.sql.literal(self.days.following),
             is_past=is_past(self.sql, self.plan.as_of_us),
         )
-
-
-def is_past(sql: SqlText, us: int) -> str:
-    """Whether an instant has come: before it, windows would count as complete that are not."""
-    return f"{sql.dialect.to_utc.format(x=sql.dialect.now)} >= {sql.instant(us)}"
 
 
 def _bare(plan: Plan) -> Plan:

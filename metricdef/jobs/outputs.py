@@ -15,7 +15,7 @@ from metricdef.compiler.query import Query
 from metricdef.compiler.result import Column, result_columns
 from metricdef.compiler.sql_text import Kind, SqlText
 from metricdef.compiler.state import state_table
-from metricdef.compiler.state_update import is_past
+from metricdef.compiler.state_tests import is_past
 from metricdef.jobs.staging import staged
 
 # What every row says about itself.

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from metricdef.compiler.plan import Plan, microseconds
-from metricdef.compiler.state_update import Days
+from metricdef.compiler.state_tests import Days
 from metricdef.errors import UsageError
 
 

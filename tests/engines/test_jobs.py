@@ -75,10 +75,15 @@ def test_days_added_to_a_state_give_what_all_rows_give(
             rows = warehouse.execute([f"SELECT * FROM {job.output.table} WHERE md_as_of = '{stamp}'"])
         at_that_time = replace(case, as_of=plan.as_of.replace(tzinfo=None))
         assert_cells(at_that_time, read_cells(plan, rows), timezone)
-    with pytest.raises(Exception, match="already"):
-        script([*gap.output.statements])
-    if any(statement.startswith("BEGIN") for statement in gap.output.statements):
-        script(["ROLLBACK"])
+    state = plan.state
+    assert state is not None
+    own = next(name for name in state.sources if not plan.sources[name].loaded_at)
+    script([f"INSERT INTO {tables_of(job)[-3]} (source, day_us, written_us) VALUES ('{own}', 0, {plan.as_of_us})"])
+    for refused, words in ((gap, "already"), (job, "read earlier days again, from 1970-01-01")):
+        with pytest.raises(Exception, match=words):
+            script([*refused.output.statements])
+        if any(statement.startswith("BEGIN") for statement in gap.output.statements):
+            script(["ROLLBACK"])
 
 
 def tables_of(job: Job) -> list[str]:

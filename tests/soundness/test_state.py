@@ -25,12 +25,17 @@ def test_rows_that_settle_within_part_of_a_day(root, settles, at):
 
 
 def test_a_restated_day_stays_restated_when_the_run_is_repeated(root):
-    """The repeated run forgot which days it had read, and the state went back to the rows of before."""
+    """The repeated run forgot which days it had read, and the state went back to the rows of before; or it knew them, and
+    did not look for their rows, so that the days were empty from then on."""
     add(root, "2026-01-10", "2026-01-15")
-    write_warehouse(root, "DELETE FROM orders WHERE CAST(happened_at AS DATE) = '2026-01-11'")
+    write_warehouse(root, "UPDATE orders SET amount = amount * 2 WHERE CAST(happened_at AS DATE) = '2026-01-11'")
     add(root, "2026-01-16", restate="2026-01-11")
     assert_same(root, "2026-01-16")
-    add(root, "2026-01-16")
+    once = tables(root)
+    with pytest.raises(duckdb.Error, match="the run of 2026-01-16 has read earlier days again, from 2026-01-11 on"):
+        add(root, "2026-01-16")
+    assert tables(root) == once
+    add(root, "2026-01-16", restate="2026-01-10..2026-01-11")
     assert_same(root, "2026-01-16")
     add(root, "2026-01-17")
     assert_same(root, "2026-01-17")
