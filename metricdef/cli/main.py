@@ -288,7 +288,7 @@ def _add_build(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--drop-expired",
         action="store_true",
-        help="write a file that drops states older than the project's `retention`",
+        help="write a file that drops states older than the project's `retention`, and what stopped files have left",
     )
     verb.add_argument("--restate", metavar="DAY[..DAY]", help="days that an incremental job reads again as a whole")
     verb.add_argument("-o", "--output", metavar="DIR", default="target", help="folder to write to (default: target)")
