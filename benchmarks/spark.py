@@ -109,6 +109,7 @@ def scans(spark: Any) -> list[dict[str, Any]]:
             }
             found.append(
                 {
+                    "execution": number,
                     "events": "number of partitions read" in values,  # no other table is partitioned
                     "rows": int(values.get("number of output rows", "0").replace(",", "")),
                     "bytes": values.get("size of files read", "0.0 B"),

@@ -29,10 +29,11 @@ def test_events_are_read_once_and_of_the_days_that_count(engine: Engine, tmp_pat
     as_of = START + timedelta(days=7)
     plan = partitioned(tmp_path / "project").plan("w_two", as_of)
     plain = supported(tmp_path / "plain").project.plan("w_two", as_of)
-    before = len(scans(engine.session))
+    before = {scan["execution"] for scan in scans(engine.session)}  # Spark forgets the oldest of many
     with connect(Profile("engine", "spark", tmp_path, {"tables": "tables"}, {}, {"tables": "tables"})) as opened:
         cells = read_cells(plan, opened.execute(render(plan, "spark").statements))
-    events, *others = sorted(scans(engine.session)[before:], key=lambda scan: not scan["events"])
+    made = [scan for scan in scans(engine.session) if scan["execution"] not in before]
+    events, *others = sorted(made, key=lambda scan: not scan["events"])
     assert [scan["events"] for scan in (events, *others)] == [True, *(False for _ in others)]
     assert events["partitions"] == DAYS - (END - as_of).days + 2  # as-of is midnight; and one more for other zones
     with duckdb.connect(str(database), read_only=True) as connection:

@@ -62,7 +62,8 @@ class Days:
         assert_close(got.moments, want.moments)
 
     def tables(self, like: str) -> list[str]:
-        return [row.tableName for row in self.engine.session.sql(f"SHOW TABLES IN readouts LIKE '{like}'").collect()]
+        rows = self.engine.session.sql(f"SHOW TABLES IN readouts LIKE '{like}'").collect()
+        return [row.tableName for row in rows if not row.isTemporary]
 
 
 def writes(job: Job, beginning: str) -> list[int]:
