@@ -79,6 +79,22 @@ def kept_units_stage(sql: SqlText, state: State, as_of_us: int, tests: str) -> S
     return Stage("md_kept_units", ("Units in the state, each since its last new start.",), body)
 
 
+def twice(sql: SqlText, state: State, written_us: int) -> str | None:
+    """Units and days of units that a run's rows have more than once, one row each, as a query.
+
+    Another attempt at the same run has appended them, late perhaps and without noting itself. None where a transaction
+    keeps such rows out.
+    """
+    if sql.dialect.transactions:
+        return None
+    keys = {"units": "unit_id"} | {f"values_{i + 1}": "unit_id, day_us" for i in range(len(state.sources))}
+    return "\nUNION ALL\n".join(
+        f"SELECT 1 AS found FROM {state_table(sql, state, ending)} WHERE written_us = {sql.instant_us(written_us)}"
+        f" GROUP BY {key} HAVING COUNT(*) > 1"
+        for ending, key in keys.items()
+    )
+
+
 def known_entries(sql: SqlText, state: State, as_of_us: int, entries: Stage) -> Iterator[Stage]:
     """The entries as the state knows them.
 

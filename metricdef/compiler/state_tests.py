@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from metricdef.compiler.plan import Plan, State
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import template
-from metricdef.compiler.state import state_table
+from metricdef.compiler.state import state_table, twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,12 @@ class Days:
 def state_tests(plan: Plan, state: State, sql: SqlText, days: Days) -> Iterator[str]:
     """Statements without rows, that fail with what to do as the engine's message."""
     target = sql.dialect.temporary_table.format(name="md_refused")
-    for text in (_follows(plan, state, sql, days), _reads_again(plan, state, sql, days)):
+    tests = (
+        _follows(plan, state, sql, days),
+        _reads_again(plan, state, sql, days),
+        _stands_once(plan, state, sql, days),
+    )
+    for text in filter(None, tests):
         # A client may ask for rows only when it reads them: a table is made at once.
         yield f"{target} AS\n{text}" if sql.dialect.staging else text
 
@@ -91,3 +96,16 @@ def _reads_again(plan: Plan, state: State, sql: SqlText, days: Days) -> str:
         text=f"{start} || COALESCE({first}, '') || {end}",
         failure=sql.dialect.failure,
     )
+
+
+def _stands_once(plan: Plan, state: State, sql: SqlText, days: Days) -> str | None:
+    """No rows of the day before may stand twice, by an attempt at it that went on after another one had been recorded."""
+    found = twice(sql, state, days.before)
+    if found is None:
+        return None
+    name, before = plan.experiment, datetime.fromisoformat(days.date).date() - timedelta(days=1)
+    message = (
+        f"metricdef: two runs have written the state of {name} as of {before}; run that file again, alone: "
+        f"metricdef build {name} --incremental --as-of {before}"
+    )
+    return template("state_twice").render(found=found, failure=sql.dialect.failure.format(x=sql.literal(message)))

@@ -17,7 +17,7 @@ from metricdef.compiler.plan import Plan, State
 from metricdef.compiler.render import write_statements
 from metricdef.compiler.sql_text import LINE_BREAK, SqlText
 from metricdef.compiler.stages import Stage, template
-from metricdef.compiler.state import kept_columns, kept_units_stage, state_table, values_table
+from metricdef.compiler.state import kept_columns, kept_units_stage, state_table, twice, values_table
 from metricdef.compiler.state_tests import Days, is_past, state_tests
 from metricdef.compiler.zones import local_day_us
 from metricdef.errors import UsageError
@@ -169,9 +169,11 @@ class _Writer:
         runs = self.table("runs")
         overwrite = self.sql.dialect.overwrite
         if overwrite:
+            yield overwrite.named
             for ending in ("runs", *(e for e in tables_of_state(self.plan) if e not in ("runs", "days"))):
                 start = overwrite.part.format(name=self.table(ending), column=_WRITTEN, x=self.as_of)
                 yield f"{start}\n{self._no_rows([c for c in self.columns(ending) if c[0] != _WRITTEN])}"
+            yield overwrite.session
             return
         yield f"DELETE FROM {runs} WHERE written_us = {self.as_of}"
         for ending in tables_of_state(self.plan):
@@ -254,7 +256,7 @@ class _Writer:
                 self.sql, self.state, self.plan.as_of_us, f"written_us <= {self.as_of}\n      AND {any_day}"
             )
             body = template("state_late").render(
-                source=self.sql.literal(facts.name),
+                source=self.sql.text(self.sql.literal(facts.name)),
                 values=values_table(self.sql, self.state, facts.name),
                 days=self.table("days"),
                 own_days=self._own_days(facts),
@@ -269,9 +271,10 @@ class _Writer:
             runs=self.table("runs"),
             as_of=self.as_of,
             before=self.sql.instant_us(self.days.before),
-            date=self.sql.literal(self.days.date),
-            following=self.sql.literal(self.days.following),
+            date=self.sql.text(self.sql.literal(self.days.date)),
+            following=self.sql.text(self.sql.literal(self.days.following)),
             is_past=is_past(self.sql, self.plan.as_of_us),
+            twice=twice(self.sql, self.state, self.plan.as_of_us),
         )
 
 

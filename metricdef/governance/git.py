@@ -51,4 +51,4 @@ def _told(root: Path, *arguments: str) -> str | None:
 def _may_be_in_repository(root: Path) -> bool:
     """Whether a folder above has a `.git`, or git was told where the top is: starting git takes longer than looking."""
     here = root.resolve()
-    return "GIT_WORK_TREE" in os.environ or any((folder / ".git").exists() for folder in (here, *here.parents))
+    return "GIT_WORK_TREE" in os.environ or any(os.path.lexists(folder / ".git") for folder in (here, *here.parents))

@@ -14,7 +14,7 @@ from metricdef.compiler.plan import Plan
 from metricdef.compiler.query import Query
 from metricdef.compiler.result import Column, result_columns
 from metricdef.compiler.sql_text import Kind, SqlText
-from metricdef.compiler.state import state_table
+from metricdef.compiler.state import state_table, twice
 from metricdef.compiler.state_tests import is_past
 from metricdef.jobs.staging import staged
 
@@ -92,6 +92,9 @@ def _conditions(sql: SqlText, plan: Plan) -> Iterator[str]:
     if plan.state is not None:
         runs = f"SELECT COUNT(*) FROM {state_table(sql, plan.state, 'runs')} WHERE written_us = {plan.as_of_us}"
         yield f"({runs}) = 1"
+        found = twice(sql, plan.state, plan.as_of_us)
+        if found:
+            yield f"(SELECT COUNT(*) FROM (\n{found}\n) AS found_twice) = 0"
 
 
 def _columns(plan: Plan) -> list[Column]:

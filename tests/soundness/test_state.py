@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import duckdb
 import pytest
 from projects import write_warehouse
 from states import ORDER, add, assert_same, build, execute, tables, write_data, write_project
+
+from metricdef.api import Project
+from metricdef.compiler.dialects import DIALECTS
+from metricdef.errors import UsageError
 
 
 @pytest.fixture
@@ -97,6 +104,29 @@ def test_the_run_itself_is_taken_back_first(root):
             execute(root, build(root, "2026-01-13")[0].output.statements)
         add(root, "2026-01-12")
     add(root, "2026-01-13")
+    assert_same(root, "2026-01-13")
+
+
+@pytest.mark.parametrize("noted", [False, True])
+def test_rows_that_a_second_attempt_appends(root, monkeypatch, noted):
+    """Without transactions the rows of two attempts at a day stood beside each other, and one of the two noted the run."""
+    monkeypatch.setitem(DIALECTS, "duckdb", replace(DIALECTS["duckdb"], transactions=False))
+    add(root, "2026-01-10", "2026-01-11")
+    (job,) = build(root, "2026-01-12")
+    statements = job.output.statements
+    note = next(i for i, s in enumerate(statements) if s.startswith("INSERT INTO") and "_runs (" in s)
+    appends = [s for s in statements[:note] if re.match(r"INSERT INTO \S+_(units|values_1) ", s)]
+    assert len(appends) == 3
+    if noted:  # what the other one still had to write comes after the day is done
+        execute(root, [*statements, *appends[1:]])
+    else:
+        execute(root, [*statements[:note], *appends, *statements[note:]])
+        with pytest.raises(UsageError, match="2026-01-12"):  # there are no moments of it
+            Project(root).ingest(job.output.table, as_of="2026-01-12")
+    with pytest.raises(duckdb.Error, match="--as-of 2026-01-12"):
+        add(root, "2026-01-13")
+    add(root, "2026-01-12", "2026-01-13")
+    assert_same(root, "2026-01-12")
     assert_same(root, "2026-01-13")
 
 

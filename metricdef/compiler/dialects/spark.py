@@ -38,6 +38,8 @@ SPARK = DialectTable(
         session="SET spark.sql.sources.partitionOverwriteMode = dynamic",
         insert="INSERT OVERWRITE TABLE {name}",
         part="INSERT OVERWRITE TABLE {name} PARTITION ({column} = {x})",
+        # Dynamic, formats other than Spark's own files would replace no part where there are no rows.
+        named="SET spark.sql.sources.partitionOverwriteMode = static",
     ),
     # A cached table keeps its plan, which is analysed anew for every reference: tables of tables take minutes. The day
     # in the names says what a killed run has left.

@@ -29,7 +29,8 @@ class Overwrite:
     kept_table: str  # creates the table {name} in parts, one for every value of {columns}
     session: str  # so that only those parts are replaced of which there are rows
     insert: str  # the start of the statement, in place of INSERT INTO {name}
-    part: str  # the same for one part alone, where {column} is {x}: also by no rows
+    part: str  # the same for one part alone, where {column} is {x}: also by no rows, after `named`
+    named: str  # so that the parts are replaced that the statement names, whatever the format of the table
 
 
 @dataclass(frozen=True, slots=True)
