@@ -104,8 +104,10 @@ def _stands_once(plan: Plan, state: State, sql: SqlText, days: Days) -> str | No
     if found is None:
         return None
     name, before = plan.experiment, datetime.fromisoformat(days.date).date() - timedelta(days=1)
-    message = (
-        f"metricdef: two runs have written the state of {name} as of {before}; run that file again, alone: "
+    end = (
+        f" rows stand twice in the state of {name} as of {before}, which two runs have written; run its file again, alone: "
         f"metricdef build {name} --incremental --as-of {before}"
     )
-    return template("state_twice").render(found=found, failure=sql.dialect.failure.format(x=sql.literal(message)))
+    # With the number of rows it is no constant, which an engine would compute, and so refuse, without any.
+    text = f"{sql.literal('metricdef: ')} || {sql.text('COUNT(*)')} || {sql.literal(end)}"
+    return template("state_twice").render(found=found, failure=sql.dialect.failure.format(x=text))
