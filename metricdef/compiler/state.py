@@ -79,18 +79,23 @@ def kept_units_stage(sql: SqlText, state: State, as_of_us: int, tests: str) -> S
     return Stage("md_kept_units", ("Units in the state, each since its last new start.",), body)
 
 
-def twice(sql: SqlText, state: State, written_us: int) -> str | None:
-    """Units and days of units that a run's rows have more than once, one row each, as a query.
+def twice(sql: SqlText, state: State, as_of_us: int, *, own: bool) -> str | None:
+    """Units and days of units that the rows of one run have more than once, one row each, as a query.
 
-    Another attempt at the same run has appended them, late perhaps and without noting itself. None where a transaction
-    keeps such rows out.
+    Of all runs that count, as a day is made of all before it: those before this one, and, with `own`, this one, which is
+    not noted yet. Another attempt at the same run has appended such rows, perhaps days later and without noting itself.
+    None where a transaction keeps them out.
     """
     if sql.dialect.transactions:
         return None
+    as_of, runs = sql.instant_us(as_of_us), state_table(sql, state, "runs")
+    counted = f"written_us < {as_of} AND written_us IN (SELECT written_us FROM {runs})"
+    if own:
+        counted = f"(written_us = {as_of} OR {counted})"
     keys = {"units": "unit_id"} | {f"values_{i + 1}": "unit_id, day_us" for i in range(len(state.sources))}
     return "\nUNION ALL\n".join(
-        f"SELECT 1 AS found FROM {state_table(sql, state, ending)} WHERE written_us = {sql.instant_us(written_us)}"
-        f" GROUP BY {key} HAVING COUNT(*) > 1"
+        f"SELECT 1 AS found FROM {state_table(sql, state, ending)} WHERE {counted}"
+        f" GROUP BY written_us, {key} HAVING COUNT(*) > 1"
         for ending, key in keys.items()
     )
 

@@ -99,14 +99,14 @@ def _reads_again(plan: Plan, state: State, sql: SqlText, days: Days) -> str:
 
 
 def _stands_once(plan: Plan, state: State, sql: SqlText, days: Days) -> str | None:
-    """No rows of the day before may stand twice, by an attempt at it that went on after another one had been recorded."""
-    found = twice(sql, state, days.before)
+    """No rows of earlier days may stand twice, by an attempt at one that went on after another one had been recorded."""
+    found = twice(sql, state, plan.as_of_us, own=False)
     if found is None:
         return None
     name, before = plan.experiment, datetime.fromisoformat(days.date).date() - timedelta(days=1)
     end = (
-        f" rows stand twice in the state of {name} as of {before}, which two runs have written; run its file again, alone: "
-        f"metricdef build {name} --incremental --as-of {before}"
+        f" rows stand twice in the state of {name}, where two runs of one day were at work; run the file of the last day"
+        f" again, alone: metricdef build {name} --incremental --as-of {before}; if it is refused too, drop the state's tables"
     )
     # With the number of rows it is no constant, which an engine would compute, and so refuse, without any.
     text = f"{sql.literal('metricdef: ')} || {sql.text('COUNT(*)')} || {sql.literal(end)}"

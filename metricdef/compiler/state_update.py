@@ -274,7 +274,7 @@ class _Writer:
             date=self.sql.text(self.sql.literal(self.days.date)),
             following=self.sql.text(self.sql.literal(self.days.following)),
             is_past=is_past(self.sql, self.plan.as_of_us),
-            twice=twice(self.sql, self.state, self.plan.as_of_us),
+            twice=twice(self.sql, self.state, self.plan.as_of_us, own=True),
         )
 
 

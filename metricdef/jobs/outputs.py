@@ -92,7 +92,7 @@ def _conditions(sql: SqlText, plan: Plan) -> Iterator[str]:
     if plan.state is not None:
         runs = f"SELECT COUNT(*) FROM {state_table(sql, plan.state, 'runs')} WHERE written_us = {plan.as_of_us}"
         yield f"({runs}) = 1"
-        found = twice(sql, plan.state, plan.as_of_us)
+        found = twice(sql, plan.state, plan.as_of_us, own=True)
         if found:
             yield f"(SELECT COUNT(*) FROM (\n{found}\n) AS found_twice) = 0"
 

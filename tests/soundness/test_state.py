@@ -107,7 +107,7 @@ def test_the_run_itself_is_taken_back_first(root):
     assert_same(root, "2026-01-13")
 
 
-@pytest.mark.parametrize("noted", [False, True])
+@pytest.mark.parametrize("noted", [False, True, "and the day after it"])
 def test_rows_that_a_second_attempt_appends(root, monkeypatch, noted):
     """Without transactions the rows of two attempts at a day stood beside each other, and one of the two noted the run."""
     monkeypatch.setitem(DIALECTS, "duckdb", replace(DIALECTS["duckdb"], transactions=False))
@@ -117,6 +117,13 @@ def test_rows_that_a_second_attempt_appends(root, monkeypatch, noted):
     note = next(i for i, s in enumerate(statements) if s.startswith("INSERT INTO") and "_runs (" in s)
     appends = [s for s in statements[:note] if re.match(r"INSERT INTO \S+_(units|values_1) ", s)]
     assert len(appends) == 3
+    if noted == "and the day after it":
+        execute(root, statements)
+        add(root, "2026-01-13")
+        execute(root, appends[1:])
+        with pytest.raises(duckdb.Error, match="rows stand twice in the state of test"):
+            add(root, "2026-01-14")
+        return
     if noted:  # what the other one still had to write comes after the day is done
         execute(root, [*statements, *appends[1:]])
     else:
