@@ -132,7 +132,8 @@ def _entries(plan: Plan, sql: SqlText, instants: Mapping[str, object]) -> Iterat
 def _earliest_arm(plan: Plan, sql: SqlText, instant: str, code: str) -> str:
     """The arm of the earliest of several rows, of rows at one instant the smallest: one number holds both."""
     count = len(plan.arms)
-    return sql.remainder(f"MIN({instant} * {count} + {code})", count) if count > 1 else f"MIN({code})"
+    first = sql.remainder(f"MIN({instant} * {count} + {code})", count) if count > 1 else f"MIN({code})"
+    return sql.small(first, count - 1)
 
 
 def _smallest(sql: SqlText, table: str, name: str) -> dict[str, str]:

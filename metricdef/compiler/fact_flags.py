@@ -49,9 +49,10 @@ class Flags:
         if self.kinds:
             texts = {number: text for text, (number, _) in self.kinds.items()}
             cases = " ".join(f"WHEN {sql.conditions((texts[n],), name, source)} THEN {n}" for n in sorted(texts))
-            yield {"name": KIND, "sql": f"CASE {cases} ELSE 0 END"}
+            yield {"name": KIND, "sql": sql.small(f"CASE {cases} ELSE 0 END", max(texts))}
         for texts_, flag in self.rest.items():
-            yield {"name": flag, "sql": f"CASE WHEN {sql.conditions(texts_, name, source)} THEN 1 ELSE 0 END"}
+            holds = sql.conditions(texts_, name, source)
+            yield {"name": flag, "sql": sql.small(f"CASE WHEN {holds} THEN 1 ELSE 0 END", 1)}
 
 
 def flags_of(filters: Iterable[Filter], dialect: str | None) -> Flags:

@@ -102,7 +102,8 @@ def fact_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
                     columns=columns,
                     facts=facts.table,
                     triggered=plan.trigger is not None,
-                    ranked=[ranks_table(quantile) for quantile, _ in placed],
+                    ranked=[{"ranks": ranks_table(q), "estimates": _estimates(q)} for q, _ in placed],
+                    arms=range(len(plan.arms)),
                 ),
             )
         for column in facts.columns:
@@ -137,24 +138,35 @@ def _counted(
     for quantile, column in placed:
         measure = f"m_{column.measure}"
         tests = [*row_tests(plan, sql, facts, column.filter, column.bounds), f"{measure} IS NOT NULL"]
-        low = f"{sql.double(measure)} <= {ranks_table(quantile)}.estimate"
+        arms = " ".join(f"WHEN {i} THEN {_estimates(quantile)}.arm_{i}" for i in range(len(plan.arms)))
+        low = f"{sql.double(measure)} <= CASE {_arm(quantile.block)} {arms} END"
         counts[low_name(quantile)] = f"COUNT(CASE WHEN {' AND '.join([*tests, low])} THEN 1 END)"
         counts[rows_name(quantile)] = f"COUNT(CASE WHEN {' AND '.join(tests)} THEN 1 END)"
     return [{"name": name, "sql": text} for name, text in counts.items()]
 
 
-def _counts(plan: Plan, sql: SqlText, quantile: QuantilePlan) -> str:
-    """Whether a unit counts for a quantile, from its exposure."""
-    block = plan.block(quantile.block)
+def _estimates(quantile: QuantilePlan) -> str:
+    """One row with the quantile of every arm: no join, whose size an engine may guess wrong."""
+    return f"estimates_of_{quantile.name}"
+
+
+def _arm(block: str) -> str:
+    return f"arm_in_{block}"
+
+
+def _counting_arm(plan: Plan, sql: SqlText, name: str) -> str:
+    """The arm of a unit that counts for the quantiles of a block, known from its exposure; else NULL."""
+    block = plan.block(name)
     tests = [] if plan.mixed == "first_arm" else ["md_entries.mixed = 0"]
     if block.horizon is not None:
         tests.append(f"md_entries.exposed_us <= {sql.instant_us(plan.as_of_us - block.horizon)}")
-    return f"CASE WHEN {' AND '.join(tests)} THEN 1 ELSE 0 END" if tests else "1"
+    return f"CASE WHEN {' AND '.join(tests)} THEN md_entries.arm END" if tests else "md_entries.arm"
 
 
 def _ranked(plan: Plan, sql: SqlText, facts: Facts, quantile: QuantilePlan, column: UnitColumn) -> Stage:
-    tests = [f"counts_{quantile.name} = 1", f"m_{column.measure} IS NOT NULL"]
+    tests = [f"{_arm(quantile.block)} IS NOT NULL", f"m_{column.measure} IS NOT NULL"]
     body = template("quantile_rows").render(
+        arm=_arm(quantile.block),
         value=sql.double(f"m_{column.measure}"),
         facts=facts.table,
         tests=[*tests, *row_tests(plan, sql, facts, column.filter, column.bounds)],
@@ -190,8 +202,8 @@ def rows_stage(
         ts_us=ts_us(sql, source),
         inputs=list(_inputs(sql, facts, source)),
         carried=[
-            {"name": f"counts_{quantile.name}", "sql": _counts(plan, sql, quantile)}
-            for quantile, _ in _in_place(plan, facts)
+            {"name": _arm(block), "sql": _counting_arm(plan, sql, block)}
+            for block in dict.fromkeys(q.block for q, _ in _in_place(plan, facts))
         ],
         relation=sql.relation(facts.name, source),
         conditions=[*conditions, *([wanted] if wanted else [])],

@@ -283,6 +283,10 @@ class SqlText:
         """A value as a 64-bit integer."""
         return self.dialect.integer.format(x=sql)
 
+    def small(self, sql: str, largest: int) -> str:
+        """A whole number from 0 to `largest` that every kept row holds."""
+        return self.dialect.small.format(x=sql) if largest < 128 else sql
+
     def text(self, sql: str) -> str:
         """A value as text."""
         return self.dialect.text.format(x=sql)

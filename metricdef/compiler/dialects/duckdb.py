@@ -13,6 +13,7 @@ DUCKDB = DialectTable(
     text="CAST({x} AS VARCHAR)",
     numbered="CAST(ROW_NUMBER() OVER () AS INTEGER)",
     integer="CAST({x} AS BIGINT)",
+    small="CAST({x} AS TINYINT)",
     quantile="QUANTILE_CONT({x}, {q})",
     smallest="MIN({x})",
     quoted_case="as_is",

@@ -86,6 +86,7 @@ class DialectTable:
     transactions: bool = True  # DELETE and INSERT between BEGIN and COMMIT take effect together
     md5: str = "MD5({x})"  # of a text, as hexadecimal digits in lower case
     number: str | None = None  # the literal of a double, {x} as Python writes it; None: a number like any other
+    small: str = "{x}"  # a whole number below 128 or NULL, in less space where rows are kept as they are
     date: str = "CAST('{x}' AS DATE)"  # the literal of a day, {x} as YYYY-MM-DD, beside a column of days or timestamps
     remainder: str = "{x} % {y}"  # of positive integers
     trims_whitespace: bool = False  # TRIM takes more than spaces

@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect duckdb
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions f8c5eb43434c87a6, sql e501ab46dc566cb7
+-- definitions f8c5eb43434c87a6, sql adf8b1378edb845a
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -38,7 +38,7 @@ md_entries_of_units AS (
     CAST(ROW_NUMBER() OVER () AS INTEGER) AS unit,
     MIN(ts_us) AS exposed_us,
     COUNT(*) AS exposure_rows,
-    MIN(ts_us * 2 + arm_code) % 2 AS arm,
+    CAST(MIN(ts_us * 2 + arm_code) % 2 AS TINYINT) AS arm,
     MIN(arm_code) AS lowest_arm,
     MAX(arm_code) AS highest_arm
   FROM md_exposure_rows
@@ -67,7 +67,7 @@ md_clusters AS (
   SELECT
     md_clusters_of_units.cluster AS cluster,
     MIN(md_entries_of_units.exposed_us) AS exposed_us,
-    MIN(md_entries_of_units.exposed_us * 2 + md_entries_of_units.arm) % 2 AS arm,
+    CAST(MIN(md_entries_of_units.exposed_us * 2 + md_entries_of_units.arm) % 2 AS TINYINT) AS arm,
     CASE WHEN MIN(md_entries_of_units.lowest_arm) = MAX(md_entries_of_units.highest_arm) THEN 0 ELSE 1 END AS mixed
   FROM md_entries_of_units
   INNER JOIN md_clusters_of_units

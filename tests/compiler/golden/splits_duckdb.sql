@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect duckdb
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions 11685158d56291f0, sql e5cad51968b3588c
+-- definitions 11685158d56291f0, sql 5cd59dc428e689bc
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -38,7 +38,7 @@ md_entries AS (
     CAST(ROW_NUMBER() OVER () AS INTEGER) AS unit,
     MIN(ts_us) AS exposed_us,
     COUNT(*) AS exposure_rows,
-    MIN(ts_us * 2 + arm_code) % 2 AS arm,
+    CAST(MIN(ts_us * 2 + arm_code) % 2 AS TINYINT) AS arm,
     CASE WHEN MIN(arm_code) = MAX(arm_code) THEN 0 ELSE 1 END AS mixed,
     0 AS epoch
   FROM md_exposure_rows
@@ -97,7 +97,7 @@ md_facts_orders AS (
       user_id AS unit,
       EPOCH_US(CAST(happened_at AS TIMESTAMP)) AS ts_us,
       amount AS m_amount,
-      CASE WHEN (status = 'cart') THEN 1 ELSE 0 END AS f_1
+      CAST(CASE WHEN (status = 'cart') THEN 1 ELSE 0 END AS TINYINT) AS f_1
     FROM orders
     WHERE CAST(happened_at AS TIMESTAMP) >= TIMESTAMP '2025-12-17 23:00:00.000000'
       AND CAST(happened_at AS TIMESTAMP) < TIMESTAMP '2026-02-07 23:00:00.000000'

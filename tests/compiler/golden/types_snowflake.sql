@@ -1,6 +1,6 @@
 -- metricdef 0.1.0: experiment test, dialect snowflake
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions e9d4a955851da034, sql 3851802001e5c55a
+-- definitions e9d4a955851da034, sql 601e94819d94ff75
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
@@ -46,8 +46,7 @@ CREATE OR REPLACE TEMPORARY TABLE md_facts_orders AS
 SELECT
   md_entries.unit AS unit,
   fact_rows.ts_us - md_entries.exposed_us AS since_us,
-  md_entries.arm AS arm,
-  CASE WHEN md_entries.mixed = 0 AND md_entries.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN 1 ELSE 0 END AS counts_amount_p90,
+  CASE WHEN md_entries.mixed = 0 AND md_entries.exposed_us <= 1771714800000000 /* 2026-02-21 23:00:00.000000 UTC */ THEN md_entries.arm END AS arm_in_mature_7d,
   fact_rows.ts_us AS ts_us,
   fact_rows.m_amount AS m_amount,
   fact_rows.f_1 AS f_1
@@ -69,10 +68,10 @@ WITH
 -- What amount_p90 is a quantile of.
 md_values_of_amount_p90 AS (
   SELECT
-    arm,
+    arm_in_mature_7d AS arm,
     CAST(m_amount AS DOUBLE) AS value
   FROM md_facts_orders
-  WHERE counts_amount_p90 = 1
+  WHERE arm_in_mature_7d IS NOT NULL
     AND m_amount IS NOT NULL
     AND since_us < 604800000000 /* 7d */
 )
@@ -136,11 +135,15 @@ md_unit_orders AS (
     COUNT(DISTINCT CASE WHEN since_us < 604800000000 /* 7d */ THEN ((ts_us + 3600000000) - (ts_us + 3600000000) % 86400000000) END) AS u_active_days__active_days,
     SUM(CASE WHEN since_us < 604800000000 /* 7d */ THEN CAST(m_amount AS DOUBLE) END) AS u_spenders,
     COUNT(CASE WHEN since_us >= 259200000000 /* 3d */ AND since_us < 604800000000 /* 7d */ THEN 1 END) AS u_returned,
-    COUNT(CASE WHEN since_us < 604800000000 /* 7d */ AND m_amount IS NOT NULL AND CAST(m_amount AS DOUBLE) <= md_ranks_of_amount_p90.estimate THEN 1 END) AS q_low_amount_p90,
+    COUNT(CASE WHEN since_us < 604800000000 /* 7d */ AND m_amount IS NOT NULL AND CAST(m_amount AS DOUBLE) <= CASE arm_in_mature_7d WHEN 0 THEN estimates_of_amount_p90.arm_0 WHEN 1 THEN estimates_of_amount_p90.arm_1 END THEN 1 END) AS q_low_amount_p90,
     COUNT(CASE WHEN since_us < 604800000000 /* 7d */ AND m_amount IS NOT NULL THEN 1 END) AS q_rows_amount_p90
   FROM md_facts_orders
-  LEFT JOIN md_ranks_of_amount_p90
-    ON md_ranks_of_amount_p90.arm = md_facts_orders.arm
+  CROSS JOIN (
+    SELECT
+      MAX(CASE WHEN arm = 0 THEN estimate END) AS arm_0,
+      MAX(CASE WHEN arm = 1 THEN estimate END) AS arm_1
+    FROM md_ranks_of_amount_p90
+  ) AS estimates_of_amount_p90
   GROUP BY md_facts_orders.unit
 ),
 
