@@ -64,8 +64,11 @@ def values_table(sql: SqlText, state: State, source: str) -> str:
     return state_table(sql, state, f"values_{state.sources.index(source) + 1}")
 
 
-def kept_units_stage(sql: SqlText, state: State, as_of_us: int, tests: str) -> Stage:
+def kept_units_stage(sql: SqlText, state: State, as_of_us: int, tests: str, *, gone: bool = False) -> Stage:
     """The units that this run and those before it knew (`tests` of written_us), each since its last new start.
+
+    Of most units there is one row. Where there are more, all but the first have `started_anew`: only those are looked
+    through for the last. `gone`: also units that have no exposure any more, without one.
 
     Runs that broke off don't count. Days follow on one another, so what they left was written before the first run that
     counts, or after the last one. Then neither counts the rest of it: no value of a unit counts that is older than the unit.
@@ -75,6 +78,7 @@ def kept_units_stage(sql: SqlText, state: State, as_of_us: int, tests: str) -> S
         runs=state_table(sql, state, "runs"),
         as_of=sql.instant_us(as_of_us),
         tests=tests,
+        gone=gone,
     )
     return Stage("md_kept_units", ("Units in the state, each since its last new start.",), body)
 

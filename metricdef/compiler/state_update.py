@@ -23,7 +23,7 @@ from metricdef.compiler.zones import local_day_us
 from metricdef.errors import UsageError
 
 _ENTRIES = ("md_exposure_rows", "md_entries_of_units", "md_clusters_of_units", "md_clusters", "md_entries")
-_LAYOUT = 2  # of the tables and of what their rows mean: another one starts another state
+_LAYOUT = 3  # of the tables and of what their rows mean: another one starts another state
 _WRITTEN = "written_us"  # what the tables' parts are made by, where rows are replaced by part
 _LONGEST = 30  # characters of an experiment's name in those of its tables: PostgreSQL cuts names at 63
 
@@ -80,9 +80,10 @@ def render_update(plan: Plan, dialect: str, schemas: Mapping[str, str], days: Da
         ("runs", writer.run()),
     ]
     begin, commit = ([table.begin], ["COMMIT"]) if table.transactions else ([], [])
-    refusals = state_tests(plan, plan.state, sql, days)
-    # Inside: what follows a refusal is undone too, where a client goes on. Else before anything else is made.
-    test = (*temporary, *begin, *refusals) if begin else (*refusals, *temporary)
+    refusals = tuple(state_tests(plan, plan.state, sql, days))
+    # Inside: what follows a refusal is undone too, where a client goes on. Else before anything else is made, and the
+    # first again after what takes long: the next day may have been added meanwhile.
+    test = (*temporary, *begin, *refusals) if begin else (*refusals, *temporary, refusals[0])
     return (
         *writer.tables(),
         *test,
@@ -128,7 +129,7 @@ class _Writer:
         written = ("written_us", number)
         match ending:
             case "units":
-                return [unit, ("exposed_us", number), written]
+                return [unit, ("exposed_us", number), written, ("started_anew", number)]
             case "days":
                 return [("source", text), ("day_us", number), written]
             case "late":
@@ -185,7 +186,8 @@ class _Writer:
         """Today's units, and those that the state had."""
         alone = replace(self.plan, state=None)
         found = [stage for stage in exposure_stages(alone, self.sql) if stage.name in _ENTRIES]
-        return [*found, kept_units_stage(self.sql, self.state, self.plan.as_of_us, f"written_us < {self.as_of}")]
+        before = f"written_us < {self.as_of}"
+        return [*found, kept_units_stage(self.sql, self.state, self.plan.as_of_us, before, gone=True)]
 
     def new_units(self) -> Stage:
         body = template("state_units").render(as_of=self.as_of)
@@ -250,6 +252,8 @@ class _Writer:
         """Rows of earlier days that were read again, before and now."""
         for facts in facts_of(_bare(self.plan)):
             last = local_day_us(self.plan.offsets, self.plan.as_of_us - 1)
+            if not self.plan.sources[facts.name].loaded_at and min(self.days.again[facts.name]) >= last:
+                continue
             # Most runs read no earlier day again: then no unit is looked at.
             any_day = f"(SELECT COUNT(*) FROM {self._own_days(facts)} AND day_us < {last}) > 0"
             stage = kept_units_stage(

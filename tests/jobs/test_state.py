@@ -135,6 +135,16 @@ def early(statements):
     return [s.replace("CURRENT_TIMESTAMP", "TIMESTAMP '2026-01-12'") for s in statements]
 
 
+def test_without_transactions_the_last_thing_before_rows_go_is_the_test_that_the_day_follows_on(root):
+    """Another run may have added the next day while this one looked for its units."""
+    statements = build(root, "2026-01-10", dialect="clickhouse")[0].output.statements
+    tests = [i for i, text in enumerate(statements) if "days are missing" in text]
+    (first_clear,) = (i for i, text in enumerate(statements) if text.startswith("DELETE") and "_runs WHERE" in text)
+    made = [i for i, text in enumerate(statements) if "TEMPORARY" in text and i < first_clear]
+    assert tests == [min(tests), first_clear - 1]
+    assert min(tests) < min(made) <= max(made) < first_clear - 1
+
+
 def test_two_runs_at_the_same_time_are_noticed_by_the_next(root):
     add(root, "2026-01-10", "2026-01-12")
     last = build(root, "2026-01-12")[0].output.statements
@@ -227,6 +237,31 @@ def test_units_that_move_vanish_and_come_back(root):
     write_warehouse(root, "INSERT INTO assignments SELECT * FROM aside")
     add(root, "2026-01-15", "2026-01-16")
     assert_same(root, "2026-01-16")
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_first_exposures_that_change_every_day(root, seed):
+    """Units start anew, are gone and are back, several times over, also where a day is added twice."""
+    random_ = random.Random(seed)
+    users = [f"u{i}" for i in range(12)]
+    for day in range(10, 18):
+        for user in random_.sample(users, 6):
+            write_warehouse(
+                root,
+                f"DELETE FROM assignments WHERE user_id = '{user}'",
+                *(
+                    f"INSERT INTO assignments VALUES ('{user}', 'test', '{random_.choice(['control', 'treatment'])}',"
+                    f" '2026-01-0{random_.randint(2, 9)} {random_.randint(10, 23)}:30', 'web')"
+                    for _ in range(random_.choice([0, 1, 1, 2]))
+                ),
+            )
+        for _ in range(random_.choice([1, 2])):
+            add(root, f"2026-01-{day}")
+        assert_same(root, f"2026-01-{day}")
+    starts = [(unit, anew) for unit, _, _, anew in tables(root)["units"]]
+    first = {unit for unit, anew in starts if anew == 0}
+    assert len(first) == len([unit for unit, anew in starts if anew == 0])  # every unit has one first row
+    assert max(sum(u == user and anew for u, anew in starts) for user in users) > 2
 
 
 def test_definitions_that_change_what_is_kept_start_another_state(root):
