@@ -37,7 +37,9 @@ def figures(result: dict[str, Any]) -> list[tuple[Bar, str, str]]:
             found.append((bar, "–", f"not measured: {result['skipped'].get(bar.key, 'not computed by this version')}"))
             continue
         value = values[bar.key]
-        if bar.full_scale and result["scale"] < FULL_SCALE:
+        if bar.at(result["scale"]) is None:
+            verdict = ""
+        elif bar.full_scale and result["scale"] < FULL_SCALE:
             verdict = "holds at scale 1 only"
         else:
             verdict = "met" if bar.met(value, result["scale"]) else "MISSED"
@@ -48,7 +50,8 @@ def figures(result: dict[str, Any]) -> list[tuple[Bar, str, str]]:
 def limits(bar: Bar, scale: float) -> tuple[str, str]:
     """Bar and goal with their direction."""
     sign = "≥" if bar.more else "≤"
-    return f"{sign} {bar.at(scale):g}", f"{sign} {bar.goal:g}"
+    at, goal = ("" if value is None else f"{sign} {value:g}" for value in (bar.at(scale), bar.goal))
+    return at, goal
 
 
 def text(result: dict[str, Any]) -> str:

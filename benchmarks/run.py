@@ -117,10 +117,17 @@ def measure(work: Supported, settings: Settings, repeats: int) -> Outcome:
     outcome.ratios["fact_scans"] = scans(query.statements, "events", settings)
     outcome.ratios["peak_gb"] = peak(costs["w"]) / 1e9
     outcome.more["peak_over_grouped"] = peak(costs["w"]) / peak(costs["grouped"])
-    outcome.more["extra_measure_over_limit"] = median(
-        (e.cpu - w.cpu) / limit.cpu for e, w, limit in zip(costs["w_extra"], costs["w"], costs["limit"], strict=True)
-    )
+    outcome.more["extra_measure_over_limit"] = more_over_limit(costs, "w_extra", "w")
+    further = len(work.metrics("w_without_quantile")) - len(work.metrics("w_two"))
+    outcome.more["further_metric_over_limit"] = more_over_limit(costs, "w_without_quantile", "w_two") / further
     return outcome
+
+
+def more_over_limit(costs: dict[str, list[Cost]], larger: str, smaller: str) -> float:
+    """Median over turns of what a program costs more than another, in limits."""
+    return median(
+        (a.cpu - b.cpu) / limit.cpu for a, b, limit in zip(costs[larger], costs[smaller], costs["limit"], strict=True)
+    )
 
 
 def peak(costs: Sequence[Cost]) -> float:
