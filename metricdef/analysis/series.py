@@ -12,7 +12,7 @@ from metricdef.analysis.estimates import estimate_metric
 from metricdef.analysis.look_rows import Looking
 from metricdef.analysis.observed import View
 from metricdef.analysis.settings import Settings
-from metricdef.compiler.fact_stages import DAY
+from metricdef.compiler.days import DAY
 from metricdef.compiler.plan import MetricPlan, Plan
 from metricdef.compiler.series_stages import SeriesBlock, no_series, series_blocks, series_residual
 from metricdef.compiler.zones import local_day_us, local_midnights

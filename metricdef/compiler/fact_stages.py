@@ -3,77 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import reduce
 
-from metricdef.compiler.alternatives import Filter, any_of
+from metricdef.compiler.alternatives import any_of
+from metricdef.compiler.days import DAY, duration, local_day
 from metricdef.compiler.exposure_stages import loaded_conditions, ts_us
-from metricdef.compiler.fact_flags import Flags, flags_of
-from metricdef.compiler.open_instant import earlier, later, may_be_earlier
+from metricdef.compiler.facts import Facts, facts_of
+from metricdef.compiler.open_instant import may_be_earlier
 from metricdef.compiler.order_statistics import low_name, ranks_stage, ranks_table, rows_name, values_table
 from metricdef.compiler.plan import Bounds, FunnelColumns, Plan, QuantilePlan, UnitColumn
+from metricdef.compiler.row_tests import bound_tests, row_tests, since
 from metricdef.compiler.source_checks import check_columns, checks_facts, must_have, rows_table
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
 from metricdef.definitions.models import Source
 from metricdef.definitions.novelty import days_of
 from metricdef.metrics.base import FunnelStep
-
-DAY = 86_400_000_000
-BY_ROWS = ("first", "last", "events", "observed_days")  # not an aggregate of the stage that has one row per unit
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is asked of one source's rows."""
-
-    name: str
-    columns: tuple[UnitColumn, ...]
-    steps: tuple[tuple[FunnelStep, Bounds], ...]
-    trigger: Filter | None
-    flags: Flags
-    span: tuple[int, int]  # every row is at or after the first instant and before the second
-    earliest: int  # and at least this long after first exposure
-
-    @property
-    def table(self) -> str:
-        """The stage that holds the rows."""
-        return f"md_facts_{self.name}"
-
-    @property
-    def aggregated(self) -> tuple[UnitColumn, ...]:
-        """Columns of the stage with one row per unit."""
-        return tuple(c for c in self.columns if c.agg not in BY_ROWS)
-
-    def needs(self) -> Iterator[tuple[Filter, Bounds]]:
-        """Which rows something wants: a filter and when."""
-        for column in self.columns:
-            yield column.filter, column.bounds
-        for step, bounds in self.steps:
-            yield step.filter, bounds
-
-
-def facts_of(plan: Plan) -> list[Facts]:
-    """Everything that is asked of each source of events, by name."""
-    found = []
-    for name in plan.sources:
-        columns = tuple(
-            c
-            for c in plan.unit_columns
-            if c.source == name and c.agg != "observed_days" and not (plan.state and c.name in plan.state.columns)
-        )
-        steps = tuple((s, f.bounds) for f in plan.funnels for s in f.funnel.steps if s.source == name)
-        trigger = plan.trigger.filter if plan.trigger and plan.trigger.source == name else None
-        if not columns and not steps and trigger is None:
-            continue
-        filters = {c.filter for c in columns} | {s.filter for s, _ in steps} | ({trigger} if trigger else set())
-        flags = flags_of(filters, plan.sources[name].dialect)
-        bounds = [*(c.bounds for c in columns), *(b for _, b in steps)]
-        earliest = min([b.start for b in bounds] + ([0] if trigger is not None else []))
-        found.append(
-            Facts(name, columns, steps, trigger, flags, _span(plan, bounds, triggers=trigger is not None), earliest)
-        )
-    return found
 
 
 def fact_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
@@ -303,23 +247,6 @@ def _seen(plan: Plan, sql: SqlText, source: Source) -> str | None:
     return f"CASE WHEN {loaded} > {own} THEN {loaded} ELSE {own} END"
 
 
-def _since(since: str, low: int, high: int | None) -> list[str]:
-    tests = [f"{since} >= {duration(low)}"]
-    return tests if high is None else [*tests, f"{since} < {duration(high)}"]
-
-
-def _span(plan: Plan, bounds: list[Bounds], *, triggers: bool) -> tuple[int, int]:
-    """First and last instant that any value can need, whatever the unit's first exposure."""
-    low = plan.start + min((b.start for b in bounds), default=0)
-    highs = [
-        plan.enrolment_end + b.end if b.end is not None else b.ceiling if b.ceiling is not None else plan.as_of_us
-        for b in bounds
-    ]
-    if triggers:
-        low, highs = min(low, plan.start), [*highs, plan.enrolment_end]
-    return low, earlier(plan.as_of_us, reduce(later, highs))
-
-
 def _triggers(plan: Plan, sql: SqlText, facts: Facts) -> Stage:
     tests = facts.flags.tests(facts.trigger or ())
     body = template("triggers").render(facts=facts.table, tests=tests, enrolment_end=sql.instant_us(plan.enrolment_end))
@@ -429,47 +356,3 @@ def total(sql: SqlText, column: UnitColumn, when: str, measure: str) -> str:
             return sql.largest(f"{when} {measure} END")
         case _:
             return f"SUM({when} {measure} END)"
-
-
-def row_tests(plan: Plan, sql: SqlText, facts: Facts, filter_: Filter, bounds: Bounds) -> list[str]:
-    """When a row of the facts counts: what fewer rows pass, as a rule, comes first."""
-    tests = facts.flags.tests(filter_) + bound_tests(plan, sql, facts, bounds)
-    return tests or ["since_us IS NOT NULL"]
-
-
-def since(plan: Plan, bounds: Bounds) -> str:
-    """Time since the anchor; since first exposure unless a trigger moves it."""
-    return "since_us - delay_us" if plan.trigger and bounds.anchor == "outcome" else "since_us"
-
-
-def bound_tests(plan: Plan, sql: SqlText, facts: Facts, bounds: Bounds) -> list[str]:
-    """When a row lies in a window, without what holds for every row of the facts."""
-    tests = _since(since(plan, bounds), bounds.start, bounds.end)
-    if since(plan, bounds) == "since_us" and bounds.start <= facts.earliest:
-        tests = tests[1:]
-    if bounds.floor is not None:
-        tests.append(f"ts_us >= {sql.instant_us(bounds.floor)}")
-    if bounds.ceiling is not None and may_be_earlier(bounds.ceiling, facts.span[1]):
-        tests.append(f"ts_us < {sql.instant_us(bounds.ceiling)}")
-    return tests
-
-
-def local_day(plan: Plan, sql: SqlText, instant: str) -> str:
-    """The start of an instant's calendar day in the project's time zone, as local microseconds: a key of the day."""
-    local = instant
-    if len(plan.offsets) > 1:
-        cases = " ".join(f"WHEN {instant} >= {o.start} THEN {o.distance}" for o in reversed(plan.offsets[1:]))
-        local = f"({instant} + CASE {cases} ELSE {plan.offsets[0].distance} END)"
-    elif plan.offsets[0].distance:
-        local = f"({instant} + {plan.offsets[0].distance})"
-    return f"({local} - {sql.remainder(local, DAY)})"
-
-
-def duration(us: int) -> str:
-    """Microseconds, with the length in words beside it."""
-    if us == 0:
-        return "0"
-    for unit, size in (("d", DAY), ("h", 3_600_000_000), ("m", 60_000_000)):
-        if us % size == 0:
-            return f"{us} /* {us // size}{unit} */"
-    return str(us)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from metricdef.compiler.fact_stages import local_day
+from metricdef.compiler.days import local_day
 from metricdef.compiler.plan import Plan
 from metricdef.compiler.source_checks import (
     checked_sources,

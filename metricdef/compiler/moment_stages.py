@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from metricdef.compiler.fact_stages import duration, local_day
+from metricdef.compiler.days import duration, local_day
 from metricdef.compiler.plan import Block, Dimension, Plan, Value
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from metricdef.compiler.fact_stages import facts_of, row_tests
+from metricdef.compiler.facts import facts_of
 from metricdef.compiler.moment_stages import key_name
 from metricdef.compiler.order_statistics import low_name, ranks_stage, ranks_table, rows_name, values_table
 from metricdef.compiler.plan import Plan, QuantilePlan
+from metricdef.compiler.row_tests import row_tests
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
 

@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from metricdef.compiler.fact_stages import DAY, Facts, duration, facts_of, local_day, row_tests, since, total
+from metricdef.compiler.days import DAY, duration, local_day
+from metricdef.compiler.fact_stages import total
+from metricdef.compiler.facts import Facts, facts_of
 from metricdef.compiler.moment_stages import key_name, slope
 from metricdef.compiler.plan import Block, Bounds, MetricPlan, Plan, UnitColumn, Value
+from metricdef.compiler.row_tests import row_tests, since
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
 from metricdef.compiler.unit_stages import anchor_us, level, rendered_value

@@ -10,9 +10,11 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from metricdef.compiler.days import local_day
 from metricdef.compiler.dialects import dialect_table
 from metricdef.compiler.exposure_stages import exposure_stages, ts_us
-from metricdef.compiler.fact_stages import Facts, aggregate, facts_of, local_day, rows_stage
+from metricdef.compiler.fact_stages import aggregate, rows_stage
+from metricdef.compiler.facts import Facts, facts_of
 from metricdef.compiler.plan import Plan, State
 from metricdef.compiler.render import write_statements
 from metricdef.compiler.sql_text import LINE_BREAK, SqlText

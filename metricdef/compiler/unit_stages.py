@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from metricdef.compiler.fact_stages import DAY, counted_names, duration, facts_of, has_unit_values, local_day
+from metricdef.compiler.days import DAY, duration, local_day
+from metricdef.compiler.fact_stages import counted_names, has_unit_values
+from metricdef.compiler.facts import facts_of
 from metricdef.compiler.open_instant import earlier
 from metricdef.compiler.plan import Block, Percentile, Plan, UnitColumn, Value
 from metricdef.compiler.sql_text import SqlText

@@ -8,7 +8,8 @@ from statistics import median
 
 from metricdef.analysis.cells import Cells, CheckedSource
 from metricdef.analysis.readout import HealthRow
-from metricdef.compiler.fact_stages import DAY, facts_of
+from metricdef.compiler.days import DAY
+from metricdef.compiler.facts import facts_of
 from metricdef.compiler.plan import Plan
 from metricdef.compiler.source_checks import is_checked, key_columns, row_checks
 from metricdef.compiler.zones import local_day_us

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from metricdef.analysis.cells import Cells
 from metricdef.analysis.readout import HealthRow
-from metricdef.compiler.fact_stages import DAY
+from metricdef.compiler.days import DAY
 from metricdef.compiler.zones import local_day_us
 
 WEEK = 7
