@@ -131,7 +131,7 @@ def estimate_effects(
     observed = metric.observed([baseline, *treatments])
     outcome = metric.estimated()
     kept = tuple(looking.kept(plan.name, arm) if looking else None for arm in treatments)
-    observed = replace(observed, shift=metric.shift(outcome), kept=kept if any(kept) else ())
+    observed = replace(observed, shift=metric.shift(outcome), whole=metric.whole(), kept=kept if any(kept) else ())
     found_of = dict(zip(treatments, plan.metric.effects(observed, outcome, metric.covariates), strict=True))
     plain = plan.metric.effects(observed, outcome, ())
     uncapped = _uncapped(metric, observed)
@@ -194,7 +194,8 @@ def _uncapped(metric: Metric, observed: Observed) -> Sequence[Effect | NotComput
     if not plan.uncapped:
         return [None] * (len(observed.arms) - 1)
     outcome = metric.estimated(capped=False)
-    return plan.metric.effects(replace(observed, shift=metric.shift(outcome)), outcome, metric.covariates)
+    observed = replace(observed, shift=metric.shift(outcome), whole=metric.whole(capped=False))
+    return plan.metric.effects(observed, outcome, metric.covariates)
 
 
 def degenerate_cap(view: View, plan: MetricPlan) -> NotComputable | None:

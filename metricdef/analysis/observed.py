@@ -63,6 +63,10 @@ class Metric:
         """What the values of an estimated outcome lack."""
         return self.slopes.get(outcome.numerator, 0.0) if isinstance(outcome, RatioOutcome) else 0.0
 
+    def whole(self, *, capped: bool = True) -> str:
+        """The column of values that a shift is taken off; events of a quantile have none."""
+        return next(iter(self.plan.columns if capped else self.plan.uncapped), "")
+
     def _outcome(self, columns: tuple[str, ...]) -> MeanOutcome | RatioOutcome:
         if self.plan.size is not None:
             return RatioOutcome(columns[0], self.plan.size)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from metricdef.stats.moments import Moments, SecondMoments
     from metricdef.stats.quantiles import OrderStatistics
 
+OWN_SLOPES = ("unadjusted", "lin", "stratified")  # estimators that let no arm's slope into the value of another
 ROUNDING = 256 * EPS  # of a unit's share in a ratio, with room for units many times the average
 RARE = 10  # successes or failures in an arm below which the score family answers (semantics.md, section 5)
 
@@ -205,7 +206,7 @@ class Observed:
     """What the warehouse says of one metric, baseline first.
 
     `epochs` has the moments of each epoch of a ramp, and is empty without one; `clustered`: they are over clusters.
-    `shift` was taken off the values of a ratio before they were summed. `kept`: the estimator of each further arm that an
+    `shift` was taken off the values of a ratio, those of the column `whole`, before they were summed. `kept`: the estimator of each further arm that an
     earlier look has chosen; empty, or None, where there was none.
     """
 
@@ -213,6 +214,7 @@ class Observed:
     epochs: Mapping[str, tuple[Moments, ...]] = field(default_factory=dict)
     clustered: bool = False
     shift: float = 0.0
+    whole: str = ""
     quantile: float | None = None
     quantiles: tuple[QuantileArm, ...] = ()
     kept: tuple[str | None, ...] = ()
@@ -232,7 +234,7 @@ def adjusted_effects(
     kept = next((name for name in observed.kept if name in ("lin", "ancova_welch", "unadjusted")), None)
     estimate = _cluster_estimates if observed.clustered else partial(adjustment.choose, kept=kept)
     try:
-        joint = _shifted(estimate(arms, outcome, covariates), arms, observed.shift)
+        joint = _shifted(estimate(arms, outcome, covariates), arms, observed)
     except NotComputable:
         joint = None
     if joint is not None and joint.estimator != "unadjusted":
@@ -240,24 +242,27 @@ def adjusted_effects(
     found: list[Effect | NotComputable] = []
     for arm in arms[1:]:
         try:
-            pair = _shifted(estimate((arms[0], arm), outcome, ()), (arms[0], arm), observed.shift)
+            pair = _shifted(estimate((arms[0], arm), outcome, ()), (arms[0], arm), observed)
             found.append(WelchEffect(pair if joint is None else replace(pair, dropped=joint.dropped), 1))
         except NotComputable as error:
             found.append(error)
     return found
 
 
-def _shifted(estimates: effects.ArmEstimates, arms: Sequence[Moments], by: float) -> effects.ArmEstimates:
-    """The same with `by` added to every arm's value: what a constant taken off a ratio needs back.
+def _shifted(estimates: effects.ArmEstimates, arms: Sequence[Moments], observed: Observed) -> effects.ArmEstimates:
+    """The same with `shift` added to every arm's value: what a constant taken off a ratio needs back.
 
-    A spread between units below the rounding of their values, y - rho x of a ratio that all share, is no variance.
+    A spread between units below the rounding of their values, y - rho x of a ratio that all share, is no variance. An arm
+    in which every y is 0 is at 0, also adjusted by slopes of its own, which are 0 too: not at the rounding of rho.
     """
-    if not by:
+    if not observed.shift:
         return estimates
-    means = estimates.means + by
+    nothing = np.array([arm.nonzero[arm.index(observed.whole)] == 0 for arm in arms])
+    nothing &= estimates.estimator in OWN_SLOPES
+    means = np.where(nothing, 0.0, estimates.means + observed.shift)
     units = np.array([arm.n for arm in arms])
     still = estimates.arm_variance * units <= (ROUNDING * means) ** 2
-    varies = ~still
+    varies = ~(still | nothing)
     return replace(
         estimates,
         means=means,
@@ -292,7 +297,7 @@ def _ramp_effects(
             found += [error] * (len(group) - 1)
             continue
         gone = tuple(f"{x.name} ({x.share:.1%} of units)" for x in result.left_out if x.share > 0)
-        shifted = _shifted(result.estimates, [observed.arms[i] for i in group], observed.shift)
+        shifted = _shifted(result.estimates, [observed.arms[i] for i in group], observed)
         few = _few_clusters(epochs, result) if observed.clustered else {}
         found += [
             few.get(i) or few.get(0) or WelchEffect(shifted, i, gone, _epoch_parts(result, i))
