@@ -99,7 +99,7 @@ def analyse(
         if shown or looking
         else _Estimates([], None, [])
     )
-    hidden = hidden_levels(cells, settings.min_units)
+    hidden = hidden_levels(view, settings.min_units)
     split = break_down(view, settings, hidden, interim=interim) if shown else []
     treatments = [arm.name for arm in plan.arms[1:]]
     decision = decide(found.rows, health, settings, treatments, stage.early, found.evidence, looking)

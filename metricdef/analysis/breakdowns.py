@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from metricdef.analysis.cells import Cells, Level
+from metricdef.analysis.cells import Level
 from metricdef.analysis.estimates import estimate_metric, suppressed
 from metricdef.analysis.families import selection
 from metricdef.analysis.observed import View
 from metricdef.analysis.readout import EstimateRow, Heterogeneity
 from metricdef.analysis.settings import Settings
 from metricdef.compiler.plan import MetricPlan
+from metricdef.errors import NotComputable
 from metricdef.stats.heterogeneity import cochran_q
 from metricdef.stats.multiplicity import adjust
 
+Hidden = frozenset[tuple[str, Level]]  # metrics at levels
 
-def break_down(view: View, settings: Settings, hidden: frozenset[Level], *, interim: bool) -> list[EstimateRow]:
-    """Rows of every level, metric and arm, those of `hidden` levels without figures. They never enter the decision.
+
+def break_down(view: View, settings: Settings, hidden: Hidden, *, interim: bool) -> list[EstimateRow]:
+    """Rows of every level, metric and arm, those that are `hidden` without figures. They never enter the decision.
 
     For each metric and arm, Cochran's Q asks whether the levels of a dimension differ, with Holm over dimensions. The
     tests of a dimension's levels are one family per dimension (metric x arm x level, Holm); p_adjusted is the larger of
@@ -29,7 +32,7 @@ def break_down(view: View, settings: Settings, hidden: frozenset[Level], *, inte
 
     def rows_at(level: Level, metric: MetricPlan) -> list[EstimateRow]:
         at = replace(view, level=level)
-        if level in hidden:
+        if (metric.name, level) in hidden:
             return suppressed(at, metric, settings.min_units)
         return estimate_metric(at, metric, settings, interim=interim)
 
@@ -45,20 +48,41 @@ def break_down(view: View, settings: Settings, hidden: frozenset[Level], *, inte
     return [row for name, rows in found.items() for row in _corrected(name, rows, gates, settings)]
 
 
-def hidden_levels(cells: Cells, min_units: int) -> frozenset[Level]:
-    """Levels at which an arm has fewer units; where that is a single one, also the next smallest of its dimension.
+def hidden_levels(view: View, min_units: int) -> Hidden:
+    """Of every metric the levels at which an arm has fewer units, or fewer that its figures rest on.
 
-    A single level could be told from the others and the total.
+    Those are the units whose window is complete, and of `missing: exclude` those that have a value. Where a single level of
+    a dimension is hidden also the next smallest: it could be told from the others and the total.
     """
-    found: set[Level] = set()
-    for d in cells.plan.breakdowns if min_units else ():
-        smallest = {
-            level: min(cells.units_at(arm.name, level) for arm in cells.plan.arms) for level in cells.levels(d.name)
-        }
-        ranked = sorted(smallest, key=lambda level: smallest[level])
-        few = sum(units < min_units for units in smallest.values())
-        found.update(ranked[: 2 if few == 1 else few])
+    plan = view.cells.plan
+    found: set[tuple[str, Level]] = set()
+    for metric in plan.metrics if min_units else ():
+        for d in plan.breakdowns:
+            sizes = {level: _sizes(replace(view, level=level), level, metric) for level in view.cells.levels(d.name)}
+            ranked = sorted(sizes, key=lambda level: sizes[level])
+            few = sum(size < min_units for size in sizes.values())
+            found.update((metric.name, level) for level in ranked[: 2 if few == 1 else few])
     return frozenset(found)
+
+
+def _sizes(view: View, level: Level, metric: MetricPlan) -> int:
+    """Units of the smallest arm at a level; of those that figures rest on, an arm that has none shows nothing."""
+    cells, smallest = view.cells, []
+    for arm in (arm.name for arm in view.cells.plan.arms):
+        smallest.append(cells.units_at(arm, level))
+        rest = cells.eligible(metric.block, arm, with_mixed=view.with_mixed, level=level)
+        if metric.responded is not None:
+            rest = _responded(view, metric.block, metric.responded, arm, rest)
+        smallest += [rest] if rest else []
+    return min(smallest)
+
+
+def _responded(view: View, block: str, column: str, arm: str, units: int) -> int:
+    try:
+        found = view.cells.moments(block, [column], arm, with_mixed=view.with_mixed, level=view.level)
+    except NotComputable:
+        return units
+    return int(found.nonzero[0])
 
 
 def _gates(found: dict[str, list[EstimateRow]], settings: Settings) -> dict[tuple[str, str, str], Heterogeneity]:

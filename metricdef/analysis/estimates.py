@@ -239,7 +239,9 @@ def _blank(view: View, plan: MetricPlan, arm: str, baseline: str) -> EstimateRow
 def suppressed(view: View, plan: MetricPlan, min_units: int) -> list[EstimateRow]:
     """Rows of a level that is too small to be shown: that it is there, and no figure."""
     baseline, *others = (arm.name for arm in view.cells.plan.arms)
-    why = NotComputable("suppressed", f"fewer than {min_units} units in an arm here or at the one other small level")
+    why = NotComputable(
+        "suppressed", f"an arm has fewer than {min_units} units with a value here, or at the one other small level"
+    )
     return [_failed(replace(_blank(view, plan, arm, baseline), units=None), why) for arm in others]
 
 

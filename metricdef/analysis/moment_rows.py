@@ -2,38 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from metricdef.analysis.breakdowns import Hidden
 from metricdef.analysis.cells import Cells, Level
-from metricdef.compiler.plan import Block
+from metricdef.compiler.plan import Block, MetricPlan, Plan
 from metricdef.errors import NotComputable
 from metricdef.stats.moments import Moments
 
 
-def moment_rows(cells: Cells, hidden: frozenset[Level], *, with_mixed: bool) -> Iterator[dict[str, Any]]:
-    """Every block: each arm in each epoch, then each level of each breakdown over all epochs but those that are hidden.
+def moment_rows(cells: Cells, hidden: Hidden, *, with_mixed: bool) -> Iterator[dict[str, Any]]:
+    """Every block: each arm in each epoch, then each level of each breakdown over all epochs.
+
+    At a level without columns that only hidden metrics read, and not at all where that leaves none.
 
     A covariance is null where no estimate needs it. A column whose sums are unusable is left out and named.
     """
     plan = cells.plan
     epochs: list[int | None] = [None] if len(plan.epochs) <= 1 else list(range(len(plan.epochs)))
-    levels = [level for d in plan.breakdowns for level in cells.levels(d.name) if level not in hidden]
+    levels = [level for d in plan.breakdowns for level in cells.levels(d.name)]
     for block in plan.blocks:
+        names = {level: _shown(plan, block, hidden, level) for level in levels}
         for arm in plan.arms:
             for epoch in epochs:
-                yield _row(cells, block, arm.name, with_mixed=with_mixed, epoch=epoch, level=None)
+                yield _row(cells, block, arm.name, _names(block), with_mixed=with_mixed, epoch=epoch, level=None)
             for level in levels:
-                yield _row(cells, block, arm.name, with_mixed=with_mixed, epoch=None, level=level)
+                if names[level] or not hidden:
+                    yield _row(cells, block, arm.name, names[level], with_mixed=with_mixed, epoch=None, level=level)
+
+
+def _names(block: Block) -> list[str]:
+    return [value.name for value in block.values]
+
+
+def _shown(plan: Plan, block: Block, hidden: Hidden, level: Level) -> list[str]:
+    """The columns of a block that a metric reads which is not hidden."""
+    shown = [metric for metric in plan.metrics if (metric.name, level) not in hidden]
+    if len(shown) == len(plan.metrics):
+        return _names(block)
+    read = {column for metric in shown for column in _read(metric)}
+    return [name for name in _names(block) if name in read]
+
+
+def _read(metric: MetricPlan) -> set[str | None]:
+    """Columns that a metric is made of."""
+    return {
+        *metric.columns,
+        *metric.covariates,
+        *metric.uncapped,
+        *metric.before,
+        *(column for _, column in metric.steps),
+        *(metric.diluted[2] if metric.diluted else ()),
+        *(metric.novelty[:1] if metric.novelty else ()),
+        metric.size,
+        metric.residual,
+        metric.uncapped_residual,
+        metric.responded,
+        metric.diluted[1] if metric.diluted else None,
+        metric.quantile.column if metric.quantile else None,
+        metric.quantile.responded if metric.quantile else None,
+    }
 
 
 def _row(
-    cells: Cells, block: Block, arm: str, *, with_mixed: bool, epoch: int | None, level: Level | None
+    cells: Cells,
+    block: Block,
+    arm: str,
+    names: Sequence[str],
+    *,
+    with_mixed: bool,
+    epoch: int | None,
+    level: Level | None,
 ) -> dict[str, Any]:
     def moments(columns: list[str]) -> Moments:
         return cells.moments(block.name, columns, arm, with_mixed=with_mixed, epoch=epoch, level=level)
 
-    names = [value.name for value in block.values]
     single: dict[str, Moments] = {}
     for name in names:
         try:
@@ -46,11 +90,12 @@ def _row(
     cov: list[list[float | None]] | None = None
     if n > 1:
         cov = [[None] * len(usable) for _ in usable]
+        every = _names(block)
         for i, j in block.products:
-            if names[i] in single and names[j] in single:
-                of_both = single[names[i]] if i == j else moments([names[i], names[j]])
+            if every[i] in single and every[j] in single:
+                of_both = single[every[i]] if i == j else moments([every[i], every[j]])
                 value = float(of_both.cov[0, -1])
-                a, b = usable.index(names[i]), usable.index(names[j])
+                a, b = usable.index(every[i]), usable.index(every[j])
                 cov[a][b] = cov[b][a] = value
     return {
         "block": block.name,

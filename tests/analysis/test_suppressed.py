@@ -69,3 +69,59 @@ def test_what_is_shown_is_what_it_is_without_the_limit(tmp_path):
 
 def test_one_level_alone(tmp_path):
     assert hidden(readout(tmp_path, 50, {"web": 60})) == {"web"}
+
+
+IN_TIME = {
+    "type": "mean",
+    "source": "orders",
+    "agg": "count",
+    "window": "7d",
+    "direction": "increase",
+    "immature": "exclude",
+}
+OF_THOSE = {
+    "type": "mean",
+    "source": "orders",
+    "agg": "max",
+    "measure": "amount",
+    "direction": "increase",
+    "missing": "exclude",
+}
+
+
+def test_units_that_a_figure_rests_on_count(tmp_path):
+    """Of 30 units in an arm one has a complete window, of another 29 one has a value: neither is shown alone."""
+    metrics = {"metrics": {**METRICS["metrics"], "in_time": IN_TIME, "of_those": OF_THOSE}}
+    content = experiment(
+        metrics={"primary": {"buyers": {"mde": "2%"}}, "secondary": {"in_time": None, "of_those": None}},
+        analysis={"breakdowns": ["platform"]},
+    )
+    write_definitions(tmp_path, SOURCES, metrics, content, project={**PROJECT, "min_units": 8})
+    exposed = """INSERT INTO assignments SELECT '{level}' || i, 'test', CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END,
+        {at}, '{level}' FROM range(60) AS t(i)"""
+    early, late = "TIMESTAMP '2026-01-02'", "TIMESTAMP '2026-01-20'"
+    write_warehouse(
+        tmp_path,
+        *TABLES,
+        *(exposed.format(level=level, at=early) for level in ("web", "ios", "watch")),
+        exposed.format(level="new", at=f"CASE WHEN i < 16 AND i % 2 = 0 OR i = 1 THEN {early} ELSE {late} END"),
+        "INSERT INTO orders SELECT user_id, happened_at + INTERVAL 1 HOUR, 64 + ROW_NUMBER() OVER (), 'p', 'paid'"
+        " FROM assignments WHERE platform <> 'watch' OR user_id IN ('watch1', 'watch2') OR RIGHT(user_id, 1) = '4'",
+    )
+    found = Project(tmp_path).run("test", as_of="2026-01-22")
+    rows = {(row.metric, row.segment["platform"]): row for row in found.estimates if row.segment}
+    hidden_at = {key for key, row in rows.items() if row.reason == "suppressed"}
+    # The next smallest goes with each: of equal ones the first.
+    assert hidden_at == {("in_time", "new"), ("in_time", "ios"), ("of_those", "watch"), ("of_those", "ios")}
+    assert rows["buyers", "new"].units == (30, 30)
+    for row in found.moments:
+        level = row["segment"] and row["segment"]["platform"]
+        assert any(c.startswith("of_those") for c in row["columns"]) == (
+            "buyers" in row["columns"] and level not in ("watch", "ios")
+        )
+        assert not ("in_time" in row["columns"] and level in ("new", "ios"))
+        assert level is None or row["n"] >= 8
+    assert {row["segment"]["platform"] for row in found.moments if row["segment"] and "in_time" in row["columns"]} == {
+        "web",
+        "watch",
+    }
