@@ -57,6 +57,13 @@ def test_temporary_tables_are_its_own_and_replaced(filled: ClickHouse) -> None:
         assert warehouse.tables() == ["t"]
 
 
+def test_a_statement_of_many_parts(filled: ClickHouse) -> None:
+    """That of a hundred metrics with covariates has more than the 50,000 that are allowed by default."""
+    many = ", ".join(["a"] * 60_000)
+    with connect(filled.profile()) as warehouse:
+        assert warehouse.execute([f"SELECT LENGTH([{many}]) AS n FROM t WHERE a = 1"]).to_pylist() == [{"n": 60_000}]
+
+
 def test_the_session(filled: ClickHouse) -> None:
     with connect(filled.profile(), Session("it's \\ a tag", 30)) as warehouse:
         query = "SELECT timezone() AS zone, getSetting('log_comment') AS tag, getSetting('max_execution_time') AS s"

@@ -61,8 +61,11 @@ CLICKHOUSE = DialectTable(
         "group_by_use_nulls = 1, use_variant_as_common_type = 0, count_distinct_implementation = 'uniqExact', "
         "transform_null_in = 0, cast_keep_nullable = 0"
     ),
-    # A statement with many metrics is longer than the 256 KiB that are read by default.
-    session=("SET session_timezone = 'UTC', max_query_size = 1073741824",),
+    # A statement with many metrics is longer than the 256 KiB that are read by default, and has more parts than 50,000.
+    session=(
+        "SET session_timezone = 'UTC', max_query_size = 1073741824",
+        "SET max_ast_elements = 10000000, max_expanded_ast_elements = 10000000",
+    ),
     kept_table="CREATE TABLE IF NOT EXISTS {name} ENGINE = MergeTree ORDER BY tuple()",
     transactions=False,
     rounds_quotients=True,

@@ -1,10 +1,11 @@
 -- metricdef 0.1.0: experiment test, dialect clickhouse
 -- as of 2026-02-28 23:00:00.000000 UTC (rows at or after it do not count)
--- definitions f8c5eb43434c87a6, sql 623d0341808d783e
+-- definitions f8c5eb43434c87a6, sql 07ddd8522f114791
 -- One row per arm, mixed or not: counts of units, then shifted sums, products and cubes of every column.
 -- Timestamps are microseconds since 1970 in UTC; the session must be in UTC.
 
 SET session_timezone = 'UTC', max_query_size = 1073741824;
+SET max_ast_elements = 10000000, max_expanded_ast_elements = 10000000;
 CREATE OR REPLACE TEMPORARY TABLE md_exposure_rows ENGINE = Memory AS
 -- Exposures of this experiment. Arms are numbered in the order of their keys.
 SELECT
