@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from metricdef.jobs.build import Job
     from metricdef.jobs.ingest import Written
     from metricdef.jobs.queries import Place
+    from metricdef.jobs.retention import Expired
     from metricdef.review.costs import RunCost
     from metricdef.review.lineage import Lineage
     from metricdef.review.numbers import Numbers
@@ -460,8 +461,11 @@ class Project:
         _, kind, schemas = profile_type(profile, settings.profiles, settings.default_profile)
         return Place(dialect or kind, schemas if dialect in (None, kind) else {}, settings.output_schema)
 
-    def expired(self, profile: str | None = None, as_of: str | datetime | None = None) -> tuple[str, ...]:
-        """Tables of states to which no day was added within the project's `retention` before `as_of`, by default now."""
+    def expired(self, profile: str | None = None, as_of: str | datetime | None = None) -> Expired:
+        """Tables of states to which no day was added within the project's `retention` before `as_of`, by default now.
+
+        Raises WarehouseError where the schema of the states can't be seen.
+        """
         from metricdef.jobs.retention import expired_tables
 
         settings = self.definitions.settings
@@ -473,10 +477,9 @@ class Project:
         at = read_as_of(as_of, settings.defaults.timezone)
         resolved = self._profile(profile)
         with connect(resolved, self._session("metricdef build --drop-expired")) as warehouse:
-            found = expired_tables(
+            return expired_tables(
                 warehouse, settings.output_schema, dict(resolved.schemas), settings.retention.microseconds, at
             )
-        return tuple(found)
 
     def ingest(self, source: str | Path, profile: str | None = None, as_of: str | datetime | None = None) -> Readout:
         """The readout of moments that a job wrote: in a table of the profile's warehouse, or exported to a file.

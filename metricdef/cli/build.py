@@ -45,14 +45,19 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _drop_expired(project: Project, options: argparse.Namespace) -> int:
-    """Write the file that drops them; nothing is dropped before it is run."""
+    """Write the file that drops them; nothing is dropped before it is run. 1 where a table could not be read."""
     if options.experiments or options.incremental or options.to or options.daily or options.dialect:
         raise UsageError("`--drop-expired` goes by itself, with `--as-of` and `--profile`")
-    tables = list(project.expired(options.profile, options.as_of))
+    found = project.expired(options.profile, options.as_of)
     path = Path(options.output) / "drop_expired.sql"
-    write_file(path, drop_statements(tables))
+    write_file(path, drop_statements(found.tables))
     if options.format == "json":
-        print(json.dumps({"file": str(path), "tables": tables}, indent=2))
+        told = {"tables": found.tables, "unlike": found.unlike, "unread": dict(found.unread)}
+        print(json.dumps({"file": str(path), **told}, indent=2))
     elif not options.quiet:
-        print(f"{len(tables)} table(s) have expired; {path} drops them", file=sys.stderr)
-    return 0
+        print(f"{len(found.tables)} table(s) have expired; {path} drops them", file=sys.stderr)
+    for table in found.unlike:
+        print(f"warning: {table} is called like a table of a state and is not one: it stays", file=sys.stderr)
+    for table, reason in found.unread:
+        print(f"error: {table} stays, whether it has expired or not: {reason}", file=sys.stderr)
+    return 1 if found.unread else 0

@@ -104,9 +104,9 @@ def test_days_with_late_and_restated_rows_and_files_that_are_cut_off(engine: Eng
 
     left = days.tables("work_*")
     assert left
-    found = Project(tmp_path).expired("spark", "2026-01-12")
+    found = Project(tmp_path).expired("spark", "2026-01-12").tables
     assert found == ()  # made today, which is later
-    found = Project(tmp_path).expired("spark", "2100-01-01")
+    found = Project(tmp_path).expired("spark", "2100-01-01").tables
     assert sorted(found)[-len(left) :] == [f"readouts.{name}" for name in sorted(left)]
     assert {name.rsplit("_", 1)[-1] for name in found if "state_" in name} == {"units", "1", "days", "late", "runs"}
     engine.script([f"DROP TABLE {name}" for name in found])

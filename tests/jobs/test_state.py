@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -306,6 +307,47 @@ def test_states_are_dropped_when_the_project_keeps_them_no_longer(root, capsys):
     assert main([*words, "2026-02-11", "--incremental"]) == 2
     assert main(["--project", str(root), "build", "test"]) == 2
     assert "--as-of" in capsys.readouterr().err
+
+
+def test_a_state_half_dropped_is_found_again_and_what_is_none_stays(tmp_path, capsys):
+    """Whatever lies in the schema: tables of one state that expired, one that did not, and others with such names."""
+    write_definitions(tmp_path, project={**PROJECT, "output_schema": "readouts", "retention": "30d"})
+    old, young = (f"SELECT EPOCH_US(TIMESTAMP '2026-0{month}-01') AS written_us" for month in (1, 4))
+    rows = {
+        "state_old_00000001": {"values_1": old, "days": old, "runs": old},  # the drop ended after `units`
+        "state_live_00000002": {"units": young, "values_1": old, "runs": old},  # a run broke off
+        "state_kept_00000003": {"values_1": young, "runs": old},  # whatever happened, it is not old
+        "state_new_00000004": {"units": f"{old} LIMIT 0", "runs": f"{old} LIMIT 0"},  # its first run is at work
+        "state_mine_deadbeef": {"units": "SELECT 1 AS x", "runs": old},
+        "state_text_deadbeef": {"units": "SELECT 'x' AS written_us", "runs": "SELECT 'x' AS written_us"},
+        "state_part_00000005": {"units": old},
+        "state_gone_00000006": {"runs": "FROM gone"},
+    }
+    made = [
+        f"CREATE {'VIEW' if 'gone' in n else 'TABLE'} readouts.{n}_{k} AS {q}"
+        for n, s in rows.items()
+        for k, q in s.items()
+    ]
+    write_warehouse(
+        tmp_path, "CREATE SCHEMA readouts", "CREATE TABLE gone AS SELECT 1 AS written_us", *made, "DROP TABLE gone"
+    )
+    words = ["--project", str(tmp_path), "build", "--drop-expired", "-o", str(tmp_path), "--as-of", "2026-04-15"]
+    assert main([*words, "--format", "json"]) == 1
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert told["tables"] == [f"readouts.state_old_00000001_{end}" for end in ("days", "values_1", "runs")]
+    assert told["unlike"] == [
+        *(f"readouts.state_mine_deadbeef_{end}" for end in ("runs", "units")),
+        "readouts.state_part_00000005_units",
+        *(f"readouts.state_text_deadbeef_{end}" for end in ("runs", "units")),
+    ]
+    assert [*told["unread"]] == ["readouts.state_gone_00000006_runs"]
+    assert "warning: readouts.state_part_00000005_units is called like a table of a state" in err
+    assert "error: readouts.state_gone_00000006_runs stays" in err
+    execute(tmp_path, ["DROP VIEW readouts.state_gone_00000006_runs"])
+    execute(tmp_path, (tmp_path / "drop_expired.sql").read_text().splitlines()[:1])
+    assert main(words) == 0
+    assert "2 table(s) have expired" in capsys.readouterr().err
 
 
 def test_rows_of_another_state_are_refused(root):
