@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _drop_expired(project: Project, options: argparse.Namespace) -> int:
-    """Write the file that drops them; nothing is dropped before it is run. 1 where a table could not be read."""
+    """Write the file that drops them; nothing is dropped before it is run. 1 where a state could not be read."""
     if options.experiments or options.incremental or options.to or options.daily or options.dialect:
         raise UsageError("`--drop-expired` goes by itself, with `--as-of` and `--profile`")
     found = project.expired(options.profile, options.as_of)
@@ -58,6 +58,6 @@ def _drop_expired(project: Project, options: argparse.Namespace) -> int:
         print(f"{len(found.tables)} table(s) have expired; {path} drops them", file=sys.stderr)
     for table in found.unlike:
         print(f"warning: {table} is called like a table of a state and is not one: it stays", file=sys.stderr)
-    for table, reason in found.unread:
-        print(f"error: {table} stays, whether it has expired or not: {reason}", file=sys.stderr)
+    for state, reason in found.unread:
+        print(f"error: {state} stays, whether it has expired or not: {reason}", file=sys.stderr)
     return 1 if found.unread else 0

@@ -26,7 +26,7 @@ class Expired:
     Attributes:
         tables: To be dropped, as SQL, in this order.
         unlike: Others whose names are those of a state's tables, without its columns or its table of runs.
-        unread: Others that could not be read, each with the reason: nobody knows whether they have expired.
+        unread: States of which a table can't be read, as their tables begin, and why: whether they have expired isn't known.
     """
 
     tables: tuple[str, ...]
@@ -45,15 +45,13 @@ def expired_tables(
 
     Of every state the table of its units comes first, without which nothing else counts, and that of its runs last: as
     long as it is there the others are found again. Also tables that files make for themselves, where one is there two
-    days later: its run broke off.
+    days later: its run broke off. Raises WarehouseError where the schema can't be seen: what lies in it is not known.
     """
     sql = SqlText(dialect_table(warehouse.dialect), schemas)
     own = schemas.get(schema, schema)
-    listed = warehouse.execute([sql.dialect.tables_of_schema.format(name=sql.name(own), x=sql.literal(own))])
-    (column,) = (name for name in listed.column_names if name.lower().replace("_", "") == "tablename")
     found: dict[str, dict[str, str]] = {}
     drop: list[str] = []
-    for name in sorted(str(value) for value in listed.column(column).to_pylist()):
+    for name in _listed(warehouse, sql, own):
         state, work = _TABLE.fullmatch(name), _WORK.fullmatch(name)
         if state:
             found.setdefault(state[1], {})[state[2].lower()] = f"{sql.name(own)}.{name}"
@@ -71,8 +69,33 @@ def expired_tables(
         except WarehouseTimeout:
             raise
         except WarehouseError as error:
-            unread += [(table, error.message) for table in sorted(tables.values())]
+            unread.append((tables["runs"].rpartition("_")[0], error.message))
     return Expired(tuple(drop), tuple(unlike), tuple(unread))
+
+
+def _listed(warehouse: Warehouse, sql: SqlText, schema: str) -> list[str]:
+    """Names of the schema's tables, in alphabetical order."""
+    spelled = {"name": sql.name(schema), "x": sql.literal(schema)}
+    reason = ""
+    try:
+        seen = (
+            sql.dialect.schema_seen is None or warehouse.execute([sql.dialect.schema_seen.format(**spelled)]).num_rows
+        )
+        listed = warehouse.execute([sql.dialect.tables_of_schema.format(**spelled)])
+    except WarehouseTimeout:
+        raise
+    except WarehouseError as error:
+        seen, reason = False, f" ({error.message})"
+    if not seen:
+        raise WarehouseError(
+            f"schema `{schema}` can't be seen: there is none, or this role may not use it{reason}",
+            [
+                "check `output_schema` in project.yml and `schemas` of the profile",
+                "name the profile of the role that runs the jobs, or one that may use the schema and read all its tables",
+            ],
+        )
+    (column,) = (name for name in listed.column_names if name.lower().replace("_", "") == "tablename")
+    return sorted(str(value) for value in listed.column(column).to_pylist())
 
 
 def _is_expired(warehouse: Warehouse, sql: SqlText, tables: Mapping[str, str], before: int) -> bool:

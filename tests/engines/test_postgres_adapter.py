@@ -9,11 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from projects import METRICS, PROJECT, SOURCES, experiment, write_definitions
 
 from metricdef.errors import UsageError, WarehouseError, WarehouseTimeout, WarehouseUnavailable
+from metricdef.jobs.retention import expired_tables
 from metricdef.warehouses import Session, connect
 from metricdef.warehouses.retry import retry
 
@@ -84,6 +86,23 @@ def test_types_and_tables(server):
         assert warehouse.execute(["SELECT SUM(amount) AS s FROM paid"]).to_pylist() == [{"s": 12.34}]
         with pytest.raises(WarehouseError, match='relation "nowhere" does not exist'):
             warehouse.describe("nowhere")
+
+
+def test_a_role_that_may_not_look_is_not_told_that_nothing_has_expired(server):
+    day = "CAST(1000000 AS BIGINT) AS written_us"
+    server.execute("CREATE SCHEMA readouts")
+    server.execute(f"CREATE TABLE readouts.state_test_00000001_runs AS SELECT {day}")
+    server.execute("CREATE ROLE guest LOGIN PASSWORD '" + PASSWORD.replace("'", "''") + "'")
+    as_of = datetime(2026, 1, 1, tzinfo=UTC)
+    with connect(server.profile(user="guest")) as warehouse:
+        with pytest.raises(WarehouseError, match="schema `readouts` can't be seen"):
+            expired_tables(warehouse, "readouts", {}, 0, as_of)
+        server.execute("GRANT USAGE ON SCHEMA readouts TO guest")
+        ((state, reason),) = expired_tables(warehouse, "readouts", {}, 0, as_of).unread
+        assert state == "readouts.state_test_00000001"
+        assert "permission denied" in reason
+        server.execute("GRANT SELECT ON ALL TABLES IN SCHEMA readouts TO guest")
+        assert expired_tables(warehouse, "readouts", {}, 0, as_of).tables == ("readouts.state_test_00000001_runs",)
 
 
 def test_no_way_in(server, monkeypatch):

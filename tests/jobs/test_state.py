@@ -341,13 +341,19 @@ def test_a_state_half_dropped_is_found_again_and_what_is_none_stays(tmp_path, ca
         "readouts.state_part_00000005_units",
         *(f"readouts.state_text_deadbeef_{end}" for end in ("runs", "units")),
     ]
-    assert [*told["unread"]] == ["readouts.state_gone_00000006_runs"]
+    assert [*told["unread"]] == ["readouts.state_gone_00000006"]
     assert "warning: readouts.state_part_00000005_units is called like a table of a state" in err
-    assert "error: readouts.state_gone_00000006_runs stays" in err
+    assert "error: readouts.state_gone_00000006 stays" in err
     execute(tmp_path, ["DROP VIEW readouts.state_gone_00000006_runs"])
     execute(tmp_path, (tmp_path / "drop_expired.sql").read_text().splitlines()[:1])
     assert main(words) == 0
     assert "2 table(s) have expired" in capsys.readouterr().err
+    execute(tmp_path, ["DROP SCHEMA readouts CASCADE", "CREATE SCHEMA empty"])
+    assert main(words) == 1
+    assert "error: schema `readouts` can't be seen" in capsys.readouterr().err
+    write_definitions(tmp_path, project={**PROJECT, "output_schema": "EMPTY", "retention": "30d"})
+    assert main(words) == 0
+    assert "0 table(s) have expired" in capsys.readouterr().err
 
 
 def test_rows_of_another_state_are_refused(root):

@@ -21,6 +21,14 @@ POSTGRES = DialectTable(
     begin="BEGIN ISOLATION LEVEL REPEATABLE READ",
     temporary_table="CREATE TEMPORARY TABLE {name}",
     session=("SET TIME ZONE 'UTC'", "SET client_encoding = 'UTF8'", "SET standard_conforming_strings = on"),
+    schema_seen=(
+        "SELECT nspname FROM pg_catalog.pg_namespace WHERE LOWER(nspname) = LOWER({x}) AND HAS_SCHEMA_PRIVILEGE(oid, 'USAGE')"
+    ),
+    # The information schema leaves out those that the role may not read: they are named instead.
+    tables_of_schema=(
+        "SELECT relname AS table_name FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace AS n ON n.oid = relnamespace"
+        " WHERE LOWER(nspname) = LOWER({x}) AND relkind IN ('r', 'p')"
+    ),
     as_of=OpenAsOf(
         given="CAST(EXTRACT(EPOCH FROM TIMESTAMP '{date} 00:00:00') * 1000000 AS BIGINT)",
         declare="SELECT SET_CONFIG('metricdef.as_of_us', CAST({x} AS TEXT), FALSE)",

@@ -31,6 +31,7 @@ SPARK = DialectTable(
         "SET spark.sql.decimalOperations.allowPrecisionLoss = false",  # nor is it rounded
         "SET spark.sql.variable.substitute = false",  # '${x}' in a literal is text
     ),
+    schema_seen=None,
     tables_of_schema="SHOW TABLES IN {name}",
     transactions=False,
     overwrite=Overwrite(

@@ -79,6 +79,10 @@ class DialectTable:
     replaces_temporary: bool = True  # where `temporary_table` names one of this session
     overwrite: Overwrite | None = None  # None: rows of an earlier run are deleted
     staging: Staging | None = None  # None: files have temporary tables
+    # Has a row where this role may use the schema whose name is the text {x}. None: to list its tables fails elsewhere.
+    schema_seen: str | None = (
+        "SELECT schema_name FROM information_schema.schemata WHERE LOWER(schema_name) = LOWER({x})"
+    )
     # Lists the tables of the schema {name}, the text {x}, in a column table_name or tableName.
     tables_of_schema: str = "SELECT table_name FROM information_schema.tables WHERE LOWER(table_schema) = LOWER({x})"
     now: str = "CURRENT_TIMESTAMP"
