@@ -13,12 +13,15 @@ from sqlglot.errors import SqlglotError
 
 from metricdef.compiler.dialects import dialect_table
 from metricdef.compiler.query import Query
-from metricdef.errors import UsageError, WarehouseError
-from metricdef.jobs.outputs import ROWS, STAMPS, stamp_of
+from metricdef.errors import UsageError, WarehouseError, WarehouseTimeout
+from metricdef.jobs.outputs import ROWS, STAMPS, stamp_of, written_columns
 from metricdef.warehouses.base import Warehouse
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_EXPORT_AGAIN = ["export the job's table again, with all its columns and its values as they are"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +44,12 @@ class Written:
 
 
 def read_file(path: Path) -> pa.Table:
-    """Rows of a Parquet or CSV file. Raises UsageError for what is neither."""
+    """Rows of a Parquet or CSV file. Raises UsageError for what is neither, or not there."""
     import pyarrow as pa
     from pyarrow import csv, parquet
 
+    if path.suffix.lower() in (".parquet", ".csv") and not path.is_file():
+        raise UsageError(f"there is no file {path}", ["a name that ends in .parquet or .csv is that of a file"])
     try:
         if path.suffix.lower() == ".parquet":
             return parquet.read_table(path)
@@ -64,10 +69,24 @@ def read_file(path: Path) -> pa.Table:
 
 
 def read_table(warehouse: Warehouse, name: str, as_of: datetime | None) -> pa.Table:
-    """Rows of a job's table, of one instant or of the latest. Raises UsageError for what is no name of a table."""
+    """Rows of a job's table, of one instant or of the latest.
+
+    Raises UsageError for what is no name of a table, and WarehouseError where there is none that a job wrote.
+    """
     table = _table(name, dialect_table(warehouse.dialect).sqlglot)
     chosen = f"'{stamp_of(as_of)}'" if as_of else f"(SELECT MAX(md_as_of) FROM {table})"
-    return warehouse.execute([f"SELECT * FROM {table} WHERE md_as_of = {chosen}"])
+    try:
+        return warehouse.execute([f"SELECT * FROM {table} WHERE md_as_of = {chosen}"])
+    except WarehouseTimeout:
+        raise
+    except WarehouseError as error:
+        raise WarehouseError(
+            f"table {table} can't be read, or is not the output of a job: {error.message}",
+            [
+                "take the name from `output` in the manifest of the build",
+                "the job must have run there once, and the profile's role may read the table",
+            ],
+        ) from None
 
 
 def _table(name: str, dialect: str) -> str:
@@ -133,7 +152,25 @@ def match(written: Written, possible: Iterable[Query]) -> tuple[Query, pa.Table]
             f"there are {len(own)} rows of {of}, and the job wrote {_counts(counted)}",
             ["a job ran twice at the same time, or not all rows were exported: run it again, and export all"],
         )
+    _refuse_texts(query, result, of)
     return query, result
+
+
+def _refuse_texts(query: Query, result: pa.Table, of: str) -> None:
+    """Raises WarehouseError where a column is not there, or a value in one of numbers is none."""
+    for column in written_columns(query.plan):
+        if column.name not in result.column_names:
+            raise WarehouseError(f"the rows of {of} have no column `{column.name}`", _EXPORT_AGAIN)
+        if column.type == "text":
+            continue
+        read = int if column.type == "integer" else float
+        for value in result[column.name].to_pylist():
+            try:
+                read(value or 0)
+            except (TypeError, ValueError, OverflowError):
+                raise WarehouseError(
+                    f"column `{column.name}` of {of} has {value!r} where the job wrote a number", _EXPORT_AGAIN
+                ) from None
 
 
 def _instant(stamp: str) -> datetime:

@@ -50,7 +50,7 @@ def write_output(query: Query, schema: str, schemas: Mapping[str, str], first: S
     the as-of nothing is written: windows would count as complete that are not. `first`: statements that come before,
     such as those of a state, without whose run nothing is written either.
     """
-    plan, columns = query.plan, _columns(query.plan)
+    plan, columns = query.plan, written_columns(query.plan)
     sql = open_text(plan, dialect_table(query.dialect), schemas)
     own_parts = sql.dialect.overwrite
     place = sql.name(schemas.get(schema, schema))
@@ -97,7 +97,8 @@ def _conditions(sql: SqlText, plan: Plan) -> Iterator[str]:
             yield f"(SELECT COUNT(*) FROM (\n{found}\n) AS found_twice) = 0"
 
 
-def _columns(plan: Plan) -> list[Column]:
+def written_columns(plan: Plan) -> list[Column]:
+    """Columns of the table beside the stamps."""
     return [Column("kind", "text", None, "kind"), *result_columns(plan)]
 
 
@@ -106,5 +107,7 @@ def _name(plan: Plan, parts: str) -> str:
 
     To overwrite parts of a table that has none would be to overwrite it all.
     """
-    shape = "\n".join([plan.fingerprint, *(f"{c.name} {c.type}" for c in _columns(plan)), *([parts] if parts else [])])
+    shape = "\n".join(
+        [plan.fingerprint, *(f"{c.name} {c.type}" for c in written_columns(plan)), *([parts] if parts else [])]
+    )
     return f"moments_{plan.experiment[:_LONGEST]}_{hashlib.sha256(shape.encode()).hexdigest()[:8]}"

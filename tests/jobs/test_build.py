@@ -170,13 +170,35 @@ def test_tables_that_are_no_jobs_are_refused(root):
         project.ingest(_saved(root, "SELECT 1 AS md_as_of"))
     with pytest.raises(UsageError, match="no rows of one experiment as of any instant"):
         project.ingest(_saved(root, f"SELECT * FROM ({_stamped('x')}) AS s WHERE 1 = 0"))
-    with pytest.raises(WarehouseError, match="nowhere"):
+    with pytest.raises(WarehouseError, match=r"can't be read, or is not the output of a job: .*nowhere") as refused:
         project.ingest("nowhere")
+    assert "`output` in the manifest" in refused.value.help[0]
+    with pytest.raises(WarehouseError, match=r"orders can't be read, or is not the output of a job: .*md_as_of"):
+        project.ingest("orders")
+    with pytest.raises(UsageError, match=r"there is no file nowhere\.parquet"):
+        project.ingest("nowhere.parquet")
     with pytest.raises(UsageError, match="md_as_of is no instant: yesterday"):
         project.ingest(_saved(root, f"SELECT * REPLACE ('yesterday' AS md_as_of) FROM ({_stamped('x')}) AS s"))
     (root / "bad.parquet").write_text("no")
     with pytest.raises(UsageError, match="cannot read"):
         project.ingest(root / "bad.parquet")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("* REPLACE ('many' AS units_analysed)", "`units_analysed` of `test` as of .* has 'many' where"),
+        ("* REPLACE ('NaN' AS units_analysed)", "`units_analysed` of `test` as of .* has nan where"),
+        ("* EXCLUDE (units_analysed)", "have no column `units_analysed`"),
+    ],
+)
+def test_a_file_whose_numbers_are_none_is_refused(root, change, message):
+    project = Project(root)
+    (job,) = project.build(as_of=DAY)
+    execute(root, job.text)
+    execute(root, f"COPY (SELECT {change} FROM {job.output.table}) TO '{root / 'moments.csv'}' (HEADER)")
+    with pytest.raises(WarehouseError, match=message):
+        project.ingest(root / "moments.csv")
 
 
 def _stamped(name):
