@@ -97,7 +97,9 @@ def _report(error: Exception, *, debug: bool) -> int:
     from metricdef.errors import DefinitionErrors, MetricdefError
 
     if debug:
-        raise error
+        import traceback
+
+        traceback.print_exception(error)
     if isinstance(error, DefinitionErrors):
         from metricdef.cli.output import use_color
         from metricdef.reports.diagnostics import render_diagnostics

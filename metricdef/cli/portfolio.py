@@ -36,6 +36,9 @@ def run_portfolio(project: Project, options: argparse.Namespace) -> int:
     if options.resume and options.as_of is None:
         raise UsageError("`--resume` needs `--as-of`: at another instant every readout is another one")
     folder = Path(options.output)
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():  # said before anything has run
+        raise UsageError(f"{there} is a file", ["name a folder with -o: `run --all` writes a readout each"])
 
     def one(name: str) -> Outcome:
         found = _run(project, name, folder, options)

@@ -171,6 +171,10 @@ def parse_key(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, int | str) and str(value) and str(value).isprintable():
         return str(value)
+    if isinstance(value, str) and value:
+        raise ValueError(
+            f"`{repr(value)[1:-1]}` is not a key: it must be one line, without characters that can't be seen"
+        )
     raise ValueError(f"`{value}` is not a key: write the text that stands in the data")
 
 

@@ -12,6 +12,7 @@ from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_defini
 from metricdef.api import Project
 from metricdef.cli.main import main
 from metricdef.cli.output import write_file
+from metricdef.errors import WarehouseUnavailable
 from metricdef.governance.record import record_path
 from metricdef.warehouses.duckdb import DuckDBWarehouse
 
@@ -81,6 +82,26 @@ def test_a_fault_in_one_does_not_stop_the_others(root, capsys, monkeypatch):
     assert run(root, "--as-of", DAY, "-o", str(root / "out")) == 2
     assert [path.name for path in (root / "out").iterdir()] == ["two.json"]
     assert "error: OSError: no space left" in capsys.readouterr().out
+
+
+def test_a_file_where_the_folder_should_be_is_refused_before_anything_runs(root, capsys, monkeypatch):
+    (root / "out").write_text("mine")
+    monkeypatch.setattr(Project, "run", lambda *_, **__: pytest.fail("it ran"))
+    for folder in ("out", "out/more"):
+        assert run(root, "--as-of", DAY, "-o", str(root / folder)) == 2
+        assert capsys.readouterr().err.startswith(f"error: {root / 'out'} is a file\n  = help: name a folder")
+
+
+def test_debug_shows_where_it_went_wrong_and_keeps_the_exit_code(root, capsys, monkeypatch):
+    def refused(*_):
+        raise WarehouseUnavailable("connection refused")
+
+    monkeypatch.setattr("metricdef.api.connect", refused)
+    assert main(["--project", str(root), "--debug", "run", "one", "--as-of", DAY]) == 3
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert "in refused" in err
+    assert err.endswith("error: connection refused\n")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -309,6 +309,13 @@ def test_a_broken_definition_hides_no_other_and_causes_no_more(tmp_path):
     assert sorted(d.rule for d in loaded.errors) == ["invalid-value", "unknown-key"]
 
 
+def test_a_line_break_in_a_key_is_said(tmp_path):
+    text = EVERYTHING.replace("key: price_v2", 'key: "check\\nout"')
+    (found,) = load_project(write(tmp_path, text)).errors
+    assert found.message == r"`check\nout` is not a key"
+    assert found.help == ("it must be one line, without characters that can't be seen",)
+
+
 def test_not_utf8_is_said(tmp_path):
     write(tmp_path, EVERYTHING)
     (tmp_path / "metrics" / "latin.yml").write_bytes("metrics: {caf\xe9: 1}".encode("latin-1"))
