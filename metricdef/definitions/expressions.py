@@ -6,8 +6,9 @@ different things on different engines without any of them complaining.
 
 from __future__ import annotations
 
+import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from sqlglot import exp
@@ -97,6 +98,8 @@ _LISTED = rf"\(\s*{_TEXT_OR_NUMBER}(?:\s*,\s*{_TEXT_OR_NUMBER})*\s*\)"
 _TEST = rf"([a-z_]\w*)(?:\s*(?:=|<>|!=|<=|>=|<|>)\s*{_TEXT_OR_NUMBER}|\s+(?:not\s+)?in\s*{_LISTED})"
 _TESTS = re.compile(rf"\s*{_TEST}(?:\s+(?:and|or)\s+{_TEST})*\s*", re.IGNORECASE | re.ASCII)
 _ONE_TEST = re.compile(_TEST, re.IGNORECASE | re.ASCII)
+# A statement that sqlglot knows no grammar of: refused below, in words of our own.
+logging.getLogger("sqlglot").addFilter(lambda record: "parsing as a 'Command'" not in record.getMessage())
 _READER = Dialect.get_or_raise(READ_DIALECT)
 _WORDS_OF_SQL = {*_READER.tokenizer_class.KEYWORDS, *_READER.parser_class.NO_PAREN_FUNCTION_PARSERS}
 
@@ -124,7 +127,8 @@ def parse_expression(text: str, dialect: str | None = None) -> exp.Expr:
     try:
         parsed = parse_tokens(tokens, text, _dialect(dialect), is_own=dialect is not None)
     except (ParseError, TokenError) as error:
-        raise _parse_problem(text, error) from None
+        problem = _parse_problem(text, error)
+        raise replace(problem, help=problem.help or _quoted(text, dialect)) from None
     tree = parsed[0] if len(parsed) == 1 else None
     if tree is None or isinstance(tree, exp.DDL | exp.DML | exp.Command | exp.Drop):
         raise SqlProblem(
@@ -132,7 +136,7 @@ def parse_expression(text: str, dialect: str | None = None) -> exp.Expr:
             "this is a statement, not an expression",
             0,
             len(text),
-            ("write one scalar expression such as `amount - discount`",),
+            _quoted(text, dialect) or ("write one scalar expression such as `amount - discount`",),
         )
     nodes = [node for node in tree.walk() if type(node) not in _HARMLESS]
     for node in nodes:
@@ -376,6 +380,20 @@ def _find_function(node: exp.Expr, text: str) -> tuple[int, int]:
 def _find_word(word: str, text: str) -> tuple[int, int]:
     match = re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE)
     return (match.start(), len(word)) if match else (0, len(text))
+
+
+def _quoted(text: str, dialect: str | None) -> tuple[str, ...]:
+    """What to write where a column with the name of a statement comes first, if that is all that is wrong."""
+    match = re.match(r"\s*([A-Za-z_]\w*)(?=\W|$)", text)
+    if not match:
+        return ()
+    quoted = exp.to_identifier(match[1], quoted=True).sql(_dialect(dialect))
+    mended = f"({quoted}{text[match.end() :].rstrip()})"  # YAML takes what begins with a quote for a whole text
+    try:
+        parse_expression(mended, dialect)
+    except SqlProblem:
+        return ()
+    return (f"where `{match[1]}`, a word of SQL, is the name of a column, quote it: {mended}",)
 
 
 def _parse_problem(text: str, error: Exception) -> SqlProblem:

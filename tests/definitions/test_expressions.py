@@ -88,6 +88,27 @@ def test_refused(text):
 
 
 @pytest.mark.parametrize(
+    ("text", "dialect", "mended"),
+    [
+        ("load > 3", None, '("load" > 3)'),
+        ("set = 'x'\n", None, "(\"set\" = 'x')"),
+        ("use > 3 AND a > 1", None, '("use" > 3 AND a > 1)'),
+        ("merge", "bigquery", "(`merge`)"),
+        ("DROP TABLE t", None, None),
+        ("COPY t TO 'x'", None, None),
+        ("a b c", None, None),
+    ],
+)
+def test_a_column_with_the_name_of_a_statement_is_quoted(text, dialect, mended):
+    with pytest.raises(SqlProblem) as caught:
+        parse_expression(text, dialect)
+    told = " ".join(caught.value.help)
+    assert told.endswith(f"quote it: {mended}") if mended else "quote" not in told
+    if mended:
+        assert columns_of(parse_expression(mended, dialect))[0][0] == text.split()[0]
+
+
+@pytest.mark.parametrize(
     "text",
     ["sum(a)", "a IN (SELECT b FROM t)", "a; DROP TABLE t", "row_number() OVER ()", "a -- x", "t.a"],
 )
