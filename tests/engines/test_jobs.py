@@ -18,8 +18,9 @@ from oracle.files import write_project
 from metricdef.analysis.cells import read_cells
 from metricdef.api import Project
 from metricdef.compiler.state_update import tables_of_state
-from metricdef.errors import MetricdefError
+from metricdef.errors import MetricdefError, WarehouseError
 from metricdef.jobs.build import Job
+from metricdef.jobs.retention import expired_tables
 from metricdef.warehouses import Profile, connect
 
 from .engine import Engine
@@ -117,6 +118,25 @@ def test_the_open_file_writes_what_the_dated_ones_write(
             assert found[-1]["provenance"].pop("sql") == job.query.sql_hash
             script(own)
         assert found[0] == found[1]
+
+
+def test_expired_states_are_told_from_one_that_is_being_made(engine: Engine) -> None:
+    """The latest instant of no rows is none: ClickHouse would say 1970."""
+    script = _script(engine, 0)
+    place, kind = (
+        ("DATABASE", "ENGINE = MergeTree ORDER BY tuple() ") if engine.name == "clickhouse" else ("SCHEMA", "")
+    )
+    rows = {"1_days": 1, "1_runs": 1, "2_units": 1, "2_runs": 0, "3_units": 0, "3_runs": 0}
+    row = "SELECT * FROM (SELECT CAST(1 AS BIGINT) AS written_us) AS one WHERE written_us"
+    names = {end: f"expiring.state_x_0000000{end}" for end in rows}
+    script([f"CREATE {place} expiring", *(f"CREATE TABLE {names[e]} {kind}AS {row} = {n}" for e, n in rows.items())])
+    with connect(engine.profile()) as warehouse:
+        found = expired_tables(warehouse, "expiring", {}, 0, datetime(2026, 1, 1, tzinfo=UTC))
+        with pytest.raises(WarehouseError, match="schema `elsewhere` can't be seen"):
+            expired_tables(warehouse, "elsewhere", {}, 0, datetime(2026, 1, 1, tzinfo=UTC))
+    script([*(f"DROP TABLE {table}" for table in names.values()), f"DROP {place} expiring"])
+    assert [table.lower() for table in found.tables] == [names[e] for e in ("1_days", "1_runs", "2_units", "2_runs")]
+    assert (found.unlike, found.unread) == ((), ())
 
 
 def _script(engine: Engine, seed: int) -> Callable[[list[str]], None]:
