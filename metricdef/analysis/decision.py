@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from metricdef.analysis.evidence import Evidence
-from metricdef.analysis.health import is_invalid
+from metricdef.analysis.health import is_invalid, unchecked_grain
 from metricdef.analysis.hypotheses import signed_margin
 from metricdef.analysis.look_rows import Looking
 from metricdef.analysis.look_verdicts import is_futile
@@ -162,7 +162,7 @@ def _ship_reasons(
     worse = [
         f"{row.role} {row.metric} deteriorated" for row in rows if (test := row.test("deterioration")) and test.rejected
     ]
-    return reasons, [*blockers, *worse]
+    return reasons, [*blockers, *worse, *(f"{row.check}: {row.message}" for row in unchecked_grain(health))]
 
 
 def _conditions(

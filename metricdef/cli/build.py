@@ -10,7 +10,7 @@ from pathlib import Path
 from metricdef.api import Project
 from metricdef.cli.output import write_file
 from metricdef.errors import UsageError
-from metricdef.jobs.build import build_manifest
+from metricdef.jobs.build import build_manifest, unchecked_notes
 from metricdef.jobs.retention import drop_statements
 
 
@@ -40,6 +40,8 @@ def run(options: argparse.Namespace) -> int:
     if options.format == "json":
         print(text, end="")
     elif not options.quiet:
+        for note in unchecked_notes(jobs):
+            print(note, file=sys.stderr)
         print(f"wrote {len(jobs)} file(s) and {folder / 'manifest.json'}", file=sys.stderr)
     return 0
 

@@ -38,8 +38,15 @@ def read_as_facts(plan: Plan) -> set[str]:
 
 def checked_sources(plan: Plan) -> list[str]:
     """Sources that declare something, and are read as a whole: not over a state of earlier days."""
-    if plan.state is not None:
-        return []
+    return [] if plan.state is not None else _declaring(plan)
+
+
+def unchecked_sources(plan: Plan) -> list[str]:
+    """Sources that declare something of rows that are not checked: those of earlier days are read from a state."""
+    return [] if plan.state is None else _declaring(plan)
+
+
+def _declaring(plan: Plan) -> list[str]:
     read = {*read_as_facts(plan), plan.exposure_source}
     return [n for n, s in plan.sources.items() if (n in read or s.kind == "attributes") and is_checked(s)]
 

@@ -14,6 +14,7 @@ from metricdef import __version__
 from metricdef.analysis.settings import analysis_settings
 from metricdef.compiler.open_as_of import PLACEHOLDER
 from metricdef.compiler.query import Query
+from metricdef.compiler.source_checks import unchecked_sources
 from metricdef.compiler.state import recomputed_metrics
 from metricdef.compiler.state_update import tables_of_state
 from metricdef.definitions.expressions import parse_query, tables_of
@@ -137,7 +138,19 @@ def _state(job: Job) -> dict[str, Any] | None:
         "tables": [f"{schema}.{state.name}_{ending}" for ending in tables_of_state(job.query.plan)],
         "after": stamp_of(job.after) if job.after else None,
         "recomputed": list(job.recomputed),
+        "unchecked": unchecked_sources(job.query.plan),
     }
+
+
+def unchecked_notes(jobs: Sequence[Job]) -> list[str]:
+    """Of every experiment whose jobs leave unchecked what sources declare of their rows: what that means, in words."""
+    found = {job.query.plan.experiment: unchecked_sources(job.query.plan) for job in jobs}
+    return [
+        f"{experiment}: rows of {', '.join(f'`{name}`' for name in names)} are not checked over a state; "
+        "where a source declares `grain`, `ingest` does not say ship"
+        for experiment, names in found.items()
+        if names
+    ]
 
 
 def _date_of(moment: datetime, timezone: str) -> date:

@@ -43,14 +43,20 @@ def test_a_state_may_begin_on_any_day(root):
     assert_same(root, "2026-01-22")
 
 
-def test_what_a_source_declares_is_not_checked_over_a_state_and_that_is_said(root):
-    write_project(root, grain="product", expect={"not_null": ["amount"]})
+def test_what_a_source_declares_is_not_checked_over_a_state_and_that_is_said(root, capsys):
+    write_project(root, expect={"not_null": ["amount"]})
     job = add(root, "2026-01-10")
     got = Project(root).ingest(job.output.table, as_of="2026-01-10")
     want = Project(root).run("test", as_of="2026-01-10")
-    assert [row.status for row in got.health if row.check.startswith("source")] == ["skipped"]
+    assert [(row.check, row.status) for row in got.health if row.check.startswith("source")] == [
+        ("source_rows", "warn")
+    ]
     assert_close(got.moments, want.moments)
-    assert next(row for row in want.health if row.check == "source_grain").status == "fail"
+    folder = root / "target"
+    assert main(["--project", str(root), "build", "--incremental", "--as-of", "2026-01-11", "-o", str(folder)]) == 0
+    assert "test: rows of `orders` are not checked over a state" in capsys.readouterr().err
+    (entry,) = json.loads((folder / "manifest.json").read_text())["jobs"]
+    assert entry["state"]["unchecked"] == ["orders"]
 
 
 def test_what_is_made_anew_is_named(root):

@@ -170,3 +170,23 @@ def test_rows_that_were_loaded_before_a_run_could_see_them(root):
     write_warehouse(root, "INSERT INTO orders VALUES ('u0', '2026-01-11 12:00', 1e3, 'p', 'paid', '2026-01-11 23:58')")
     add(root, "2026-01-13")
     assert_same(root, "2026-01-13")
+
+
+@pytest.mark.parametrize("repeated", [True, False])
+def test_rows_that_nobody_checked_do_not_ship(root, repeated):
+    """Rows of earlier days are not read again, so a repeated `grain`, which makes a run invalid, was not found: ship."""
+    write_project(root, grain="product")
+    write_warehouse(root, "DELETE FROM orders WHERE CAST(SUBSTR(user_id, 2) AS INTEGER) % 2 = 0")
+    if not repeated:
+        write_warehouse(root, "UPDATE orders SET product = 'p' || rowid")
+    job = add(root, "2026-03-01")
+    project = Project(root)
+    want = project.run("test", as_of="2026-03-01").decision
+    assert want.recommendation == ("invalid" if repeated else "ship")
+    got = project.ingest(job.output.table).decision
+    assert got.recommendation == "hold"
+    (reason,) = got.because
+    assert reason == (
+        "source_grain: `orders`: not checked whether rows repeat `product`: a state of earlier days was read; "
+        "`metricdef run test` of the same as-of checks all rows"
+    )

@@ -17,7 +17,7 @@ from metricdef.analysis.health.weeks import check_weeks
 from metricdef.analysis.readout import ArmRow, HealthRow
 from metricdef.analysis.settings import Settings
 
-__all__ = ["SRM_CHECKS", "arm_rows", "check_health", "is_invalid"]
+__all__ = ["SRM_CHECKS", "arm_rows", "check_health", "is_invalid", "unchecked_grain"]
 
 
 def check_health(
@@ -47,3 +47,8 @@ def is_invalid(health: Sequence[HealthRow], settings: Settings) -> list[str]:
     """Names of the checks that make the experiment invalid."""
     fatal = {*SRM_CHECKS, "source_grain", *(("mixed_units",) if settings.mixed == "fail" else ())}
     return [row.check for row in health if row.check in fatal and row.status == "fail"]
+
+
+def unchecked_grain(health: Sequence[HealthRow]) -> list[HealthRow]:
+    """Checks that could have made the experiment invalid, and were not made: of a `grain`, over a state."""
+    return [row for row in health if row.check == "source_grain" and row.status == "warn"]

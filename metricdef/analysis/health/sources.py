@@ -11,7 +11,7 @@ from metricdef.analysis.readout import HealthRow
 from metricdef.compiler.days import DAY
 from metricdef.compiler.facts import facts_of
 from metricdef.compiler.plan import Plan
-from metricdef.compiler.source_checks import is_checked, key_columns, row_checks
+from metricdef.compiler.source_checks import key_columns, row_checks, unchecked_sources
 from metricdef.compiler.zones import local_day_us
 
 WITHOUT_UNIT = 0.01  # share of rows without a unit, from which on it warns
@@ -38,10 +38,20 @@ def check_sources(cells: Cells) -> Iterator[HealthRow]:
         if cells.plan.sources[name].kind != "attributes":  # they have no time
             yield from _fresh(cells.plan, name, found)
             yield from _days(cells.plan, name, found)
-    for name, source in cells.plan.sources.items():
-        if is_checked(source) and cells.plan.state is not None:
-            message = f"`{name}`: what it declares of its rows is checked where they are read, not over a state of earlier days"
-            yield HealthRow("source_rows", "skipped", message)
+    yield from _unchecked(cells.plan)
+
+
+def _unchecked(plan: Plan) -> Iterator[HealthRow]:
+    """What sources declare of rows that a state stands for. Of a `grain` it is under the name of its check."""
+    for name in unchecked_sources(plan):
+        source = plan.sources[name]
+        why = f"a state of earlier days was read; `metricdef run {plan.experiment}` of the same as-of checks all rows"
+        if source.grain is not None:
+            yield HealthRow(
+                "source_grain", "warn", f"`{name}`: not checked whether rows repeat `{source.grain}`: {why}"
+            )
+        if source.expect is not None:
+            yield HealthRow("source_rows", "warn", f"`{name}`: not checked against `expect`: {why}")
 
 
 def _broken(plan: Plan, name: str, found: CheckedSource) -> Iterator[HealthRow]:
