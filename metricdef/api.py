@@ -481,10 +481,18 @@ class Project:
                 warehouse, settings.output_schema, dict(resolved.schemas), settings.retention.microseconds, at
             )
 
-    def ingest(self, source: str | Path, profile: str | None = None, as_of: str | datetime | None = None) -> Readout:
+    def ingest(
+        self,
+        source: str | Path,
+        profile: str | None = None,
+        as_of: str | datetime | None = None,
+        *,
+        job: str | None = None,
+    ) -> Readout:
         """The readout of moments that a job wrote: in a table of the profile's warehouse, or exported to a file.
 
-        The look that it is, of a sequential design, is recorded first, as `run` does. Raises MetricdefError.
+        `job` is dated, open or incremental, where jobs of several kinds wrote rows of that instant. The look that it is,
+        of a sequential design, is recorded first, as `run` does. Raises MetricdefError.
         """
         from metricdef.jobs.ingest import read_file, read_table
 
@@ -499,7 +507,7 @@ class Project:
                 if written.dialect == warehouse.dialect:  # else the sources are elsewhere
                     schema = self._schema(written.experiment, warehouse, resolved)
         place = self._place(profile, written.dialect)
-        return self._recorded(written.experiment, partial(self._read_back, written, place, schema))
+        return self._recorded(written.experiment, partial(self._read_back, written, place, schema, job))
 
     def _written(self, rows: pa.Table, as_of: datetime | None) -> Written:
         """A job's rows as of an instant, of which a readout may be made now."""
@@ -511,7 +519,7 @@ class Project:
         return written
 
     def _read_back(
-        self, written: Written, place: Place, schema: Schema | None, history: Sequence[LookRecord]
+        self, written: Written, place: Place, schema: Schema | None, job: str | None, history: Sequence[LookRecord]
     ) -> Readout:
         """The readout of a job's rows after a history of looks."""
         from metricdef.analysis.analyse import analyse
@@ -522,7 +530,7 @@ class Project:
 
         project = self.definitions
         possible = possible_queries(project, written.experiment, written.as_of, place, history, daily=written.daily)
-        query, table = match(written, possible)
+        query, table = match(written, possible, job)
         readout = analyse(project, query, table, revision(self.root), history, schema)
         return with_words(with_protocol(readout, project, history), project)
 

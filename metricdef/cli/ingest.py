@@ -11,4 +11,4 @@ from metricdef.cli.run import show
 def run(options: argparse.Namespace) -> int:
     """Print the readout; 1 where `--fail-on` is met."""
     project = Project(options.project or ".")
-    return show(project.ingest(options.source, options.profile, options.as_of), options)
+    return show(project.ingest(options.source, options.profile, options.as_of, job=options.job), options)

@@ -299,6 +299,9 @@ def _add_build(verb: argparse.ArgumentParser) -> None:
 def _add_ingest(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("source", metavar="FILE|TABLE", help="a .parquet or .csv file, or the table that the job wrote")
     verb.add_argument("--as-of", metavar="INSTANT", help="of the rows (default: the latest)")
+    verb.add_argument(
+        "--job", choices=("dated", "open", "incremental"), help="of which, where several wrote rows of that instant"
+    )
     _add_readout(verb)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,29 +122,37 @@ def choose(rows: pa.Table, as_of: datetime | None) -> Written:
     return Written(names[0], _instant(str(wanted)), dialect, "day_us" in rows.column_names, rows.take(chosen))
 
 
-def match(written: Written, possible: Iterable[Query]) -> tuple[Query, pa.Table]:
+def match(written: Written, possible: Iterable[tuple[str, Query]], kind: str | None = None) -> tuple[Query, pa.Table]:
     """The query that gave the rows, of those that today's definitions give, and the rows that are its result.
 
-    Raises WarehouseError where they came from other definitions, whose columns would be read with a meaning that they do
-    not have, or are not those of one job.
+    Args:
+        written: Rows.
+        possible: Queries by the kind of job that executes them.
+        kind: Of the job whose rows are wanted, where several wrote some.
+
+    Raises:
+        WarehouseError: They came from other definitions, whose columns would be read with a meaning that they do
+            not have, are not those of one job, or hold what the job did not write.
+        UsageError: They are of several kinds and none is chosen, or the chosen one is not among them.
     """
     stamps = written.rows.select(list(STAMPS)).to_pylist()
     hashes = {str(row["md_sql"]) for row in stamps}
-    queries = list(possible)
-    query = next((q for q in queries if q.sql_hash in hashes), queries[0])
-    own = [i for i, row in enumerate(stamps) if row["md_sql"] == query.sql_hash]
+    queries = dict(possible)
+    found = {name: query for name, query in queries.items() if query.sql_hash in hashes}
     of = f"`{written.experiment}` as of {stamp_of(written.as_of)}"
-    if not own:
-        first = stamps[0]
+    if not found:
+        first, expected = stamps[0], next(iter(queries.values()))
         raise WarehouseError(
             f"the rows of {of} came from other definitions or another version: "
             f"definitions {first['md_definitions']}, SQL {first['md_sql']}, metricdef {first['md_version']}",
             [
-                f"these give definitions {query.plan.fingerprint}, SQL {query.sql_hash}",
+                f"these give definitions {expected.plan.fingerprint}, SQL {expected.sql_hash}",
                 "check out the revision that was built, name the profile it was built for, or build anew",
                 "a look that fixes a cap changes the SQL of later ones: build these after it is recorded",
             ],
         )
+    query = _choose(found, kind, of)
+    own = [i for i, row in enumerate(stamps) if row["md_sql"] == query.sql_hash]
     result = written.rows.take(own)
     counted = set(result[ROWS].to_pylist())
     if counted != {len(own)}:
@@ -171,6 +179,17 @@ def _refuse_texts(query: Query, result: pa.Table, of: str) -> None:
                 raise WarehouseError(
                     f"column `{column.name}` of {of} has {value!r} where the job wrote a number", _EXPORT_AGAIN
                 ) from None
+
+
+def _choose(found: Mapping[str, Query], kind: str | None, of: str) -> Query:
+    """The query of the wanted kind of job. Each ran when it did, so their rows may hold different data."""
+    if kind is None and len(found) == 1:
+        return next(iter(found.values()))
+    if kind is not None and kind in found:
+        return found[kind]
+    written = ", ".join(f"{name} (SQL {query.sql_hash})" for name, query in found.items())
+    said = "jobs of several kinds wrote rows" if kind is None else f"no {kind} job wrote rows"
+    raise UsageError(f"{said} of {of}: {written}", [" or ".join(f"--job {name}" for name in found)])
 
 
 def _instant(stamp: str) -> datetime:

@@ -89,17 +89,21 @@ def _dated(
 
 def possible_queries(
     project: Project, name: str, at: datetime, place: Place, history: Sequence[LookRecord], *, daily: bool
-) -> Iterator[Query]:
-    """The queries of which one wrote the rows of an experiment as of an instant, where definitions are still the same."""
+) -> Iterator[tuple[str, Query]]:
+    """The queries that write rows of an experiment as of an instant, where definitions are still the same, by kind of job.
+
+    The kinds are dated, open (a file for any date) and incremental.
+    """
     plan = plan_experiment(project, name, at, daily=daily, history=history)
-    yield (dated := render(plan, place.dialect, place.schemas))
+    dated = render(plan, place.dialect, place.schemas)
+    yield "dated", dated
     table = dialect_table(place.dialect)
     if table.as_of is not None:
         # The file for any date: its SQL is the same at every as-of, and its rows those of the dated one's.
         opened = plan_experiment(project, name, at, daily=daily, is_open=True, history=history)
-        yield replace(dated, sql_hash=render(opened, place.dialect, place.schemas).sql_hash)
+        yield "open", replace(dated, sql_hash=render(opened, place.dialect, place.schemas).sql_hash)
     if place.schema is not None and not daily and kept_columns(plan):
-        yield render(_kept(project, plan, place), place.dialect, place.schemas)
+        yield "incremental", render(_kept(project, plan, place), place.dialect, place.schemas)
 
 
 def _kept(project: Project, plan: Plan, place: Place) -> Plan:

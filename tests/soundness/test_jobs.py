@@ -5,6 +5,7 @@ from __future__ import annotations
 import duckdb
 import pytest
 from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, write_definitions, write_warehouse
+from states import assert_close
 
 from metricdef.api import Project
 from metricdef.errors import UsageError, WarehouseError
@@ -66,3 +67,26 @@ def test_a_job_that_runs_before_its_as_of_writes_nothing(root):
     execute(root, early.text)
     with pytest.raises(UsageError, match="no rows of one experiment as of any instant"):
         project.ingest(early.output.table)
+
+
+def test_rows_of_several_jobs_are_not_read_without_a_choice(root):
+    """Those of the dated file were taken, whatever had changed since it ran."""
+    project = Project(root)
+    found = {}
+    for kind, options in {"dated": {"as_of": DAY}, "open": {"as_of": "{{x}}"}, "incremental": {"as_of": DAY}}.items():
+        (job,) = project.build(**options, incremental=kind == "incremental")
+        execute(root, job.text.replace("{{x}}", DAY))
+        found[kind] = job, project.run("test", as_of=DAY).moments
+        if kind == "dated":
+            with pytest.raises(UsageError, match=rf"no open job wrote rows of .*: dated \(SQL {job.query.sql_hash}\)"):
+                project.ingest(job.output.table, job="open")
+        execute(root, "UPDATE orders SET amount = amount * 2")
+    with pytest.raises(
+        UsageError, match=r"several kinds wrote rows of `test` as of .*: dated .*, open .*, incremental"
+    ):
+        project.ingest(job.output.table)
+    for kind, (job, moments) in found.items():
+        readout = project.ingest(job.output.table, job=kind)
+        assert readout.provenance["sql"] == job.query.sql_hash
+        assert_close(readout.moments, moments)
+    assert found["dated"][1] != found["open"][1] != found["incremental"][1]
