@@ -379,8 +379,15 @@ class Project:
             finally:
                 self._running.remove(warehouse)
         progress("analysing")
-        readout = analyse(project, *found, revision(self.root), history, schema)
+        readout = analyse(project, *found, revision(self.root), history, schema, resolved.place())
         return with_words(with_protocol(readout, project, history), project)
+
+    def place(self, profile: str | None = None) -> dict[str, str]:
+        """A profile's name and a hash of where its data are, as a readout's `provenance.place` has them.
+
+        Raises UsageError for an unknown profile or an unset variable.
+        """
+        return self._profile(profile).place()
 
     def _schema(self, experiment: str, warehouse: Warehouse, profile: Profile) -> Schema:
         """Columns of the experiment's sources as they were known, and as the warehouse has them."""
@@ -497,17 +504,17 @@ class Project:
         from metricdef.jobs.ingest import read_file, read_table
 
         at = read_as_of(as_of, self.definitions.settings.defaults.timezone) if as_of is not None else None
-        schema = None
+        schema = place = None
         if Path(source).suffix.lower() in (".parquet", ".csv"):
             written = self._written(read_file(Path(source)), at)
         else:
             resolved = self._profile(profile)
             with connect(resolved, self._session("metricdef ingest")) as warehouse:
-                written = self._written(read_table(warehouse, str(source), at), at)
+                written, place = self._written(read_table(warehouse, str(source), at), at), resolved.place()
                 if written.dialect == warehouse.dialect:  # else the sources are elsewhere
                     schema = self._schema(written.experiment, warehouse, resolved)
-        place = self._place(profile, written.dialect)
-        return self._recorded(written.experiment, partial(self._read_back, written, place, schema, job))
+        read = partial(self._read_back, written, self._place(profile, written.dialect), schema, place, job)
+        return self._recorded(written.experiment, read)
 
     def _written(self, rows: pa.Table, as_of: datetime | None) -> Written:
         """A job's rows as of an instant, of which a readout may be made now."""
@@ -519,7 +526,13 @@ class Project:
         return written
 
     def _read_back(
-        self, written: Written, place: Place, schema: Schema | None, job: str | None, history: Sequence[LookRecord]
+        self,
+        written: Written,
+        place: Place,
+        schema: Schema | None,
+        read_at: Mapping[str, str] | None,
+        job: str | None,
+        history: Sequence[LookRecord],
     ) -> Readout:
         """The readout of a job's rows after a history of looks."""
         from metricdef.analysis.analyse import analyse
@@ -531,7 +544,7 @@ class Project:
         project = self.definitions
         possible = possible_queries(project, written.experiment, written.as_of, place, history, daily=written.daily)
         query, table = match(written, possible, job)
-        readout = analyse(project, query, table, revision(self.root), history, schema)
+        readout = analyse(project, query, table, revision(self.root), history, schema, read_at)
         return with_words(with_protocol(readout, project, history), project)
 
     def test(self, select: Iterable[str] = ()) -> tuple[CaseResult, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -100,3 +101,8 @@ def experiment(**changes: object) -> dict[str, object]:
         "metrics": {"primary": {"buyers": {"mde": "2%"}}, "secondary": {"revenue": None, "order_value": None}},
     }
     return {"experiments": {"test": {**protocol, **changes}}}
+
+
+def of_a_file(readout):
+    """The document as exported rows give it: nobody knows where they were read."""
+    return replace(readout, provenance={**readout.provenance, "place": None}).to_json()

@@ -58,6 +58,7 @@ def analyse(
     revision: str | None = None,
     history: Sequence[LookRecord] = (),
     schema: tuple[Columns, Columns] | None = None,
+    place: Mapping[str, str] | None = None,
 ) -> Readout:
     """The readout of one run.
 
@@ -68,6 +69,7 @@ def analyse(
         revision: Git commit of the definitions.
         history: Looks recorded so far, of a sequential design. What this run adds is the readout's `look.record`.
         schema: Columns of the sources as they were, and as the warehouse has them, where both are known.
+        place: Profile that the table was read with, and a hash of where that is, where it is known.
 
     Raises:
         WarehouseError: `table` is not the query's result.
@@ -119,7 +121,7 @@ def analyse(
         look=look_row(cells, looking, _named([*found.results, *others], renamed), health)
         if looking and stage.look
         else None,
-        provenance=_provenance(query, revision),
+        provenance=_provenance(query, revision, place),
         arms=arms,
         health=health,
         estimates=(*rows, *split),
@@ -214,7 +216,7 @@ def _dropped(project: Project, plan: Plan) -> list[EstimateRow]:
     ]
 
 
-def _provenance(query: Query, revision: str | None) -> dict[str, Any]:
+def _provenance(query: Query, revision: str | None, place: Mapping[str, str] | None) -> dict[str, Any]:
     """What made the numbers; what was promised about them is added where the lock is known."""
     return {
         "definitions": query.plan.fingerprint,
@@ -222,6 +224,7 @@ def _provenance(query: Query, revision: str | None) -> dict[str, Any]:
         "metricdef": __version__,
         "dialect": query.dialect,
         "revision": revision,
+        "place": dict(place) if place else None,
     }
 
 

@@ -79,11 +79,12 @@ def _run(project: Project, name: str, folder: Path, options: argparse.Namespace)
 
 
 def _is_there(project: Project, name: str, path: Path, options: argparse.Namespace) -> dict[str, Any] | None:
-    """The file's readout, if it is of the same SQL, which holds the as-of, definitions, version, protocol and record."""
+    """The file's readout, if it is of the same place and SQL, which holds the as-of, definitions, version, protocol and record."""
     if not path.is_file():
         return None
     query = project.compile(name, None, options.as_of, options.profile, daily=options.daily)
-    same = {"definitions": query.plan.fingerprint, "sql": query.sql_hash, "metricdef": __version__}
+    same: dict[str, Any] = {"definitions": query.plan.fingerprint, "sql": query.sql_hash, "metricdef": __version__}
+    same["place"] = project.place(options.profile)
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         same_sql = same.items() <= content["provenance"].items()

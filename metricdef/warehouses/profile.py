@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -12,6 +14,14 @@ from typing import Any
 from metricdef.errors import UsageError, suggest
 
 TYPES = ("duckdb", "snowflake", "postgres", "spark", "clickhouse")
+# Options that say where data are and as which role they are read, and what an engine's client takes where they are left out.
+_WHERE = ("account", "host", "port", "service", "connection_name", "remote", "master", "path", "tables")
+_WITHIN = ("database", "catalog", "schema", "role")
+_ENVIRONMENT = {
+    "postgres": ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE"),
+    "snowflake": ("SNOWFLAKE_DEFAULT_CONNECTION_NAME",),
+}
+_LOGIN = re.compile(r"(?<=//)[^/@]*@|;.*")  # inside an address
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -33,6 +43,13 @@ class Profile:
             if "${" in written and str(value):
                 text = text.replace(str(value), written)
         return text
+
+    def place(self) -> dict[str, str]:
+        """The name, and a hash of where the data are, which changes with it; nothing secret goes into the hash."""
+        found = {key: _LOGIN.sub("", str(self.options[key])) for key in (*_WHERE, *_WITHIN) if key in self.options}
+        found |= {key: os.environ[key] for key in _ENVIRONMENT.get(self.type, ()) if key in os.environ}
+        text = json.dumps([self.type, found, dict(self.schemas)], sort_keys=True)
+        return {"profile": self.name, "hash": hashlib.sha256(text.encode()).hexdigest()[:16]}
 
     def __repr__(self) -> str:
         """Without the options, which may hold secrets."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 
@@ -15,6 +16,7 @@ from metricdef.cli.output import write_file
 from metricdef.errors import WarehouseUnavailable
 from metricdef.governance.record import record_path
 from metricdef.warehouses.duckdb import DuckDBWarehouse
+from metricdef.warehouses.profile import resolve_profile
 
 ROWS = (
     """INSERT INTO assignments SELECT 'u' || i, e.name, CASE WHEN i % 2 = 0 THEN 'control' ELSE 'treatment' END,
@@ -70,6 +72,34 @@ def test_resume_runs_what_is_missing_or_changed(root, capsys):
     results = {row["experiment"]: row["result"] for row in json.loads(capsys.readouterr().out)}
     assert results["one"].startswith("hold")
     assert results["two"] == "there already"
+
+
+def test_resume_does_not_take_the_readouts_of_one_place_for_those_of_another(root, capsys, monkeypatch):
+    settings = {**PROJECT, "profiles": {**PROJECT["profiles"], "elsewhere": {"type": "duckdb", "path": "${ELSEWHERE}"}}}
+    (root / "metrics" / "project.yml").write_text(yaml.safe_dump(settings))
+    for name in ("other", "third"):
+        shutil.copy(root / "warehouse.duckdb", root / f"{name}.duckdb")
+    found = []
+    for profile, path in (("local", "x"), ("elsewhere", "other.duckdb"), ("elsewhere", "third.duckdb")):
+        monkeypatch.setenv("ELSEWHERE", path)
+        words = ("--as-of", DAY, "-o", str(root / "out"), "--resume", "--profile", profile, "-q", "--format", "json")
+        for again in (False, True):
+            run(root, *words)
+            rows = json.loads(capsys.readouterr().out)
+            assert [row["result"] == "there already" for row in rows] == [again, False, again]
+        found.append(json.loads((root / "out" / "one.json").read_text())["provenance"]["place"])
+    assert [place["profile"] for place in found] == ["local", "elsewhere", "elsewhere"]
+    assert len({place["hash"] for place in found}) == 3
+
+
+def test_a_place_holds_nothing_secret(tmp_path):
+    def place(**options):
+        profiles = {"prod": {"type": "spark", "schemas": {}, **options}}
+        return resolve_profile("prod", profiles, None, tmp_path).place()
+
+    one = place(remote="sc://me:first@host:15002/;token=first", token="first", catalog="c")
+    assert one == place(remote="sc://me:other@host:15002/;token=other", token="other", catalog="c")
+    assert len({str(found) for found in (one, place(remote="sc://host:15003", catalog="c"), place(catalog="c"))}) == 3
 
 
 def test_a_fault_in_one_does_not_stop_the_others(root, capsys, monkeypatch):
