@@ -20,11 +20,11 @@ def open_text(plan: Plan, dialect: DialectTable, schemas: Mapping[str, str]) -> 
 
 
 def session_of(plan: Plan, dialect: DialectTable) -> tuple[str, ...]:
-    """Statements that run first; the last one holds the date where as-of is open."""
+    """Statements that run first; where as-of is open one of them holds the date."""
     if plan.open_until is None or dialect.as_of is None:
         return dialect.session
     declare = dialect.as_of.declare.format(x=_utc(plan, dialect.as_of), date=PLACEHOLDER)
-    return (*dialect.session, declare)
+    return (*dialect.session, declare, *([dialect.as_of.check] if dialect.as_of.check else []))
 
 
 def _utc(plan: Plan, spelling: OpenAsOf) -> str:

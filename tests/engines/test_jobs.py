@@ -17,6 +17,7 @@ from oracle.files import write_project
 
 from metricdef.analysis.cells import read_cells
 from metricdef.api import Project
+from metricdef.compiler.dialects import DIALECTS
 from metricdef.compiler.state_update import tables_of_state
 from metricdef.errors import MetricdefError, WarehouseError
 from metricdef.jobs.build import Job
@@ -137,6 +138,28 @@ def test_expired_states_are_told_from_one_that_is_being_made(engine: Engine) -> 
     script([*(f"DROP TABLE {table}" for table in names.values()), f"DROP {place} expiring"])
     assert [table.lower() for table in found.tables] == [names[e] for e in ("1_days", "1_runs", "2_units", "2_runs")]
     assert (found.unlike, found.unread) == ((), ())
+
+
+def test_what_is_not_exactly_a_date_is_an_error_of_the_engine(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = _script(engine, SPARK_SEEDS[0])
+    case = random_case(SPARK_SEEDS[0])
+    write_project(case, tmp_path)
+    _point_to(tmp_path / "metrics" / "project.yml", engine.profile(), monkeypatch)
+    engine.fill(case.tables)
+    (job,) = Project(tmp_path).build([case.experiment], as_of="{{as_of}}")
+    spelling = DIALECTS[job.query.dialect].as_of
+    assert spelling is not None
+    statements = [*job.query.session, f"SELECT {spelling.value.format(x=1)}"]  # some look at it where it is needed
+
+    def start(text: str) -> None:
+        script([statement.replace("{{as_of}}", text) for statement in statements])
+
+    start("2026-03-01")
+    for text in ("2026-03-01 15:00", "26-03-01", "2026-3-01", "2026-02-30", "2026-13-01", "today", ""):
+        with pytest.raises(Exception, match=r"(?i)date|timestamp"):
+            start(text)
 
 
 def _script(engine: Engine, seed: int) -> Callable[[list[str]], None]:

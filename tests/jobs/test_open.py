@@ -108,7 +108,8 @@ def test_the_text_holds_nothing_of_the_as_of_it_was_written_at(dialect: str, tmp
                 break
             found.add((query.session, query.statements))
             # Definitions hold no Jinja: a template that fills in the date has nothing else to fill in.
-            assert not re.search(r"\{\{|\{%|\{#", "".join((*query.session[:-1], *query.statements)))
+            (_, *others) = sorted(query.session, key=lambda text: "{{as_of}}" not in text)
+            assert not re.search(r"\{\{|\{%|\{#", "".join((*others, *query.statements)))
             written += 1
         assert len(found) <= 1, seed
     assert written > 3 * SEEDS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import duckdb
 import pytest
 from projects import METRICS, PROJECT, SOURCES, TABLES, experiment, of_a_file, write_definitions, write_warehouse
@@ -90,3 +92,11 @@ def test_rows_of_several_jobs_are_not_read_without_a_choice(root):
         assert readout.provenance["sql"] == job.query.sql_hash
         assert_close(readout.moments, moments)
     assert found["dated"][1] != found["open"][1] != found["incremental"][1]
+
+
+@pytest.mark.parametrize("text", ["2026-03-01 15:00", "26-03-01", "2026-3-01", "2026-03-01 (BC)"])
+def test_what_is_nearly_a_date_is_not_another_as_of(root, text):
+    """DuckDB read a time of day as a zone, and years of two digits as those of the Romans; the rows stood for an odd as-of."""
+    (job,) = Project(root).build(as_of="{{x}}")
+    with pytest.raises(duckdb.ConversionException, match=re.escape(f"{text} is no date")):
+        execute(root, job.text.replace("{{x}}", text))

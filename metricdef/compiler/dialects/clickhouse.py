@@ -73,6 +73,8 @@ CLICKHOUSE = DialectTable(
     as_of=OpenAsOf(
         given="toUnixTimestamp64Micro(toDateTime64({{md_as_of:Date32}}, 6, 'UTC'))",
         declare="SET param_md_as_of = '{date}'",
+        # February 30 would be March 2.
+        check="SELECT throwIf(toString({md_as_of:Date32}) <> {md_as_of:String}, 'as-of is no date')",
         value="{x}",
         timestamp="fromUnixTimestamp64Micro({x}, 'UTC')",
         text="formatDateTime(fromUnixTimestamp64Micro({x}, 'UTC'), '%Y-%m-%dT%H:%i:%S.%fZ')",

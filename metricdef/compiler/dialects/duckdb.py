@@ -21,7 +21,10 @@ DUCKDB = DialectTable(
     temporary_table="CREATE TEMPORARY TABLE {name}",
     session=("SET TimeZone = 'UTC'",),
     as_of=OpenAsOf(
-        given="EPOCH_US(TIMESTAMP '{date} 00:00:00')",
+        given=(
+            "EPOCH_US(CAST(REGEXP_REPLACE('{date} is no date', '^([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}) is no date$',"
+            " '\\1 00:00:00') AS TIMESTAMP))"
+        ),
         declare="SET VARIABLE md_as_of_us = {x}",
         value="GETVARIABLE('md_as_of_us')",
         timestamp="MAKE_TIMESTAMP({x})",

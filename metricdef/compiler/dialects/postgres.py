@@ -30,7 +30,10 @@ POSTGRES = DialectTable(
         " WHERE LOWER(nspname) = LOWER({x}) AND relkind IN ('r', 'p')"
     ),
     as_of=OpenAsOf(
-        given="CAST(EXTRACT(EPOCH FROM TIMESTAMP '{date} 00:00:00') * 1000000 AS BIGINT)",
+        given=(
+            "CAST(EXTRACT(EPOCH FROM CAST(REGEXP_REPLACE('{date} is no date', '^([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}) is no date$',"
+            " '\\1 00:00:00') AS TIMESTAMP)) * 1000000 AS BIGINT)"
+        ),
         declare="SELECT SET_CONFIG('metricdef.as_of_us', CAST({x} AS TEXT), FALSE)",
         value="CAST(CURRENT_SETTING('metricdef.as_of_us') AS BIGINT)",
         timestamp="TIMESTAMP 'epoch' + {x} * INTERVAL '1 microsecond'",

@@ -21,7 +21,10 @@ SNOWFLAKE = DialectTable(
     session=("ALTER SESSION SET TIMEZONE = 'UTC'",),
     rounds_quotients=True,
     as_of=OpenAsOf(
-        given="DATE_PART(EPOCH_MICROSECOND, CAST('{date} 00:00:00' AS TIMESTAMP_NTZ))",
+        given=(
+            "DATE_PART(EPOCH_MICROSECOND, CAST(CASE WHEN REGEXP_LIKE('{date}', '^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}$')"
+            " THEN '{date} 00:00:00' ELSE '{date} is no date' END AS TIMESTAMP_NTZ))"
+        ),
         declare="SET MD_AS_OF_US = {x}",
         value="$MD_AS_OF_US",
         timestamp="TO_TIMESTAMP_NTZ({x}, 6)",

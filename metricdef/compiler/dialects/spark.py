@@ -69,7 +69,10 @@ SPARK = DialectTable(
     },
     rounds_quotients=True,
     as_of=OpenAsOf(
-        given="UNIX_MICROS(CAST(TIMESTAMP_NTZ '{date} 00:00:00' AS TIMESTAMP))",
+        given=(
+            "UNIX_MICROS(CAST(CAST(REGEXP_REPLACE('{date} is no date', '^([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}) is no date$',"
+            " '$1 00:00:00') AS TIMESTAMP_NTZ) AS TIMESTAMP))"
+        ),
         declare="DECLARE OR REPLACE VARIABLE md_as_of_us BIGINT DEFAULT {x}",
         value="session.md_as_of_us",
         timestamp="CAST(TIMESTAMP_MICROS({x}) AS TIMESTAMP_NTZ)",

@@ -11,7 +11,8 @@ from typing import Literal
 class OpenAsOf:
     """How SQL learns its as-of when it runs, and reads it where it is needed. `{x}` is in microseconds.
 
-    A text that is no date is an error of the engine, never another date.
+    A text that is not exactly YYYY-MM-DD, a date, is an error of the engine, never another date: engines also read a time
+    with it, a year of two digits or a month of one.
     """
 
     given: str  # midnight of the date {date} as if it were UTC
@@ -19,6 +20,7 @@ class OpenAsOf:
     value: str  # as-of, kept or {x}
     timestamp: str  # a timestamp as `instant` writes them
     text: str  # YYYY-MM-DDTHH:MM:SS.ffffffZ
+    check: str | None = None  # a statement after it that fails for what is no date, where {given} doesn't
     once: str = "{x}"  # an expression that is computed once, not for every row
 
 
