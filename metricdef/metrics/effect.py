@@ -257,7 +257,7 @@ def _shifted(estimates: effects.ArmEstimates, arms: Sequence[Moments], observed:
     """
     if not observed.shift:
         return estimates
-    nothing = np.array([arm.nonzero[arm.index(observed.whole)] == 0 for arm in arms])
+    nothing = np.array([_is_zero(arm, arm.index(observed.whole)) for arm in arms])
     nothing &= estimates.estimator in OWN_SLOPES
     means = np.where(nothing, 0.0, estimates.means + observed.shift)
     units = np.array([arm.n for arm in arms])
@@ -269,6 +269,11 @@ def _shifted(estimates: effects.ArmEstimates, arms: Sequence[Moments], observed:
         cov=estimates.cov * np.outer(varies, varies),
         arm_variance=estimates.arm_variance * varies,
     )
+
+
+def _is_zero(arm: Moments, at: int) -> bool:
+    """Whether a column is 0 throughout. Moments of a day in a series have no counts of what is not."""
+    return float(arm.mean[at]) == 0.0 and float(arm.comoment[at, at]) == 0.0
 
 
 def _cluster_estimates(

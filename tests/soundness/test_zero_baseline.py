@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from semantics.world import COUNT, DAY, HOUR, T0, exposure, order, see
+from semantics.world import COUNT, DAY, HOUR, T0, build, exposure, order, see
 
 pytestmark = pytest.mark.soundness
 METRICS = {
@@ -85,3 +85,26 @@ def test_two_arms_without_anything_do_not_vary(tmp_path):
     orders = [order(f"u{i}") for i in range(475) for _ in range(i * 7 % 4)]
     row = see(tmp_path, METRICS, exposures, orders=orders).row("gifts")
     assert (row.verdict, row.reason, row.absolute) == ("not_computed", "zero_variance", None)
+
+
+def test_every_day_of_a_series(tmp_path):
+    """Also while the other arm has nothing yet, and never where a day has values."""
+    exposures = [exposure(f"u{i}", ("control", "treatment")[i % 2]) for i in range(475)]
+    orders = [
+        order(f"u{i}", T0 + HOUR + k * DAY, status="gift" if i % 2 and k and i % 3 else "paid")
+        for i in range(475)
+        for k in range(1 + i % 4)
+    ]
+    project = build(tmp_path, METRICS, exposures, orders=orders)
+    series = project.run("test", as_of="2026-02-10", daily=True).series
+    days = [row for row in series if row["metric"] == "gifts" and row["units"][0]]
+    values = [(row["baseline_value"], row["arm_value"]) for row in days]
+    want = [
+        sum(i % 3 > 0 for i in range(1, 475, 2) for k in range(1, min(day, i % 4) + 1))
+        / sum(min(day, i % 4) + 1 for i in range(1, 475, 2))
+        for day in range(len(days))
+    ]
+    assert values == [(0.0, pytest.approx(x, abs=1e-12)) for x in want]
+    assert values[0] == (0.0, 0.0)
+    assert len({round(x, 6) for x in want}) == 4
+    assert all(row["relative"] is None for row in days)
