@@ -92,16 +92,16 @@ def test_a_role_that_may_not_look_is_not_told_that_nothing_has_expired(server):
     day = "CAST(1000000 AS BIGINT) AS written_us"
     server.execute("CREATE SCHEMA readouts")
     server.execute(f"CREATE TABLE readouts.state_test_00000001_runs AS SELECT {day}")
-    server.execute("CREATE ROLE guest LOGIN PASSWORD '" + PASSWORD.replace("'", "''") + "'")
+    server.execute("CREATE ROLE keeper LOGIN PASSWORD '" + PASSWORD.replace("'", "''") + "'")
     as_of = datetime(2026, 1, 1, tzinfo=UTC)
-    with connect(server.profile(user="guest")) as warehouse:
+    with connect(server.profile(user="keeper")) as warehouse:
         with pytest.raises(WarehouseError, match="schema `readouts` can't be seen"):
             expired_tables(warehouse, "readouts", {}, 0, as_of)
-        server.execute("GRANT USAGE ON SCHEMA readouts TO guest")
+        server.execute("GRANT USAGE ON SCHEMA readouts TO keeper")
         ((state, reason),) = expired_tables(warehouse, "readouts", {}, 0, as_of).unread
         assert state == "readouts.state_test_00000001"
         assert "permission denied" in reason
-        server.execute("GRANT SELECT ON ALL TABLES IN SCHEMA readouts TO guest")
+        server.execute("GRANT SELECT ON ALL TABLES IN SCHEMA readouts TO keeper")
         assert expired_tables(warehouse, "readouts", {}, 0, as_of).tables == ("readouts.state_test_00000001_runs",)
 
 
