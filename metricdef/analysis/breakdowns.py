@@ -58,23 +58,23 @@ def hidden_levels(view: View, min_units: int) -> Hidden:
     found: set[tuple[str, Level]] = set()
     for metric in plan.metrics if min_units else ():
         for d in plan.breakdowns:
-            sizes = {level: _sizes(replace(view, level=level), level, metric) for level in view.cells.levels(d.name)}
+            sizes = {level: _smallest(replace(view, level=level), level, metric) for level in view.cells.levels(d.name)}
             ranked = sorted(sizes, key=lambda level: sizes[level])
             few = sum(size < min_units for size in sizes.values())
             found.update((metric.name, level) for level in ranked[: 2 if few == 1 else few])
     return frozenset(found)
 
 
-def _sizes(view: View, level: Level, metric: MetricPlan) -> int:
+def _smallest(view: View, level: Level, metric: MetricPlan) -> int:
     """Units of the smallest arm at a level; of those that figures rest on, an arm that has none shows nothing."""
-    cells, smallest = view.cells, []
+    cells, counts = view.cells, []
     for arm in (arm.name for arm in view.cells.plan.arms):
-        smallest.append(cells.units_at(arm, level))
+        counts.append(cells.units_at(arm, level))
         rest = cells.eligible(metric.block, arm, with_mixed=view.with_mixed, level=level)
         if metric.responded is not None:
             rest = _responded(view, metric.block, metric.responded, arm, rest)
-        smallest += [rest] if rest else []
-    return min(smallest)
+        counts += [rest] if rest else []
+    return min(counts)
 
 
 def _responded(view: View, block: str, column: str, arm: str, units: int) -> int:

@@ -206,8 +206,8 @@ class Observed:
     """What the warehouse says of one metric, baseline first.
 
     `epochs` has the moments of each epoch of a ramp, and is empty without one; `clustered`: they are over clusters.
-    `shift` was taken off the values of a ratio, those of the column `whole`, before they were summed. `kept`: the estimator of each further arm that an
-    earlier look has chosen; empty, or None, where there was none.
+    `shift` was taken off the values of a ratio, those of the column `whole`, before they were summed. `kept`: the
+    estimator of each further arm that an earlier look has chosen; empty, or None, where there was none.
     """
 
     arms: tuple[Moments, ...]
