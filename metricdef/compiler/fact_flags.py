@@ -1,4 +1,4 @@
-"""Whether rows pass the filters of values: tested once on every row, by a number for its kind and a flag for the rest."""
+"""Whether rows pass the filters of values: by a number for their kind, by what they carry anyway, by a flag for the rest."""
 
 from __future__ import annotations
 
@@ -6,11 +6,36 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from sqlglot import exp
+
 from metricdef.compiler.alternatives import Filter, equality
 from metricdef.compiler.sql_text import SqlText
+from metricdef.definitions.expressions import parse_expression
 from metricdef.definitions.models import Source
 
 KIND = "f_kind"
+# Conditions of these alone cost an engine less to test where a row is added up than to keep the answer with every row.
+_CHEAP = (
+    exp.Column,
+    exp.Identifier,
+    exp.Literal,
+    exp.Boolean,
+    exp.Null,
+    exp.Neg,
+    exp.Paren,
+    exp.EQ,
+    exp.NEQ,
+    exp.GT,
+    exp.GTE,
+    exp.LT,
+    exp.LTE,
+    exp.Between,
+    exp.In,
+    exp.Is,
+    exp.And,
+    exp.Or,
+    exp.Not,
+)
 # Two of these are equal to no value of any type at once: not as a number, a time or a truth value, whatever the
 # collation. `'1' = x` and `'1.0' = x` may both hold.
 _WORD = re.compile(r"[a-z][a-z0-9_]*|[A-Za-z]+(?:[ _][A-Za-z]+)*")
@@ -25,54 +50,75 @@ class Flags:
     """How the filters of a source are tested.
 
     `kinds` are conditions that compare one column with different words, of which at most one holds for a row: each with
-    its number and word. `rest` are the other conditions of every filter, with the column that says whether they hold.
+    its number and word. `carried` are conditions over columns that rows carry as measures, by their names there.
+    `rest` are the other conditions of every filter, with the column that says whether they hold.
     """
 
+    name: str
+    source: Source
     kinds: Mapping[str, tuple[int, str]]
+    carried: Mapping[str, Mapping[str, str]]
     rest: Mapping[Filter, str]
 
-    def tests(self, filter_: Filter) -> list[str]:
+    def tests(self, sql: SqlText, filter_: Filter) -> list[str]:
         """What holds for the rows that a filter accepts."""
         kinds = [self.kinds[text] for text in filter_ if text in self.kinds]
-        rest = _rest(filter_, self.kinds)
-        return [f"{KIND} = {number} /* {word} */" for number, word in kinds] + (
-            [f"{self.rest[rest]} = 1"] if rest else []
-        )
+        carried = [(text, self.carried[text]) for text in filter_ if text in self.carried]
+        rest = tuple(text for text in filter_ if text not in self.kinds and text not in self.carried)
+        return [
+            *(f"{KIND} = {number} /* {word} */" for number, word in kinds),
+            *(f"({sql.carried_condition(text, self.name, self.source, names)})" for text, names in carried),
+            *([f"{self.rest[rest]} = 1"] if rest else []),
+        ]
 
-    def passes(self, filter_: Filter) -> str:
+    def passes(self, sql: SqlText, filter_: Filter) -> str:
         """1 where a filter accepts the row, else 0."""
-        tests = self.tests(filter_)
+        tests = self.tests(sql, filter_)
         return f"CASE WHEN {' AND '.join(tests)} THEN 1 ELSE 0 END" if tests else "1"
 
-    def columns(self, sql: SqlText, name: str, source: Source) -> Iterator[dict[str, str]]:
+    def columns(self, sql: SqlText) -> Iterator[dict[str, str]]:
         """The columns that are tested, over the rows of the source."""
         if self.kinds:
             texts = {number: text for text, (number, _) in self.kinds.items()}
-            cases = " ".join(f"WHEN {sql.conditions((texts[n],), name, source)} THEN {n}" for n in sorted(texts))
+            cases = " ".join(
+                f"WHEN {sql.conditions((texts[n],), self.name, self.source)} THEN {n}" for n in sorted(texts)
+            )
             yield {"name": KIND, "sql": sql.small(f"CASE {cases} ELSE 0 END", max(texts))}
         for texts_, flag in self.rest.items():
-            holds = sql.conditions(texts_, name, source)
+            holds = sql.conditions(texts_, self.name, self.source)
             yield {"name": flag, "sql": sql.small(f"CASE WHEN {holds} THEN 1 ELSE 0 END", 1)}
 
 
-def flags_of(filters: Iterable[Filter], dialect: str | None) -> Flags:
-    """Numbers for the words of the column that most filters compare with words, flags for everything else."""
+def flags_of(filters: Iterable[Filter], name: str, source: Source, measures: Iterable[str]) -> Flags:
+    """Numbers for the words of the column that most filters compare with words, flags for what rows can't tell else.
+
+    `measures`: those that rows carry, as `m_` and their name.
+    """
     wanted = sorted(filters)
+    texts = sorted({text for filter_ in wanted for text in filter_})
     columns: dict[str, dict[str, str]] = {}
-    for text in sorted({text for filter_ in wanted for text in filter_}):
-        equal = equality(text, dialect)
+    for text in texts:
+        equal = equality(text, source.dialect)
         if equal is not None:
             columns.setdefault(equal[0], {})[text] = equal[1][1:-1]
     found = max((_words(texts) for texts in columns.values()), key=lambda w: len(set(w.values())), default={})
     words = sorted(set(found.values()))
     numbers = {word: number for number, word in enumerate(words, 1)} if len(words) > 1 else {}
     kinds = {text: (numbers[word], word) for text, word in found.items() if word in numbers}
-    rests = sorted({_rest(filter_, kinds) for filter_ in wanted} - {()})
-    return Flags(kinds, {texts: f"f_{position}" for position, texts in enumerate(rests, 1)})
+    kept = {parse_expression(source.measures[m], source.dialect): f"m_{m}" for m in sorted(measures)}
+    names = {text: _carried(text, source, kept) for text in texts if text not in kinds}
+    carried = {text: found for text, found in names.items() if found}
+    rests = sorted({tuple(t for t in f if t not in kinds and t not in carried) for f in wanted} - {()})
+    return Flags(name, source, kinds, carried, {rest: f"f_{position}" for position, rest in enumerate(rests, 1)})
 
 
-def _rest(filter_: Filter, kinds: Mapping[str, tuple[int, str]]) -> Filter:
-    return tuple(text for text in filter_ if text not in kinds)
+def _carried(text: str, source: Source, kept: Mapping[exp.Expr, str]) -> dict[str, str]:
+    """What a condition names, in lower case, and the columns that hold the same; empty where they don't tell it all."""
+    tree = parse_expression(text, source.dialect)
+    columns = set(tree.find_all(exp.Column))
+    names = {column.name.casefold(): kept[column] for column in columns if column in kept}
+    whole = len(names) == len(columns) and not names.keys() & {name.casefold() for name in source.dimensions}
+    return names if whole and all(isinstance(node, _CHEAP) for node in tree.walk()) else {}
 
 
 def _words(texts: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from metricdef.compiler.alternatives import any_of
 from metricdef.compiler.days import DAY, duration, local_day
 from metricdef.compiler.exposure_stages import loaded_conditions, ts_us
-from metricdef.compiler.facts import Facts, facts_of
+from metricdef.compiler.facts import Facts, facts_of, measures_of
 from metricdef.compiler.open_instant import may_be_earlier
 from metricdef.compiler.order_statistics import low_name, ranks_stage, ranks_table, rows_name, values_table
 from metricdef.compiler.plan import Bounds, FunnelColumns, Plan, QuantilePlan, UnitColumn
@@ -191,9 +191,9 @@ def _wanted(sql: SqlText, facts: Facts, source: Source) -> str:
 
 def _inputs(sql: SqlText, facts: Facts, source: Source) -> Iterator[dict[str, str]]:
     """Measures, and whether each filter holds."""
-    for m in sorted({c.measure for c in facts.columns if c.measure is not None}):
+    for m in measures_of(facts.columns):
         yield {"name": f"m_{m}", "sql": sql.column(source.measures[m], facts.name, source)}
-    yield from facts.flags.columns(sql, facts.name, source)
+    yield from facts.flags.columns(sql)
 
 
 def _conditions(sql: SqlText, facts: Facts, source: Source, *, untimed: bool = False) -> Iterator[str]:
@@ -248,7 +248,7 @@ def _seen(plan: Plan, sql: SqlText, source: Source) -> str | None:
 
 
 def _triggers(plan: Plan, sql: SqlText, facts: Facts) -> Stage:
-    tests = facts.flags.tests(facts.trigger or ())
+    tests = facts.flags.tests(sql, facts.trigger or ())
     body = template("triggers").render(facts=facts.table, tests=tests, enrolment_end=sql.instant_us(plan.enrolment_end))
     return Stage(
         "md_triggers",
@@ -284,8 +284,8 @@ def _funnel(plan: Plan, sql: SqlText, funnel: FunnelColumns, facts: Mapping[str,
             {
                 "facts": facts[source].table,
                 "tests": bound_tests(plan, sql, facts[source], funnel.bounds) or ["since_us IS NOT NULL"],
-                "flags": ["0" if f is None else flags.passes(f) for f in own],
-                "wanted": [_together(flags.tests(f)) for f in own if f] if all(f != () for f in own) else [],
+                "flags": ["0" if f is None else flags.passes(sql, f) for f in own],
+                "wanted": [_together(flags.tests(sql, f)) for f in own if f] if all(f != () for f in own) else [],
             }
         )
     body = template("funnel_steps" if funnel.funnel.sequential else "funnel_any").render(

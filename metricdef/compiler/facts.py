@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import reduce
 
@@ -45,6 +45,11 @@ class Facts:
             yield step.filter, bounds
 
 
+def measures_of(columns: Iterable[UnitColumn]) -> list[str]:
+    """What is measured of the rows, each once."""
+    return sorted({c.measure for c in columns if c.measure is not None})
+
+
 def facts_of(plan: Plan) -> list[Facts]:
     """Everything that is asked of each source of events, by name."""
     found = []
@@ -59,7 +64,7 @@ def facts_of(plan: Plan) -> list[Facts]:
         if not columns and not steps and trigger is None:
             continue
         filters = {c.filter for c in columns} | {s.filter for s, _ in steps} | ({trigger} if trigger else set())
-        flags = flags_of(filters, plan.sources[name].dialect)
+        flags = flags_of(filters, name, plan.sources[name], measures_of(columns))
         bounds = [*(c.bounds for c in columns), *(b for _, b in steps)]
         earliest = min([b.start for b in bounds] + ([0] if trigger is not None else []))
         found.append(

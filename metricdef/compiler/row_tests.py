@@ -12,7 +12,7 @@ from metricdef.compiler.sql_text import SqlText
 
 def row_tests(plan: Plan, sql: SqlText, facts: Facts, filter_: Filter, bounds: Bounds) -> list[str]:
     """When a row of the facts counts: what fewer rows pass, as a rule, comes first."""
-    tests = facts.flags.tests(filter_) + bound_tests(plan, sql, facts, bounds)
+    tests = facts.flags.tests(sql, filter_) + bound_tests(plan, sql, facts, bounds)
     return tests or ["since_us IS NOT NULL"]
 
 
