@@ -16,10 +16,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import pyarrow as pa
+
+if TYPE_CHECKING:
+    # Not in the measured process: its numpy starts threads that turn idly for a tenth of a second, on every program's bill.
+    import pyarrow as pa
 
 ROOT = Path(__file__).resolve().parent.parent
 

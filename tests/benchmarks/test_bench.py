@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 
 import duckdb
 import numpy as np
@@ -236,3 +238,10 @@ def test_the_measured_day_is_added_to_what_is_there(settings, work, tmp_path):
         names = [name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
         runs = next(name for name in names if name.endswith("_runs"))
         assert connection.execute(f"SELECT COUNT(*) FROM {runs}").fetchall() == [(2,)]
+
+
+def test_the_measured_process_starts_no_threads_of_linear_algebra():
+    """They turn idly for a tenth of a second after they were started, at the cost of whatever is measured then."""
+    text = "import sys, benchmarks.measure; print(sorted({'numpy', 'pyarrow', 'scipy'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, cwd=measure.ROOT)
+    assert done.stdout.strip() == "[]"
