@@ -122,22 +122,28 @@ def parse_expression(text: str, dialect: str | None = None) -> exp.Expr:
     `dialect` is the one a source declares; None means the portable subset. Raises SqlProblem. The returned tree is
     shared: copy it before changing it.
     """
+    try:
+        return _parse(text, dialect)
+    except SqlProblem as problem:
+        if problem.rule not in ("sql-parse", "sql-statement"):
+            raise
+        raise replace(problem, help=_quoted(text, dialect) or problem.help) from None
+
+
+def _parse(text: str, dialect: str | None) -> exp.Expr:
     tokens = _tokenize(text, dialect)
     _refuse_comments_and_statements(text, tokens)
     try:
         parsed = parse_tokens(tokens, text, _dialect(dialect), is_own=dialect is not None)
     except (ParseError, TokenError) as error:
-        problem = _parse_problem(text, error)
-        raise replace(problem, help=problem.help or _quoted(text, dialect)) from None
+        raise _parse_problem(text, error) from None
     tree = parsed[0] if len(parsed) == 1 else None
     if tree is None or isinstance(tree, exp.DDL | exp.DML | exp.Command | exp.Drop):
-        raise SqlProblem(
-            "sql-statement",
+        what, help_ = (
             "this is a statement, not an expression",
-            0,
-            len(text),
-            _quoted(text, dialect) or ("write one scalar expression such as `amount - discount`",),
+            "write one scalar expression such as `amount - discount`",
         )
+        raise SqlProblem("sql-statement", what, 0, len(text), (help_,))
     nodes = [node for node in tree.walk() if type(node) not in _HARMLESS]
     for node in nodes:
         _check_scalar(node, text)
@@ -383,17 +389,26 @@ def _find_word(word: str, text: str) -> tuple[int, int]:
 
 
 def _quoted(text: str, dialect: str | None) -> tuple[str, ...]:
-    """What to write where a column with the name of a statement comes first, if that is all that is wrong."""
-    match = re.match(r"\s*([A-Za-z_]\w*)(?=\W|$)", text)
-    if not match:
-        return ()
-    quoted = exp.to_identifier(match[1], quoted=True).sql(_dialect(dialect))
-    mended = f"({quoted}{text[match.end() :].rstrip()})"  # YAML takes what begins with a quote for a whole text
+    """What to write where a column is called like a word of SQL, if that is all that is wrong."""
     try:
-        parse_expression(mended, dialect)
-    except SqlProblem:
+        tokens = _dialect(dialect).tokenize(text)
+    except TokenError:
         return ()
-    return (f"where `{match[1]}`, a word of SQL, is the name of a column, quote it: {mended}",)
+    for token in tokens:
+        word = text[token.start : token.end + 1]
+        if token.token_type.name in ("VAR", "STRING", "IDENTIFIER") or not word.isidentifier():
+            continue
+        quoted = exp.to_identifier(word, quoted=True).sql(_dialect(dialect))
+        mended = f"{text[: token.start]}{quoted}{text[token.end + 1 :]}".strip()
+        try:
+            tree = _parse(mended, dialect)
+        except SqlProblem:
+            continue
+        if any(column.name == word for column in tree.find_all(exp.Column)):
+            # YAML takes what begins with a quote for a whole text.
+            mended = f"({mended})" if mended.startswith(quoted) else mended
+            return (f"where `{word}`, a word of SQL, is the name of a column, quote it: {mended}",)
+    return ()
 
 
 def _parse_problem(text: str, error: Exception) -> SqlProblem:

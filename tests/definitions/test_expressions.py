@@ -94,12 +94,15 @@ def test_refused(text):
         ("set = 'x'\n", None, "(\"set\" = 'x')"),
         ("use > 3 AND a > 1", None, '("use" > 3 AND a > 1)'),
         ("merge", "bigquery", "(`merge`)"),
+        ("amount > 1 AND fetch > 3", None, 'amount > 1 AND "fetch" > 3'),
+        ("status IN ('fetch', fetch)", None, "status IN ('fetch', \"fetch\")"),
         ("DROP TABLE t", None, None),
         ("COPY t TO 'x'", None, None),
         ("a b c", None, None),
+        ("amount > 1 LIMIT 5", None, None),
     ],
 )
-def test_a_column_with_the_name_of_a_statement_is_quoted(text, dialect, mended):
+def test_a_column_with_the_name_of_a_word_of_sql_is_quoted(text, dialect, mended):
     with pytest.raises(SqlProblem) as caught:
         parse_expression(text, dialect)
     told = " ".join(caught.value.help)
