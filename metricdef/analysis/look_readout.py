@@ -37,7 +37,7 @@ def looking_of(plan: Plan, settings: Settings, stage: Stage) -> Looking | None:
 def check_frozen(plan: Plan, stage: Stage) -> None:
     """Refuse SQL that takes a cap from the data although a look before has fixed it. Raises UsageError."""
     fixed = frozen_caps(stage.earlier)
-    loose = [key for p in plan.percentiles for key in p.keys if key in fixed]
+    loose = [key.rpartition(":")[0] for p in plan.percentiles for key in p.keys if key in fixed]
     if loose:
         raise UsageError(
             f"the SQL computes a cap that an earlier look has fixed: {', '.join(loose)}",

@@ -10,7 +10,7 @@ from itertools import combinations_with_replacement
 from typing import Any, Literal
 
 from metricdef.compiler.fingerprint import fingerprint
-from metricdef.compiler.names import Names, block_name
+from metricdef.compiler.names import Names, block_name, cap_key
 from metricdef.compiler.open_instant import OPEN_FOR, earlier
 from metricdef.compiler.plan import (
     Anchor,
@@ -326,8 +326,7 @@ class _Builder:
             column = self._funnel(label, part, bounds)
         else:
             column = self._unit_column(label, part, bounds).name
-        present = part.presence != "ignored"
-        lower, upper = limits or self._limits(part.cap, column, block, label, present=present)
+        lower, upper = limits or self._limits(part, bounds, column, block, label)
         total = not self._per_cluster
         return self._value(block, label, Value("", column, lower, upper, part.limit, part.presence, total))
 
@@ -392,7 +391,7 @@ class _Builder:
             column = self._funnel(label, part, bounds)
         else:
             column = self._unit_column(label, part, bounds).name
-        lower, upper = self._limits(part.cap, column, block, label, present=part.presence != "ignored")
+        lower, upper = self._limits(part, bounds, column, block, label)
         value = Value("", column, lower, upper, part.limit, part.presence, total=False)
         return self._value(block, label, value).name
 
@@ -460,19 +459,23 @@ class _Builder:
     def _size(self, block: _Values) -> str:
         return self._value(block, f"{block.name}__units", Value("", "", presence="size")).name
 
-    def _limits(self, cap: Cap | None, column: str, block: _Values, label: str, *, present: bool) -> _Limits:
+    def _limits(self, part: Part, bounds: Bounds, column: str, block: _Values, label: str) -> _Limits:
+        cap = part.cap
         if cap is None:
             return None, None
+        last = None if bounds.floor is None else self.enrolment_end - bounds.floor
+        meaning = (part.source, part.agg, part.measure, part.filter, bounds.start, bounds.end, last, bounds.anchor)
         found: list[float | str | None] = []
         for side, limit in (("lower", cap.lower), ("upper", cap.upper)):
             if not isinstance(limit, PercentileLimit):
                 found.append(limit)
                 continue
-            own = f"{label}.{side}"
+            values = (limit.fraction, cap.zeros == "exclude", part.presence != "ignored", block.name)
+            own = cap_key(f"{label}.{side}", (*meaning, *values))
             if own in self.frozen:
                 found.append(self.frozen[own])
                 continue
-            key = (column, limit.fraction, cap.zeros == "exclude", present, block.name)
+            key = (column, *values)
             if key not in self.percentiles:
                 name = self.names.unique("percentile", f"{label}__{side}")
                 self.percentiles[key] = Percentile(name, *key)

@@ -36,3 +36,12 @@ def block_name(horizon: int | None, anchor: str) -> str:
         if horizon % size == 0:
             return f"{prefix}mature_{horizon // size}{unit}"
     raise AssertionError(horizon)  # durations are whole minutes
+
+
+def cap_key(label: str, meaning: tuple[object, ...]) -> str:
+    """`revenue.upper:1f0c2a9b`: which limit of whose cap, and a hash of the values that it is a percentile of.
+
+    The same label stands for several: a covariate's look-back and block are not part of it, and a metric may be called
+    like the part of a ratio.
+    """
+    return f"{label}:{hashlib.sha256(repr(meaning).encode()).hexdigest()[:8]}"

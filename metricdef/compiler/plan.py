@@ -115,7 +115,7 @@ class TriggerPlan:
 class Percentile:
     """A limit taken from the data: the percentile of a column over the mature, unmixed units of a block, all arms.
 
-    `keys` name the caps that are this limit: that of a part of a metric, and which side.
+    `keys` name the caps that are this limit, across looks (`names.cap_key`).
     """
 
     name: str
