@@ -14,7 +14,8 @@ from metricdef.definitions.expressions import parse_expression
 from metricdef.definitions.models import Source
 
 KIND = "f_kind"
-# Conditions of these alone cost an engine less to test where a row is added up than to keep the answer with every row.
+# A few of these cost an engine less to test where a row is added up than to keep the answer with every row.
+_CHEAP_NODES = 16
 _CHEAP = (
     exp.Column,
     exp.Identifier,
@@ -50,26 +51,26 @@ class Flags:
     """How the filters of a source are tested.
 
     `kinds` are conditions that compare one column with different words, of which at most one holds for a row: each with
-    its number and word. `carried` are conditions over columns that rows carry as measures, by their names there.
-    `rest` are the other conditions of every filter, with the column that says whether they hold.
+    its number and word. `rest` are the other conditions of every filter, with the column that says whether they hold.
+    `carried` are those among them that only ask for columns that rows carry as measures, with their names there: they
+    have no column.
     """
 
     name: str
     source: Source
     kinds: Mapping[str, tuple[int, str]]
-    carried: Mapping[str, Mapping[str, str]]
     rest: Mapping[Filter, str]
+    carried: Mapping[Filter, Mapping[str, str]]
 
     def tests(self, sql: SqlText, filter_: Filter) -> list[str]:
         """What holds for the rows that a filter accepts."""
         kinds = [self.kinds[text] for text in filter_ if text in self.kinds]
-        carried = [(text, self.carried[text]) for text in filter_ if text in self.carried]
-        rest = tuple(text for text in filter_ if text not in self.kinds and text not in self.carried)
-        return [
-            *(f"{KIND} = {number} /* {word} */" for number, word in kinds),
-            *(f"({sql.carried_condition(text, self.name, self.source, names)})" for text, names in carried),
-            *([f"{self.rest[rest]} = 1"] if rest else []),
-        ]
+        rest = _rest(filter_, self.kinds)
+        tests = [f"{KIND} = {number} /* {word} */" for number, word in kinds]
+        if rest in self.carried:
+            names = self.carried[rest]
+            return tests + [f"({sql.carried_condition(text, self.name, self.source, names)})" for text in rest]
+        return tests + ([f"{self.rest[rest]} = 1"] if rest else [])
 
     def passes(self, sql: SqlText, filter_: Filter) -> str:
         """1 where a filter accepts the row, else 0."""
@@ -105,20 +106,29 @@ def flags_of(filters: Iterable[Filter], name: str, source: Source, measures: Ite
     words = sorted(set(found.values()))
     numbers = {word: number for number, word in enumerate(words, 1)} if len(words) > 1 else {}
     kinds = {text: (numbers[word], word) for text, word in found.items() if word in numbers}
+    rests = sorted({_rest(filter_, kinds) for filter_ in wanted} - {()})
     kept = {parse_expression(source.measures[m], source.dialect): f"m_{m}" for m in sorted(measures)}
-    names = {text: _carried(text, source, kept) for text in texts if text not in kinds}
-    carried = {text: found for text, found in names.items() if found}
-    rests = sorted({tuple(t for t in f if t not in kinds and t not in carried) for f in wanted} - {()})
-    return Flags(name, source, kinds, carried, {rest: f"f_{position}" for position, rest in enumerate(rests, 1)})
+    names = {rest: _carried(rest, source, kept) for rest in rests}
+    carried = {rest: found for rest, found in names.items() if found}
+    flagged = [rest for rest in rests if rest not in carried]
+    return Flags(name, source, kinds, {rest: f"f_{i}" for i, rest in enumerate(flagged, 1)}, carried)
 
 
-def _carried(text: str, source: Source, kept: Mapping[exp.Expr, str]) -> dict[str, str]:
-    """What a condition names, in lower case, and the columns that hold the same; empty where they don't tell it all."""
-    tree = parse_expression(text, source.dialect)
-    columns = set(tree.find_all(exp.Column))
+def _rest(filter_: Filter, kinds: Mapping[str, tuple[int, str]]) -> Filter:
+    return tuple(text for text in filter_ if text not in kinds)
+
+
+def _carried(rest: Filter, source: Source, kept: Mapping[exp.Expr, str]) -> dict[str, str]:
+    """What conditions name, in lower case, and the columns that hold the same; empty where they don't tell it all.
+
+    All or nothing: where an earlier condition of a filter is a flag, so are those that it may keep from being asked.
+    """
+    nodes = [node for text in rest for node in parse_expression(text, source.dialect).walk()]
+    columns = {node for node in nodes if isinstance(node, exp.Column)}
     names = {column.name.casefold(): kept[column] for column in columns if column in kept}
     whole = len(names) == len(columns) and not names.keys() & {name.casefold() for name in source.dimensions}
-    return names if whole and all(isinstance(node, _CHEAP) for node in tree.walk()) else {}
+    cheap = len(nodes) <= _CHEAP_NODES and all(isinstance(node, _CHEAP) for node in nodes)
+    return names if whole and cheap else {}
 
 
 def _words(texts: Mapping[str, str]) -> dict[str, str]:

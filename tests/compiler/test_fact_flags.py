@@ -24,7 +24,7 @@ def flags(condition, *measures, **fields):
 )
 def test_a_condition_over_carried_measures_is_tested_on_them(condition):
     found = flags(condition, "amount")
-    assert (found.carried, found.rest) == ({condition: {"amount": "m_amount"}}, {})
+    assert (found.carried, found.rest) == ({(condition,): {"amount": "m_amount"}}, {})
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,19 @@ def test_a_condition_over_carried_measures_is_tested_on_them(condition):
         ("ABS(amount) > 3", ["amount"]),  # a function may cost more than a flag
         ("amount LIKE '%3'", ["amount"]),
         ("TRUE", ["amount"]),
+        (f"amount IN ({', '.join(map(str, range(30)))})", ["amount"]),
     ],
 )
 def test_other_conditions_have_a_flag(condition, measures):
     found = flags(condition, *measures)
     assert (found.carried, found.rest) == ({}, {(condition,): "f_1"})
+
+
+def test_a_condition_that_guards_another_is_tested_before_it():
+    """`kind` says in which rows `amount` is a number: engines that turn text into numbers fail on the others."""
+    filter_ = ("kind = 'price'", "amount > 3")
+    found = flags_of({filter_}, "orders", Source(**ORDERS), ["amount"])
+    assert (found.carried, found.rest) == ({}, {filter_: "f_1"})
 
 
 def test_a_dimension_is_not_the_column_of_its_name():
@@ -62,16 +70,18 @@ AMOUNTS = (None, 1.0, 2.0, 4.0, 8.0, float("inf"))
     ],
 )
 def test_rows_counted_are_those_that_the_condition_holds_for(tmp_path, condition, holds, dimensions):
-    rows = [order("a", amount=x, status=s) for x in AMOUNTS for s in ("paid", "open")]
+    kinds = [(s, p) for s in ("paid", "open") for p in ("x", "y")]
+    rows = [order("a", amount=x, status=s, product=p) for x in AMOUNTS for s, p in kinds]
     metrics = {
         "all": {**COUNT, "filter": condition},
         "paid": {**COUNT, "filter": [condition, "status = 'paid'"]},
         "open": {**COUNT, "filter": [condition, "status = 'open'"]},
+        "named": {**COUNT, "filter": [condition, "product <> 'x'"]},
         "finite": {**SUM, "filter": "amount < 100"},
     }
     sources = changed("orders", dimensions=dimensions)
     seen = see(tmp_path, metrics, [exposure("a"), exposure("t", "treatment")], orders=rows, sources=sources)
     meant = [x if isinstance(dimensions, list) or x is None else x / 4 for x in AMOUNTS]
     counted = sum(map(holds, meant))
-    finite = 2 * sum(x for x, y in zip(AMOUNTS, meant, strict=True) if y is not None and y < 100)
-    assert [seen.value(metric=name) for name in metrics] == [2 * counted, counted, counted, finite]
+    finite = 4 * sum(x for x, y in zip(AMOUNTS, meant, strict=True) if y is not None and y < 100)
+    assert [seen.value(metric=name) for name in metrics] == [4 * counted, *[2 * counted] * 3, finite]
