@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from metricdef.compiler.alternatives import any_of
+from sqlglot import exp
+
+from metricdef.compiler.alternatives import Filter, any_of
 from metricdef.compiler.days import DAY, duration, local_day
 from metricdef.compiler.exposure_stages import loaded_conditions, ts_us
 from metricdef.compiler.facts import Facts, facts_of, measures_of
@@ -15,6 +17,7 @@ from metricdef.compiler.row_tests import bound_tests, row_tests, since
 from metricdef.compiler.source_checks import check_columns, checks_facts, must_have, rows_table
 from metricdef.compiler.sql_text import SqlText
 from metricdef.compiler.stages import Stage, template
+from metricdef.definitions.expressions import parse_expression
 from metricdef.definitions.models import Source
 from metricdef.definitions.novelty import days_of
 from metricdef.metrics.base import FunnelStep
@@ -144,7 +147,7 @@ def rows_stage(
     body = template("facts").render(
         unit=sql.name(source.entities[plan.unit]),
         ts_us=ts_us(sql, source),
-        inputs=list(_inputs(sql, facts, source)),
+        inputs=list(_inputs(sql, facts, source, wanted)),
         carried=[
             {"name": _arm(block), "sql": _counting_arm(plan, sql, block)}
             for block in dict.fromkeys(q.block for q, _ in _in_place(plan, facts))
@@ -185,15 +188,28 @@ def _checked_rows(plan: Plan, sql: SqlText, facts: Facts) -> Stage:
 def _wanted(sql: SqlText, facts: Facts, source: Source) -> str:
     """Whether some value wants a row; empty where every row is wanted."""
     filters = {texts for texts, _ in facts.needs()} | ({facts.trigger} if facts.trigger is not None else set())
+    return _any(sql, facts, source, filters)
+
+
+def _any(sql: SqlText, facts: Facts, source: Source, filters: Iterable[Filter]) -> str:
     tests = [f"({sql.condition(text, facts.name, source)})" for text in any_of(filters, source.dialect)]
     return f"({' OR '.join(tests)})" if len(tests) > 1 else "".join(tests)
 
 
-def _inputs(sql: SqlText, facts: Facts, source: Source) -> Iterator[dict[str, str]]:
-    """Measures, and whether each filter holds."""
+def _inputs(sql: SqlText, facts: Facts, source: Source, wanted: str = "") -> Iterator[dict[str, str]]:
+    """Measures, and whether each filter holds, of rows that are `wanted`."""
     for m in measures_of(facts.columns):
-        yield {"name": f"m_{m}", "sql": sql.column(source.measures[m], facts.name, source)}
+        yield {"name": f"m_{m}", "sql": _measure(sql, facts, source, m, wanted)}
     yield from facts.flags.columns(sql)
+
+
+def _measure(sql: SqlText, facts: Facts, source: Source, name: str, wanted: str) -> str:
+    """A measure; where a function may fail, of no rows but those that some value takes it of."""
+    text = sql.column(source.measures[name], facts.name, source)
+    if parse_expression(source.measures[name], source.dialect).find(exp.Func) is None:
+        return text
+    taken = _any(sql, facts, source, {c.filter for c in facts.columns if c.measure == name})
+    return f"CASE WHEN {taken} THEN {text} END" if taken not in ("", wanted) else text
 
 
 def _conditions(sql: SqlText, facts: Facts, source: Source, *, untimed: bool = False) -> Iterator[str]:

@@ -88,8 +88,30 @@ def execute_isolated(run: Run) -> tuple[Query, pa.Table]:
         found = _culprits(run, names, error)
         if len(found) == len(names):
             raise
-        query = run.query(refused | found)
+    return _together(run, [name for name in names if name not in found], refused | found)
+
+
+def _together(run: Run, names: Sequence[str], without: dict[str, str]) -> tuple[Query, pa.Table]:
+    """Execute metrics that the engine takes one by one; of those that it refuses together the later ones are left out.
+
+    A measure that only some rows have, for example, is evaluated on more rows where another metric reads them too.
+    """
+    query = run.query(without)
+    try:
         return query, run.execute(query)
+    except (WarehouseTimeout, OverBudget):
+        raise
+    except WarehouseError as error:
+        low, high, found = 0, len(names), error  # the first `low` run, the first `high` do not
+        while high - low > 1:
+            middle = (low + high) // 2
+            refused = _refusal(run, names[:middle])
+            low, high, found = (middle, high, found) if refused is None else (low, middle, refused)
+        if high < 2:
+            raise
+        run.progress(f"the warehouse takes {names[high - 1]} alone, not together with the metrics before it")
+        rest = [name for name in names if name != names[high - 1]]
+        return _together(run, rest, without | {names[high - 1]: f"together with other metrics: {found.message}"})
 
 
 def _refused_definitions(run: Run) -> dict[str, str]:
@@ -161,18 +183,19 @@ def _with_only(experiment: Experiment, project: Project, metric: str | None) -> 
     return experiment.model_copy(update=update)
 
 
+def _refusal(run: Run, chosen: Sequence[str]) -> WarehouseError | None:
+    """Why the engine refuses these metrics; None where it takes them."""
+    try:
+        run.execute(run.query({name: "" for name in run.metrics() if name not in chosen}))
+    except (WarehouseTimeout, OverBudget):
+        raise
+    except WarehouseError as found:
+        return found
+    return None
+
+
 def _culprits(run: Run, names: Sequence[str], error: WarehouseError) -> dict[str, str]:
     """The metrics without which the SQL runs, by halving. Raises where it does not run without any of them."""
-    every = run.metrics()
-
-    def refusal(chosen: Sequence[str]) -> WarehouseError | None:
-        try:
-            run.execute(run.query({name: "" for name in every if name not in chosen}))
-        except (WarehouseTimeout, OverBudget):
-            raise
-        except WarehouseError as found:
-            return found
-        return None
 
     def search(chosen: Sequence[str], found: WarehouseError) -> dict[str, str]:
         if len(chosen) == 1:
@@ -180,11 +203,11 @@ def _culprits(run: Run, names: Sequence[str], error: WarehouseError) -> dict[str
         middle = len(chosen) // 2
         bad: dict[str, str] = {}
         for half in (chosen[:middle], chosen[middle:]):
-            refused = refusal(half)
+            refused = _refusal(run, half)
             if refused is not None:
                 bad |= search(half, refused)
         return bad
 
-    if refusal([]) is not None:
+    if _refusal(run, []) is not None:
         raise error
     return search(names, error)

@@ -21,13 +21,13 @@ BAD = {
 }
 
 
-def project(tmp_path, *, source=None, bad=None, extra=(), secondary=("revenue", "bad")):
+def project(tmp_path, *, source=None, bad=None, extra=(), secondary=("revenue", "bad"), filled=(*TABLES, *ROWS)):
     sources = {"sources": {**SOURCES["sources"], "orders": {**SOURCES["sources"]["orders"], **(source or {})}}}
     definition = bad or {"type": "mean", "source": "orders", "agg": "sum", "measure": "bad", "direction": "increase"}
     metrics = {"metrics": {**METRICS["metrics"], "bad": definition}}
     listed = {"primary": {"buyers": {"mde": "2%"}}, "secondary": dict.fromkeys(secondary)}
     write_definitions(tmp_path, sources, metrics, *extra, experiment(metrics=listed))
-    write_warehouse(tmp_path, *TABLES, *ROWS)
+    write_warehouse(tmp_path, *filled)
     return Project(tmp_path)
 
 
@@ -125,6 +125,37 @@ def test_several_refused_metrics_are_all_found(tmp_path):
     )
     assert {name for name, row in found.items() if row.reason == "sql_refused"} == {"bad", "worse"}
     assert found["revenue"].verdict != "not_computed"
+
+
+# Of the rows that are not paid, product is no number and amount + 9223372036854775000 too large for one.
+UNPAID = "INSERT INTO orders SELECT 'u' || i, TIMESTAMP '2026-01-03', 1000, 'red', 'open' FROM range(30) AS t(i)"
+PAID = "INSERT INTO orders SELECT 'u' || i, TIMESTAMP '2026-01-03', 5, '7', 'paid' FROM range(20) AS t(i)"
+
+
+def of_paid(tmp_path, expression, secondary):
+    source = {"measures": {"amount": "amount", "product": "product", "bad": expression}, "dimensions": ["status"]}
+    bad = {"type": "mean", "source": "orders", "agg": "sum", "measure": "bad", "filter": "status = 'paid'"}
+    filled = (*(text.replace("amount DOUBLE", "amount BIGINT") for text in TABLES), ROWS[0], UNPAID, PAID)
+    bad["direction"] = "increase"
+    shop = project(tmp_path, source=source, bad=bad, secondary=secondary, filled=filled)
+    return rows(shop.run("test", as_of="2026-03-01"))
+
+
+@pytest.mark.parametrize("secondary", [("bad", "revenue"), ("revenue", "bad")])
+def test_a_measure_is_taken_of_no_rows_but_those_that_a_metric_asks_for(tmp_path, secondary):
+    """Properties in one column of text are numbers for some kinds of rows: another metric that reads all took the run."""
+    found = of_paid(tmp_path, "CAST(product AS DOUBLE)", secondary)
+    assert found["bad"].baseline_value == found["bad"].arm_value == pytest.approx(70 / 30)
+    assert found["revenue"].baseline_value == pytest.approx((15 * 1000 + 10 * 5) / 30)
+
+
+@pytest.mark.parametrize("secondary", [("bad", "revenue"), ("revenue", "bad")])
+def test_of_metrics_that_run_apart_and_not_together_the_later_is_left_out(tmp_path, secondary):
+    """Both halves ran, so nobody was found, and the whole was refused."""
+    found = of_paid(tmp_path, "amount + 9223372036854775000", secondary)
+    assert (found["buyers"].reason, found["revenue"].reason, found["bad"].reason) == (None, None, "sql_refused")
+    assert found["bad"].message.startswith("together with other metrics: ")
+    assert "verflow" in found["bad"].message
 
 
 def test_what_all_metrics_need_stops_the_run(tmp_path):
