@@ -130,7 +130,7 @@ def analyse(
         excluded_units=_excluded(cells, settings),
         sensitivity=beside,
         novelty=tuple(novelty_rows(view, settings, rows)) if shown and not interim else (),
-        series=tuple(daily_series(view, settings, project.settings.defaults.timezone, looking)) if shown else (),
+        series=tuple(daily_series(view, settings, project.settings.defaults.timezone, rows, looking)) if shown else (),
         moments=tuple(moment_rows(cells, hidden, with_mixed=with_mixed)) if shown else (),
         alert=alert_of(plan.experiment, experiment, decision, iso(plan.as_of)),
         design=design_of(project, plan),

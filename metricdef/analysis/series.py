@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +11,7 @@ from metricdef.analysis.cells import Cells, Group, Row
 from metricdef.analysis.estimates import estimate_metric
 from metricdef.analysis.look_rows import Looking
 from metricdef.analysis.observed import View
+from metricdef.analysis.readout import EstimateRow
 from metricdef.analysis.settings import Settings
 from metricdef.compiler.days import DAY
 from metricdef.compiler.plan import MetricPlan, Plan
@@ -18,12 +19,14 @@ from metricdef.compiler.series_stages import SeriesBlock, no_series, series_bloc
 from metricdef.compiler.zones import local_day_us, local_midnights
 
 ROUNDING = 1e-12  # of a sum that was put together from changes
+# What makes a metric's values useless, also those of a day: a series tests neither its caps nor the values without them.
+USELESS = ("cap_degenerate", "not_finite")
 
 
 def daily_series(
-    view: View, settings: Settings, timezone: str, looking: Looking | None = None
+    view: View, settings: Settings, timezone: str, rows: Sequence[EstimateRow], looking: Looking | None = None
 ) -> Iterator[dict[str, Any]]:
-    """One entry a day, metric and arm; a metric without a series has one entry that says why.
+    """One entry a day, metric and arm; a metric without a series has one entry that says why. `rows`: the overall figures.
 
     Definitions, exclusions, caps and, of a sequential design, estimators are today's; a day's interval is one that holds at any time until the planned end.
     Once that is reached and no further day changes a sum, every day would say the same: the series ends, with the overall figures.
@@ -31,12 +34,15 @@ def daily_series(
     plan = view.cells.plan
     if not plan.daily:
         return
+    useless = {row.metric: row.message for row in rows if row.absolute is None and row.reason in USELESS}
+    metrics = []
     for metric in plan.metrics:
-        reason = no_series(plan, metric)
-        if reason is not None:
+        reason = no_series(plan, metric) or useless.get(metric.name)
+        if reason is None:
+            metrics.append(_bare(plan, metric))
+        else:
             yield {"metric": metric.name, "day": None, "reason": reason}
     kept = replace(looking, tests=False) if looking else None
-    metrics = [_bare(plan, m) for m in plan.metrics if no_series(plan, m) is None]
     for end, cells in cumulative_cells(view.cells, timezone):
         # A design with looks tests at those alone.
         interim = settings.sequential is not None or _moment(end) < settings.planned_end

@@ -112,3 +112,25 @@ def test_rows_that_arrive_after_the_planned_end_prolong_a_series(tmp_path):
     assert last["absolute"]["estimate"] == pytest.approx(row.absolute.estimate, rel=1e-12)
     before = readout.series[-2]["absolute"]["estimate"]
     assert before != pytest.approx(row.absolute.estimate, rel=1e-3)
+
+
+def test_what_the_overall_figures_refuse_has_no_days(tmp_path):
+    """Caps that cut most values, or values that are no numbers without their cap, were refused overall and shown by day."""
+    units = [(f"u{i}", ("control", "treatment")[i % 2]) for i in range(40)]
+    orders = [order(u, T0 + HOUR + (i % 4) * DAY, float(1 + i % 9)) for i, (u, _) in enumerate(units[:12])]
+    orders += [order("u3", T0 + (2 + i) * HOUR, 1e308) for i in range(2)]
+    total = {**LAST, "type": "mean", "agg": "sum"}
+    metrics = {
+        "most_cut": {**total, "cap": {"upper": "p75"}},
+        "crossed": {**total, "cap": {"lower": 50, "upper": "p90"}},
+        "endless": {**total, "cap": {"upper": 100}},
+        "orders": {"type": "mean", "source": "orders", "agg": "count", "direction": "increase"},
+    }
+    readout = build(tmp_path, metrics, [exposure(u, arm) for u, arm in units], orders=orders).run(
+        "test", as_of=LATE, daily=True
+    )
+    refused = {row.metric: row.message for row in readout.estimates if row.absolute is None}
+    assert refused.keys() == metrics.keys() - {"orders"}
+    left_out = {entry["metric"]: entry["reason"] for entry in readout.series if entry["day"] is None}
+    assert left_out == refused
+    assert {entry["metric"] for entry in readout.series if entry["day"]} == {"orders"}
