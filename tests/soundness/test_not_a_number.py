@@ -40,5 +40,6 @@ def test_the_smallest_of_numbers_and_what_is_none_is_none(tmp_path, daily):
     metric = {**SUM, "agg": "min", "missing": "zero"}
     project = build(tmp_path, {"m": metric}, [exposure(u, arm) for u, arm in units], orders=orders)
     readout = project.run("test", as_of="2026-01-09", daily=daily)
-    assert readout.estimates[0].reason == "not_finite"
-    assert {entry["reason"] for entry in readout.series if any(entry["units"])} == ({"not_finite"} if daily else set())
+    (row,) = readout.estimates
+    assert row.reason == "not_finite"
+    assert {(entry["day"], entry["reason"]) for entry in readout.series} == ({(None, row.message)} if daily else set())
