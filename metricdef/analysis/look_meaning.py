@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from metricdef.analysis.settings import Settings
+from metricdef.compiler.alternatives import dimension_texts
 from metricdef.compiler.plan import Bounds, MetricPlan, Plan, microseconds
 from metricdef.metrics.fields import Cap, Percentile
 
@@ -101,6 +102,7 @@ def _metric(plan: Plan, metric: MetricPlan, fixed: Collection[float]) -> list[An
                 column.agg,
                 measure,
                 column.filter,
+                *dimension_texts(column.filter, source),
                 _bounds(column.bounds),
                 _source(plan, column.source),
             ]

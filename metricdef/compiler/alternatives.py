@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from metricdef.compiler.spelling import with_truth_tests
 from metricdef.definitions.expressions import READ_DIALECT, parse_expression
+from metricdef.definitions.models import Source
 
 Filter = tuple[str, ...]
 
@@ -56,3 +57,14 @@ def equality(text: str, dialect: str | None) -> tuple[str, str] | None:
     if isinstance(column, exp.Column) and isinstance(value, exp.Literal) and value.is_string:
         return column.sql(dialect=written), value.sql(dialect=written)
     return None
+
+
+def dimension_texts(filter_: Filter, source: Source) -> tuple[str, ...]:
+    """The expressions of dimensions that conditions name, of those that aren't the column of their name."""
+    named = {
+        column.name.casefold()
+        for text in filter_
+        for column in parse_expression(text, source.dialect).find_all(exp.Column)
+    }
+    found = {name.casefold(): text for name, text in source.dimensions.items()}
+    return tuple(found[name] for name in sorted(named & found.keys()) if found[name] != name)

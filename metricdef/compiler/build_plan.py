@@ -9,6 +9,7 @@ from fractions import Fraction
 from itertools import combinations_with_replacement
 from typing import Any, Literal
 
+from metricdef.compiler.alternatives import dimension_texts
 from metricdef.compiler.fingerprint import fingerprint
 from metricdef.compiler.names import Names, block_name, cap_key
 from metricdef.compiler.open_instant import OPEN_FOR, earlier
@@ -464,7 +465,10 @@ class _Builder:
         if cap is None:
             return None, None
         last = None if bounds.floor is None else self.enrolment_end - bounds.floor
-        meaning = (part.source, part.agg, part.measure, part.filter, bounds.start, bounds.end, last, bounds.anchor)
+        source = self.project.sources[part.source]
+        measure = source.measures.get(part.measure) if part.measure else None
+        rows = (part.source, part.filter, *dimension_texts(part.filter, source))
+        meaning = (*rows, part.agg, measure, bounds.start, bounds.end, last, bounds.anchor)
         found: list[float | str | None] = []
         for side, limit in (("lower", cap.lower), ("upper", cap.upper)):
             if not isinstance(limit, PercentileLimit):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from sqlglot import exp
 
@@ -21,6 +21,9 @@ from metricdef.definitions.expressions import parse_expression
 from metricdef.definitions.models import Source
 from metricdef.definitions.novelty import days_of
 from metricdef.metrics.base import FunnelStep
+
+# Functions of the portable subset that engines refuse some values of.
+_MAY_FAIL = (exp.Cast, exp.Exp, exp.Ln, exp.Sqrt, exp.Substring)
 
 
 def fact_stages(plan: Plan, sql: SqlText) -> Iterator[Stage]:
@@ -147,7 +150,7 @@ def rows_stage(
     body = template("facts").render(
         unit=sql.name(source.entities[plan.unit]),
         ts_us=ts_us(sql, source),
-        inputs=list(_inputs(sql, facts, source, wanted)),
+        inputs=list(_inputs(sql, facts, source, wanted=True)),
         carried=[
             {"name": _arm(block), "sql": _counting_arm(plan, sql, block)}
             for block in dict.fromkeys(q.block for q, _ in _in_place(plan, facts))
@@ -187,29 +190,40 @@ def _checked_rows(plan: Plan, sql: SqlText, facts: Facts) -> Stage:
 
 def _wanted(sql: SqlText, facts: Facts, source: Source) -> str:
     """Whether some value wants a row; empty where every row is wanted."""
-    filters = {texts for texts, _ in facts.needs()} | ({facts.trigger} if facts.trigger is not None else set())
-    return _any(sql, facts, source, filters)
-
-
-def _any(sql: SqlText, facts: Facts, source: Source, filters: Iterable[Filter]) -> str:
-    tests = [f"({sql.condition(text, facts.name, source)})" for text in any_of(filters, source.dialect)]
+    tests = [f"({sql.condition(text, facts.name, source)})" for text in any_of(_filters(facts), source.dialect)]
     return f"({' OR '.join(tests)})" if len(tests) > 1 else "".join(tests)
 
 
-def _inputs(sql: SqlText, facts: Facts, source: Source, wanted: str = "") -> Iterator[dict[str, str]]:
-    """Measures, and whether each filter holds, of rows that are `wanted`."""
+def _filters(facts: Facts) -> set[Filter]:
+    return {filter_ for filter_, _ in facts.needs()} | ({facts.trigger} if facts.trigger is not None else set())
+
+
+def _inputs(sql: SqlText, facts: Facts, source: Source, *, wanted: bool = False) -> Iterator[dict[str, str]]:
+    """Measures, and whether each filter holds. `wanted`: of no rows but those that some value wants."""
     for m in measures_of(facts.columns):
-        yield {"name": f"m_{m}", "sql": _measure(sql, facts, source, m, wanted)}
+        yield {"name": f"m_{m}", "sql": _measure(sql, facts, source, m, wanted=wanted)}
     yield from facts.flags.columns(sql)
 
 
-def _measure(sql: SqlText, facts: Facts, source: Source, name: str, wanted: str) -> str:
-    """A measure; where a function may fail, of no rows but those that some value takes it of."""
+def _measure(sql: SqlText, facts: Facts, source: Source, name: str, *, wanted: bool) -> str:
+    """A measure; where it may fail, of no rows but those that some value may take it of.
+
+    Conditions that may fail themselves are left to the values: another place to test them is another place to fail.
+    """
     text = sql.column(source.measures[name], facts.name, source)
-    if parse_expression(source.measures[name], source.dialect).find(exp.Func) is None:
+    taken = {c.filter for c in facts.columns if c.measure == name}
+    if not _may_fail(source.measures[name], source) or (wanted and taken == _filters(facts)):
         return text
-    taken = _any(sql, facts, source, {c.filter for c in facts.columns if c.measure == name})
-    return f"CASE WHEN {taken} THEN {text} END" if taken not in ("", wanted) else text
+    safe = {tuple(t for t in filter_ if not _may_fail(t, source)) for filter_ in taken}
+    if () in safe:
+        return text
+    tests = " OR ".join(f"({sql.conditions(filter_, facts.name, source)})" for filter_ in sorted(safe))
+    return f"CASE WHEN {tests} THEN {text} END"
+
+
+def _may_fail(text: str, source: Source) -> bool:
+    fails = _MAY_FAIL if source.dialect is None else (exp.Func,)
+    return parse_expression(text, source.dialect).find(*fails) is not None
 
 
 def _conditions(sql: SqlText, facts: Facts, source: Source, *, untimed: bool = False) -> Iterator[str]:

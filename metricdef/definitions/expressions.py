@@ -103,6 +103,9 @@ logging.getLogger("sqlglot").addFilter(lambda record: "parsing as a 'Command'" n
 _READER = Dialect.get_or_raise(READ_DIALECT)
 _WORDS_OF_SQL = {*_READER.tokenizer_class.KEYWORDS, *_READER.parser_class.NO_PAREN_FUNCTION_PARSERS}
 
+_NO_WORDS = ("VAR", "STRING", "IDENTIFIER")
+_MOST_WORDS = 10  # each is one more parse of the whole text
+
 
 @dataclass(frozen=True, slots=True)
 class SqlProblem(Exception):
@@ -394,10 +397,8 @@ def _quoted(text: str, dialect: str | None) -> tuple[str, ...]:
         tokens = _dialect(dialect).tokenize(text)
     except TokenError:
         return ()
-    for token in tokens:
-        word = text[token.start : token.end + 1]
-        if token.token_type.name in ("VAR", "STRING", "IDENTIFIER") or not word.isidentifier():
-            continue
+    words = [(token, text[token.start : token.end + 1]) for token in tokens if token.token_type.name not in _NO_WORDS]
+    for token, word in [(token, word) for token, word in words if word.isidentifier()][:_MOST_WORDS]:
         quoted = exp.to_identifier(word, quoted=True).sql(_dialect(dialect))
         mended = f"{text[: token.start]}{quoted}{text[token.end + 1 :]}".strip()
         try:

@@ -24,6 +24,9 @@ from metricdef.warehouses.profile import Profile
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_FIRST = ("primary", "guardrail", "secondary")  # by what a decision needs
+_MOST_LEFT_OUT = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -96,22 +99,29 @@ def _together(run: Run, names: Sequence[str], without: dict[str, str]) -> tuple[
 
     A measure that only some rows have, for example, is evaluated on more rows where another metric reads them too.
     """
-    query = run.query(without)
-    try:
-        return query, run.execute(query)
-    except (WarehouseTimeout, OverBudget):
-        raise
-    except WarehouseError as error:
-        low, high, found = 0, len(names), error  # the first `low` run, the first `high` do not
-        while high - low > 1:
-            middle = (low + high) // 2
-            refused = _refusal(run, names[:middle])
-            low, high, found = (middle, high, found) if refused is None else (low, middle, refused)
-        if high < 2:
+    listed = experiment_metrics(run.project, run.project.experiment(run.experiment))
+    left = sorted(names, key=lambda name: _FIRST.index(listed[name][0]))
+    low = 0  # the first `low` run
+    for attempt in range(_MOST_LEFT_OUT + 1):
+        query = run.query(without)
+        try:
+            return query, run.execute(query)
+        except (WarehouseTimeout, OverBudget):
             raise
-        run.progress(f"the warehouse takes {names[high - 1]} alone, not together with the metrics before it")
-        rest = [name for name in names if name != names[high - 1]]
-        return _together(run, rest, without | {names[high - 1]: f"together with other metrics: {found.message}"})
+        except WarehouseError as error:
+            if attempt == _MOST_LEFT_OUT:  # the whole is too much, not one of them
+                raise
+            high, found = len(left), error  # the first `high` do not
+            while high - low > 1:
+                middle = (low + high) // 2
+                refused = _refusal(run, left[:middle])
+                low, high, found = (middle, high, found) if refused is None else (low, middle, refused)
+            if high < 2 or high == low:
+                raise
+            last = left.pop(low)
+            run.progress(f"the warehouse takes {last} alone, not together with {', '.join(left[:low])}")
+            without = without | {last: f"together with other metrics: {found.message}"}
+    raise AssertionError(low)  # the last attempt returns or raises
 
 
 def _refused_definitions(run: Run) -> dict[str, str]:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 from looks import Looks, row
-from semantics.world import COUNT, SUM, build, exposure, order
+from semantics.world import COUNT, SUM, build, changed, exposure, order
 
 START = datetime(2026, 1, 1, 2)
 REVENUE = {**SUM, "window": "3d", "cap": {"upper": "p90"}}
@@ -81,3 +81,49 @@ def test_a_metric_called_like_the_part_of_a_ratio_has_caps_of_its_own(tmp_path, 
     assert first == second
     metrics["value__numerator"] = {**ORDERS, "cap": {"upper": "p80", "zeros": "exclude"}}
     assert seen(tmp_path, rows, metrics, "value", covariates=None) == [first, first]
+
+
+def test_a_measure_of_another_name_keeps_its_cap_and_another_expression_does_not(tmp_path, rows):
+    """A ratio's looks are read together when a measure of its part is renamed; its cap was taken anew."""
+    exposures, orders = rows
+    for name, text, kept in (("amount", "amount", True), ("total", "amount", True), ("amount", "amount * 2", False)):
+        looks, fixed = None, []
+        for day, measure, expression in ((DAYS[0], "amount", "amount"), (DAYS[1], name, text)):
+            ratio = {"type": "ratio", "numerator": "revenue", "denominator": "orders", "direction": "increase"}
+            metrics = {"revenue": {**REVENUE, "measure": measure}, "orders": ORDERS, "value": ratio}
+            project = build(
+                tmp_path,
+                metrics,
+                exposures,
+                orders=orders if day == DAYS[0] else [*orders, order("u1", START + timedelta(hours=30), 1e6)],
+                sources=changed("orders", measures={measure: expression, "product": "product"}),
+                named={"primary": {"value": {"mde": "5%"}}},
+                status="running",
+                analysis=LOOKS,
+            )
+            looks = looks or Looks(project)
+            looks.project = project
+            looks.run(day)
+            fixed.append(set(looks.history[-1].caps.values()))
+        assert (fixed[0] == fixed[1]) == kept
+
+
+def test_a_dimension_that_means_something_else_is_another_metric(tmp_path, rows):
+    exposures, orders = rows
+    shown = []
+    looks = None
+    for day, dimension in zip((*DAYS, "2026-02-04"), (50, 50, 5), strict=True):
+        project = build(
+            tmp_path,
+            {"revenue": {**REVENUE, "filter": "large = 1"}},
+            exposures,
+            orders=orders,
+            sources=changed("orders", dimensions={"large": f"CASE WHEN amount > {dimension} THEN 1 ELSE 0 END"}),
+            named={"primary": {"revenue": {"mde": "5%"}}},
+            status="running",
+            analysis=LOOKS,
+        )
+        looks = looks or Looks(project)
+        looks.project = project
+        shown.append(row(looks.run(day), "revenue").reason)
+    assert shown[-1] == "other_definition" and "other_definition" not in shown[:-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from projects import METRICS, SOURCES, TABLES, experiment, write_definitions, write_warehouse
 
 from metricdef.api import Project
@@ -132,9 +133,9 @@ UNPAID = "INSERT INTO orders SELECT 'u' || i, TIMESTAMP '2026-01-03', 1000, 'red
 PAID = "INSERT INTO orders SELECT 'u' || i, TIMESTAMP '2026-01-03', 5, '7', 'paid' FROM range(20) AS t(i)"
 
 
-def of_paid(tmp_path, expression, secondary):
+def of_paid(tmp_path, expression, secondary, conditions="status = 'paid'"):
     source = {"measures": {"amount": "amount", "product": "product", "bad": expression}, "dimensions": ["status"]}
-    bad = {"type": "mean", "source": "orders", "agg": "sum", "measure": "bad", "filter": "status = 'paid'"}
+    bad = {"type": "mean", "source": "orders", "agg": "sum", "measure": "bad", "filter": conditions}
     filled = (*(text.replace("amount DOUBLE", "amount BIGINT") for text in TABLES), ROWS[0], UNPAID, PAID)
     bad["direction"] = "increase"
     shop = project(tmp_path, source=source, bad=bad, secondary=secondary, filled=filled)
@@ -147,6 +148,31 @@ def test_a_measure_is_taken_of_no_rows_but_those_that_a_metric_asks_for(tmp_path
     found = of_paid(tmp_path, "CAST(product AS DOUBLE)", secondary)
     assert found["bad"].baseline_value == found["bad"].arm_value == pytest.approx(70 / 30)
     assert found["revenue"].baseline_value == pytest.approx((15 * 1000 + 10 * 5) / 30)
+
+
+@pytest.mark.parametrize("expression", ["CAST(product AS DOUBLE)", "SQRT(amount * amount) + 2"])
+def test_a_condition_that_may_fail_is_tested_at_no_further_place(tmp_path, expression):
+    """The second holds of nothing but the rows that the first leaves."""
+    conditions = ["status = 'paid'", "CAST(product AS DOUBLE) < 9"]
+    found = of_paid(tmp_path, expression, ("bad", "revenue"), conditions)
+    assert found["bad"].baseline_value == found["bad"].arm_value == pytest.approx(70 / 30)
+
+
+def test_a_guardrail_is_not_left_out_for_a_secondary_metric(tmp_path):
+    source = {"measures": {"amount": "amount", "product": "product", "bad": "amount + 9223372036854775000"}}
+    source["dimensions"] = ["status"]
+    bad = {"type": "mean", "source": "orders", "agg": "sum", "measure": "bad", "filter": "status = 'paid'"}
+    filled = (*(text.replace("amount DOUBLE", "amount BIGINT") for text in TABLES), ROWS[0], UNPAID, PAID)
+    bad["direction"] = "increase"
+    shop = project(tmp_path, source=source, bad=bad, secondary=("bad",), filled=filled)
+    roles = {"secondary": {"revenue": None}, "guardrail": {"bad": {"margin": "5%"}}}
+    content = experiment(metrics=roles)
+    found = rows(shop.run("test", as_of="2026-03-01"))
+    assert found["bad"].reason == "sql_refused"  # behind a primary metric
+    path = next(p for p in (tmp_path / "metrics").glob("*.yml") if "experiments:" in p.read_text(encoding="utf-8"))
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    found = rows(Project(tmp_path).run("test", as_of="2026-03-01"))
+    assert (found["bad"].reason, found["revenue"].reason) == (None, "sql_refused")
 
 
 @pytest.mark.parametrize("secondary", [("bad", "revenue"), ("revenue", "bad")])
