@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sqlglot import exp
 
-from metricdef.compiler.alternatives import Filter, any_of
+from metricdef.compiler.alternatives import any_of
 from metricdef.compiler.days import DAY, duration, local_day
 from metricdef.compiler.exposure_stages import loaded_conditions, ts_us
 from metricdef.compiler.facts import Facts, facts_of, measures_of
@@ -190,12 +190,8 @@ def _checked_rows(plan: Plan, sql: SqlText, facts: Facts) -> Stage:
 
 def _wanted(sql: SqlText, facts: Facts, source: Source) -> str:
     """Whether some value wants a row; empty where every row is wanted."""
-    tests = [f"({sql.condition(text, facts.name, source)})" for text in any_of(_filters(facts), source.dialect)]
+    tests = [f"({sql.condition(text, facts.name, source)})" for text in any_of(facts.filters, source.dialect)]
     return f"({' OR '.join(tests)})" if len(tests) > 1 else "".join(tests)
-
-
-def _filters(facts: Facts) -> set[Filter]:
-    return {filter_ for filter_, _ in facts.needs()} | ({facts.trigger} if facts.trigger is not None else set())
 
 
 def _inputs(sql: SqlText, facts: Facts, source: Source, *, wanted: bool = False) -> Iterator[dict[str, str]]:
@@ -212,7 +208,7 @@ def _measure(sql: SqlText, facts: Facts, source: Source, name: str, *, wanted: b
     """
     text = sql.column(source.measures[name], facts.name, source)
     taken = {c.filter for c in facts.columns if c.measure == name}
-    if not _may_fail(source.measures[name], source) or (wanted and taken == _filters(facts)):
+    if not _may_fail(source.measures[name], source) or (wanted and taken == facts.filters):
         return text
     safe = {tuple(t for t in filter_ if not _may_fail(t, source)) for filter_ in taken}
     if () in safe:

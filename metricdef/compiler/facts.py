@@ -23,6 +23,7 @@ class Facts:
     columns: tuple[UnitColumn, ...]
     steps: tuple[tuple[FunnelStep, Bounds], ...]
     trigger: Filter | None
+    filters: frozenset[Filter]  # of any of these
     flags: Flags
     span: tuple[int, int]  # every row is at or after the first instant and before the second
     earliest: int  # and at least this long after first exposure
@@ -63,12 +64,22 @@ def facts_of(plan: Plan) -> list[Facts]:
         trigger = plan.trigger.filter if plan.trigger and plan.trigger.source == name else None
         if not columns and not steps and trigger is None:
             continue
-        filters = {c.filter for c in columns} | {s.filter for s, _ in steps} | ({trigger} if trigger else set())
+        filters = frozenset([*(c.filter for c in columns), *(s.filter for s, _ in steps)])
+        filters |= set() if trigger is None else {trigger}
         flags = flags_of(filters, name, plan.sources[name], measures_of(columns))
         bounds = [*(c.bounds for c in columns), *(b for _, b in steps)]
         earliest = min([b.start for b in bounds] + ([0] if trigger is not None else []))
         found.append(
-            Facts(name, columns, steps, trigger, flags, _span(plan, bounds, triggers=trigger is not None), earliest)
+            Facts(
+                name,
+                columns,
+                steps,
+                trigger,
+                filters,
+                flags,
+                _span(plan, bounds, triggers=trigger is not None),
+                earliest,
+            )
         )
     return found
 

@@ -142,10 +142,8 @@ def _parse(text: str, dialect: str | None) -> exp.Expr:
         raise _parse_problem(text, error) from None
     tree = parsed[0] if len(parsed) == 1 else None
     if tree is None or isinstance(tree, exp.DDL | exp.DML | exp.Command | exp.Drop):
-        what, help_ = (
-            "this is a statement, not an expression",
-            "write one scalar expression such as `amount - discount`",
-        )
+        what = "this is a statement, not an expression"
+        help_ = "write one scalar expression such as `amount - discount`"
         raise SqlProblem("sql-statement", what, 0, len(text), (help_,))
     nodes = [node for node in tree.walk() if type(node) not in _HARMLESS]
     for node in nodes:
