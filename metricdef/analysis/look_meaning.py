@@ -55,6 +55,9 @@ def meanings(plan: Plan, settings: Settings, fixed: Collection[float] = ()) -> d
         settings.deterioration_alpha,
     ]
     shared += [plan.cluster, plan.per_cluster] if plan.cluster is not None else []
+    asked = [(plan.exposure_source, plan.exposure_filter), *((c.source, c.filter) for c in plan.population)]
+    asked += [(plan.trigger.source, plan.trigger.filter)] if plan.trigger is not None else []
+    shared += [text for source, filter_ in asked for text in dimension_texts(filter_, plan.sources[source])]
     return {
         (metric.name, arm.name): _hash(
             [shared, _metric(plan, metric, fixed), [(a.name, a.key) for a in (baseline, arm)]]
@@ -109,6 +112,8 @@ def _metric(plan: Plan, metric: MetricPlan, fixed: Collection[float]) -> list[An
         elif funnel is not None:
             found += [funnel.funnel, funnel.columns.index(value.column), _bounds(funnel.bounds)]
             found += [_source(plan, step.source) for step in funnel.funnel.steps]
+            for step in funnel.funnel.steps:
+                found += dimension_texts(step.filter, plan.sources[step.source])
         else:
             found += [e for e in plan.entry_columns if e.name == value.column]
     return found

@@ -108,20 +108,38 @@ def test_a_measure_of_another_name_keeps_its_cap_and_another_expression_does_not
         assert (fixed[0] == fixed[1]) == kept
 
 
-def test_a_dimension_that_means_something_else_is_another_metric(tmp_path, rows):
+LARGE = {"source": "orders", "filter": "large = 1"}
+
+
+@pytest.mark.parametrize(
+    ("metric", "more"),
+    [
+        ({**REVENUE, "filter": "large = 1"}, {}),
+        (
+            {"type": "funnel", "window": "3d", "direction": "increase"}
+            | {"steps": [{"name": "any", "source": "orders"}, {"name": "large", **LARGE}]},
+            {},
+        ),
+        (REVENUE, {"exposure": {"source": "assignments", "key": "test", "trigger": LARGE}}),
+        (REVENUE, {"population": ["buyers_of_much"], "segments": {"buyers_of_much": {**LARGE, "lookback": "28d"}}}),
+    ],
+    ids=["metric", "funnel", "trigger", "population"],
+)
+def test_a_dimension_that_means_something_else_is_another_metric(tmp_path, rows, metric, more):
     exposures, orders = rows
     shown = []
     looks = None
     for day, dimension in zip((*DAYS, "2026-02-04"), (50, 50, 5), strict=True):
         project = build(
             tmp_path,
-            {"revenue": {**REVENUE, "filter": "large = 1"}},
+            {"revenue": metric},
             exposures,
             orders=orders,
             sources=changed("orders", dimensions={"large": f"CASE WHEN amount > {dimension} THEN 1 ELSE 0 END"}),
             named={"primary": {"revenue": {"mde": "5%"}}},
             status="running",
             analysis=LOOKS,
+            **more,
         )
         looks = looks or Looks(project)
         looks.project = project
